@@ -1,0 +1,305 @@
+//! What an application can set, and every limit in one place.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::signaling::{SignalingUrl, SignalingUrlError};
+
+/// The settings of one node. `Config::default()` is right for most games.
+///
+/// The limits of a network (`max_nodes`, `auto_relay`, `limits.message`, `limits.window`) are the
+/// host's; a joiner learns them when it is admitted.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) signaling_url: SignalingUrl,
+    pub(crate) max_nodes: u8,
+    pub(crate) auto_relay: bool,
+    pub(crate) verbose: bool,
+    pub(crate) loopback: bool,
+    pub(crate) credit: Credit,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+    pub(crate) ice_servers: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            signaling_url: SignalingUrl::default(),
+            max_nodes: 8,
+            auto_relay: true,
+            verbose: false,
+            loopback: false,
+            credit: Credit::OnPoll,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            ice_servers: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Where the signaling server is: `ws://` or `wss://`, host, optional port, path and `?key=`.
+    ///
+    /// Default: the public PeerJS server, `wss://0.peerjs.com/peerjs?key=peerjs`. A game that
+    /// matters should run its own (`wattle serve`). LAN codes bring their own address and do not
+    /// use this.
+    ///
+    /// # Errors
+    /// [`ConfigError::SignalingUrl`] if it cannot be read.
+    pub fn with_signaling_url(mut self, url: &str) -> Result<Self, ConfigError> {
+        self.signaling_url = url.parse().map_err(ConfigError::SignalingUrl)?;
+        Ok(self)
+    }
+
+    /// How many nodes the network may have, the host included: 2 to 64, default 8.
+    ///
+    /// In a star the host sends everything to everyone, so its upload grows with this number.
+    ///
+    /// # Errors
+    /// [`ConfigError::MaxNodes`] if it is out of range.
+    pub fn with_max_nodes(mut self, max_nodes: u8) -> Result<Self, ConfigError> {
+        if !(2..=64).contains(&max_nodes) {
+            return Err(ConfigError::MaxNodes { max_nodes });
+        }
+        self.max_nodes = max_nodes;
+        Ok(self)
+    }
+
+    /// Whether the host passes the joiners' messages on to each other; default yes.
+    ///
+    /// Switch it off for a host that referees: joiners then reach the host alone, and it decides
+    /// what the others hear.
+    #[must_use]
+    pub const fn with_auto_relay(mut self, auto_relay: bool) -> Self {
+        self.auto_relay = auto_relay;
+        self
+    }
+
+    /// Whether [`Event::Diagnostic`](crate::Event::Diagnostic) events are wanted; default no.
+    #[must_use]
+    pub const fn with_verbose(mut self, verbose: bool) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Whether loopback addresses are offered to other nodes; default no.
+    ///
+    /// For tests and for several nodes on a machine without any other network.
+    #[must_use]
+    pub const fn with_loopback(mut self, loopback: bool) -> Self {
+        self.loopback = loopback;
+        self
+    }
+
+    /// When a received message counts as taken by the application; default [`Credit::OnPoll`].
+    #[must_use]
+    pub const fn with_credit(mut self, credit: Credit) -> Self {
+        self.credit = credit;
+        self
+    }
+
+    /// Replaces the deadlines.
+    ///
+    /// # Errors
+    /// [`ConfigError::Timeouts`] if one is zero or `lost_after` is not later than `suspect_after`.
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Result<Self, ConfigError> {
+        let Timeouts {
+            signaling,
+            ice,
+            datachannel,
+            suspect_after,
+            lost_after,
+            too_slow,
+            leave,
+        } = timeouts;
+        let all = [
+            signaling,
+            ice,
+            datachannel,
+            suspect_after,
+            lost_after,
+            too_slow,
+            leave,
+        ];
+        if all.contains(&Duration::ZERO) || lost_after <= suspect_after {
+            return Err(ConfigError::Timeouts);
+        }
+        self.timeouts = timeouts;
+        Ok(self)
+    }
+
+    /// Replaces the limits.
+    ///
+    /// # Errors
+    /// [`ConfigError::Limits`] if a message would not fit the window.
+    pub fn with_limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
+        if limits.message == 0
+            || limits.message > 16 * 1024 * 1024
+            || limits.window < limits.message.saturating_add(MESSAGE_COST)
+        {
+            return Err(ConfigError::Limits);
+        }
+        self.limits = limits;
+        Ok(self)
+    }
+
+    /// STUN and TURN servers, as URLs. They are checked and kept, but not used yet.
+    #[must_use]
+    pub fn with_ice_servers(mut self, urls: Vec<String>) -> Self {
+        self.ice_servers = urls;
+        self
+    }
+
+    /// The address of the signaling server.
+    #[must_use]
+    pub const fn signaling_url(&self) -> &SignalingUrl {
+        &self.signaling_url
+    }
+
+    /// The deadlines.
+    #[must_use]
+    pub const fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
+    /// The limits.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The URL of the signaling server cannot be read.
+    #[error("signaling URL: {0}")]
+    SignalingUrl(SignalingUrlError),
+    /// `max_nodes` is out of range.
+    #[error("a network has 2 to 64 nodes, not {max_nodes}")]
+    MaxNodes {
+        /// What was asked for.
+        max_nodes: u8,
+    },
+    /// A deadline is zero, or `lost_after` is not later than `suspect_after`.
+    #[error("every timeout must be longer than zero, and lost_after longer than suspect_after")]
+    Timeouts,
+    /// A message would not fit the window, or is over 16 MiB.
+    #[error("a message is 1 byte to 16 MiB, and the window must hold one message and 32 bytes")]
+    Limits,
+}
+
+/// When a received message counts as taken, which is what lets its sender send more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Credit {
+    /// When `poll_output` hands it out: right for a loop that acts on events at once.
+    OnPoll,
+    /// When `release` says so: for a driver that queues events for a slower reader.
+    OnRelease,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by its users, with `..Default::default()`"
+)]
+pub struct Timeouts {
+    /// From `host` to the code, from `join` to the host's answer. Default 15 s: a PeerServer needs
+    /// up to 6 s to say that nobody has the code.
+    pub signaling: Duration,
+    /// From the answer to a path between the two nodes. Default 10 s.
+    pub ice: Duration,
+    /// From the path to the welcome: DTLS, SCTP and the first frame. Default 10 s.
+    pub datachannel: Duration,
+    /// Silence after which a node is suspected. Default 2 s.
+    pub suspect_after: Duration,
+    /// Silence after which a node is lost. Default 5 s.
+    pub lost_after: Duration,
+    /// How long a node may take nothing while others wait for it. Default 5 s.
+    pub too_slow: Duration,
+    /// How long a goodbye may take to arrive. Default 2 s.
+    pub leave: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            signaling: Duration::from_secs(15),
+            ice: Duration::from_secs(10),
+            datachannel: Duration::from_secs(10),
+            suspect_after: Duration::from_secs(2),
+            lost_after: Duration::from_secs(5),
+            too_slow: Duration::from_secs(5),
+            leave: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Timeouts {
+    /// Scales the three connection phases so that together they take at most `total`.
+    #[must_use]
+    pub fn with_connect_total(mut self, total: Duration) -> Self {
+        self.signaling = total * 3 / 7;
+        self.ice = total * 2 / 7;
+        self.datachannel = total * 2 / 7;
+        self
+    }
+}
+
+/// Everything that is bounded, and by how much.
+///
+/// Reaching a limit is always a typed outcome: an `Err` of a call, a refusal, or a reason why a
+/// link ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "made by its users, with `..Default::default()`"
+)]
+pub struct Limits {
+    /// The largest message, in bytes; one number per network. Default 256 KiB.
+    pub message: u32,
+    /// How many bytes a node may have on the way to another, not yet taken there (each message
+    /// costs its length and 32). Default 512 KiB.
+    pub window: u32,
+    /// The largest state payload and the largest piece of a message, in bytes. Default 16 KiB.
+    pub piece: u16,
+    /// How many outputs one input may yield. Default 4096.
+    pub outputs_per_input: u32,
+    /// The largest signaling frame, in bytes. Default 64 KiB.
+    pub signaling_frame: u32,
+    /// The largest session description, in bytes. Default 16 KiB.
+    pub description: u32,
+    /// How many candidates of one remote node are used; more are counted and dropped. Default 32.
+    pub candidates: u8,
+    /// How many frames one channel message may carry. Default 256.
+    pub frames_per_message: u16,
+    /// How many bytes may wait inside a channel before we queue above it. Default 128 KiB.
+    pub channel_buffer: u32,
+    /// How many joins of one signaling id may be under way at once. Default 2.
+    pub joins_per_signaling_id: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 256 * 1024,
+            window: 512 * 1024,
+            piece: 16 * 1024,
+            outputs_per_input: 4096,
+            signaling_frame: 64 * 1024,
+            description: 16 * 1024,
+            candidates: 32,
+            frames_per_message: 256,
+            channel_buffer: 128 * 1024,
+            joins_per_signaling_id: 2,
+        }
+    }
+}
+
+/// What a message costs of the window besides its length, so that empty messages are bounded too.
+pub(crate) const MESSAGE_COST: u32 = 32;

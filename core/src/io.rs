@@ -1,0 +1,187 @@
+//! What goes into and comes out of [`Network`](crate::Network).
+
+use alloc::string::String;
+use bytes::Bytes;
+use core::time::Duration;
+
+use crate::event::Event;
+use crate::id::LinkId;
+use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpdate};
+
+/// What happened in the world, for [`Network::handle_input`](crate::Network::handle_input).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// News of the connection to the signaling server.
+    Signaling(SignalingUpdate<'a>),
+    /// News of a connection to the embedded signaling server (a host on the LAN).
+    Server(ServerInput<'a>),
+    /// News of a link.
+    Link {
+        /// Which link.
+        link: LinkId,
+        /// What became of it.
+        update: LinkUpdate<'a>,
+    },
+}
+
+/// What the driver must do, from [`Network::poll_output`](crate::Network::poll_output).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// For the connection to the signaling server.
+    Signaling(SignalingCommand),
+    /// For a connection to the embedded signaling server.
+    Server(ServerOutput),
+    /// For a link.
+    Link {
+        /// Which link.
+        link: LinkId,
+        /// What to do with it.
+        command: LinkCommand,
+    },
+    /// For the application.
+    Event(Event),
+}
+
+/// The two channels of a link, both negotiated before the offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a link has these two channels; a third is another design"
+)]
+pub enum Channel {
+    /// Reliable and ordered; negotiated id 0, label `data`.
+    Data,
+    /// Unordered, never retransmitted; negotiated id 1, label `state`.
+    State,
+}
+
+impl Channel {
+    /// Both channels, in the order of their ids.
+    pub const ALL: [Self; 2] = [Self::Data, Self::State];
+
+    /// The negotiated stream id.
+    #[must_use]
+    pub const fn id(self) -> u16 {
+        match self {
+            Self::Data => 0,
+            Self::State => 1,
+        }
+    }
+
+    /// The label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::State => "state",
+        }
+    }
+}
+
+/// What a link is asked to do, in JSEP terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkCommand {
+    /// Make the connection with its two channels. Always the first command of a link.
+    Open {
+        /// Whether this side makes the offer.
+        offerer: bool,
+    },
+    /// Make an offer and set it; answered by [`LinkUpdate::LocalDescription`], then by
+    /// [`LinkUpdate::LocalCandidate`] for each candidate.
+    CreateOffer,
+    /// Set this offer, make an answer and set it; answered like `CreateOffer`.
+    AcceptOffer {
+        /// The remote's description.
+        sdp: String,
+        /// Take the DTLS client's and the controlling role, which saves two one-way trips. Only
+        /// asked for when both sides are native.
+        lead: bool,
+    },
+    /// Set this answer.
+    AcceptAnswer {
+        /// The remote's description.
+        sdp: String,
+        /// The remote took the roles of [`LinkCommand::AcceptOffer::lead`].
+        led: bool,
+    },
+    /// Add a candidate of the remote, as in the `candidate` member of `RTCIceCandidate`.
+    AddCandidate(String),
+    /// Send one message on a channel.
+    Send {
+        /// On which channel.
+        channel: Channel,
+        /// The message, never empty.
+        payload: Bytes,
+    },
+    /// Ask the other side for a sign of life; answered by [`LinkUpdate::Alive`].
+    Probe,
+    /// Close the link and forget it. Nothing is said about it any more.
+    Close,
+}
+
+/// What became of a link.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum LinkUpdate<'a> {
+    /// Our offer or answer is set: this is its text.
+    LocalDescription(&'a str),
+    /// A candidate of ours, as in the `candidate` member of `RTCIceCandidate`.
+    LocalCandidate(&'a str),
+    /// ICE has found a path.
+    Connected,
+    /// A channel can be written to, and the remote is the one that its fingerprint names.
+    ChannelOpened(Channel),
+    /// A message arrived.
+    Message {
+        /// On which channel.
+        channel: Channel,
+        /// The message.
+        payload: Bytes,
+    },
+    /// How much of what we gave to the channel has not left yet (`bufferedAmount`). To be reported
+    /// whenever it falls to half of what it was, and when it reaches zero.
+    BufferedAmount {
+        /// Which channel.
+        channel: Channel,
+        /// Bytes.
+        bytes: u32,
+    },
+    /// An authenticated packet came from the remote.
+    Alive {
+        /// If it was the answer to a probe: how long that took.
+        round_trip: Option<Duration>,
+    },
+    /// The path does not work at the moment.
+    Disconnected,
+    /// The link can never work again.
+    Failed(LinkFailure),
+    /// The remote closed the link.
+    Closed,
+}
+
+/// Why a link failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkFailure {
+    /// The remote's description cannot be used.
+    #[error("the other side's session description cannot be used")]
+    Description,
+    /// No pair of candidates worked.
+    #[error("no path between the two nodes was found")]
+    Ice,
+    /// The remote is not the one whose fingerprint was signalled: somebody may be in between.
+    #[error("the other side's certificate is not the one that was announced")]
+    FingerprintMismatch,
+    /// The DTLS handshake failed.
+    #[error("the encrypted connection could not be made")]
+    Dtls,
+    /// A channel broke.
+    #[error("a data channel broke")]
+    Channel,
+    /// The driver or the browser could not do it.
+    #[error("the platform could not make the connection")]
+    Platform,
+}

@@ -1,0 +1,13 @@
+//! Signaling: how two nodes exchange descriptions before they have a link.
+
+mod io;
+mod message;
+mod server;
+mod url;
+
+pub use io::{
+    ConnectionId, ServerInput, ServerOutput, SignalingCommand, SignalingFailure, SignalingId,
+    SignalingUpdate,
+};
+pub use server::{Server, ServerConfig, ServerCounters};
+pub use url::{SignalingUrl, SignalingUrlError};
