@@ -13,6 +13,7 @@ mod network;
 mod rng;
 mod stats;
 mod time;
+mod wire;
 
 pub mod signaling;
 
