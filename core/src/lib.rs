@@ -9,6 +9,7 @@ mod error;
 mod event;
 mod id;
 mod io;
+mod link;
 mod network;
 mod rng;
 mod stats;
