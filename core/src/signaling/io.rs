@@ -132,6 +132,16 @@ pub struct ConnectionId(pub u64);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerInput<'a> {
+    /// A connection was accepted, and has not made its request yet.
+    ///
+    /// A driver need not say so; but then it is the driver that has to bound the number of such
+    /// connections, and the time that they may take.
+    Accepted {
+        /// Which connection.
+        connection: ConnectionId,
+        /// From where.
+        peer: IpAddr,
+    },
     /// The head of an HTTP request came: a WebSocket handshake or a plain GET.
     Request {
         /// On which connection.

@@ -9,5 +9,5 @@ pub use io::{
     ConnectionId, ServerInput, ServerOutput, SignalingCommand, SignalingFailure, SignalingId,
     SignalingUpdate,
 };
-pub use server::{Server, ServerConfig, ServerCounters};
+pub use server::{Server, ServerConfig, ServerCounters, ServerLoad};
 pub use url::{SignalingUrl, SignalingUrlError};
