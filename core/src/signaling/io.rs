@@ -179,6 +179,7 @@ pub enum ServerOutput {
         connection: ConnectionId,
     },
     /// Answer the HTTP request (plain text, any origin may read it) and close the connection.
+    /// Nothing need be said about it any more.
     Respond {
         /// On which connection.
         connection: ConnectionId,
@@ -188,13 +189,16 @@ pub enum ServerOutput {
         body: String,
     },
     /// Send a text frame.
+    ///
+    /// What waits for a client that does not read is the driver's to bound: past some hundred
+    /// kilobytes it closes the connection and says [`ServerInput::Closed`].
     Send {
         /// On which connection.
         connection: ConnectionId,
         /// The frame.
         text: String,
     },
-    /// Close the connection after what was sent.
+    /// Close the connection after what was sent. Nothing need be said about it any more.
     Close {
         /// Which connection.
         connection: ConnectionId,

@@ -42,6 +42,7 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn a_burst_then_the_rate_then_the_end() {
@@ -66,8 +67,7 @@ mod tests {
                 assert_eq!(rate.admit(now, &config), Verdict::Pass);
             }
         }
-        let verdicts: alloc::vec::Vec<_> =
-            (0..40).map(|_| rate.admit(at(200_000), &config)).collect();
+        let verdicts: Vec<_> = (0..40).map(|_| rate.admit(at(200_000), &config)).collect();
         assert_eq!(
             &verdicts[..6],
             [[Verdict::Pass; 5].as_slice(), &[Verdict::Drop]].concat()

@@ -153,13 +153,12 @@ mod tests {
     use alloc::string::ToString as _;
 
     fn web_socket(target: &str) -> Option<(String, String, String)> {
-        match Request::parse("GET", target, true) {
-            Request::WebSocket(Parameters { id, token, key }) => Some((id, token, key)),
-            other => {
-                assert_eq!(other, Request::WrongPath, "{target}");
-                None
-            }
+        let request = Request::parse("GET", target, true);
+        if let Request::WebSocket(Parameters { id, token, key }) = request {
+            return Some((id, token, key));
         }
+        assert_eq!(request, Request::WrongPath, "{target}");
+        None
     }
 
     #[test]

@@ -568,7 +568,7 @@ fn connections_without_a_request_are_limited() {
         pending: 5,
         ..ServerConfig::default()
     });
-    let mut accept = |world: &mut World, number: u64, last: u8| {
+    let accept = |world: &mut World, number: u64, last: u8| {
         world.input(ServerInput::Accepted {
             connection: ConnectionId(number),
             peer: [10, 0, 0, last].into(),
