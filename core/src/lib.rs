@@ -9,10 +9,12 @@ mod error;
 mod event;
 mod id;
 mod io;
+mod link;
 mod network;
 mod rng;
 mod stats;
 mod time;
+mod wire;
 
 pub mod signaling;
 

@@ -1,0 +1,3 @@
+//! Links: one remote node each.
+
+pub(crate) mod negotiation;
