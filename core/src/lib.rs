@@ -10,6 +10,7 @@ mod event;
 mod id;
 mod io;
 mod link;
+mod membership;
 mod network;
 mod rng;
 mod stats;
