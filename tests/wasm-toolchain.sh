@@ -11,7 +11,7 @@
 #   2. the same, if it has the target (`rustup target add wasm32-unknown-unknown`): builds `std`;
 #   3. Debian's packages rustc-web, cargo-web and rust-web-src, which carry sources: builds both.
 #
-# Debian's compiler lacks a wasm linker; it borrows rust-lld from the toolchain of `cargo`, or
+# Debian's compiler comes without a linker for wasm: it borrows rust-lld from rustup's toolchain, or
 # takes wasm-ld from Debian's package lld.
 
 WASM_TARGET=wasm32-unknown-unknown
@@ -34,7 +34,7 @@ wasm_debian_is_there() {
         [[ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/std/Cargo.toml" ]]
 }
 
-wasm_debian_linker() {
+wasm_linker() {
     local lld
     for lld in "$(wasm_sysroot)"/lib/rustlib/*/bin/rust-lld "$(command -v wasm-ld || true)"; do
         if [[ -n $lld && -x $lld ]]; then
@@ -53,7 +53,7 @@ wasm_toolchain() {
         echo own-sources
     elif [[ $kind == std ]] && wasm_own_has_target; then
         echo own-target
-    elif wasm_debian_is_there && wasm_debian_linker >/dev/null; then
+    elif wasm_debian_is_there; then
         echo debian
     else
         return 1
@@ -61,7 +61,7 @@ wasm_toolchain() {
 }
 
 wasm_cargo() {
-    local kind=$1 toolchain crates
+    local kind=$1 toolchain crates linker
     shift
     case $kind in
         std) crates=std,panic_abort ;;
@@ -76,6 +76,11 @@ wasm_cargo() {
     fi
     local subcommand=$1
     shift
+    if ! linker=$(wasm_linker); then
+        echo "No linker for $WASM_TARGET: neither rust-lld (rustup) nor wasm-ld (Debian: lld)." >&2
+        return 1
+    fi
+    local -x CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker
     # A build directory of its own: two compilers that share one rebuild each other's work.
     local -x CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/wasm"
     case $toolchain in
@@ -90,7 +95,6 @@ wasm_cargo() {
         debian)
             echo "toolchain: Debian's $(/usr/bin/rustc --version), standard library from its sources"
             RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 \
-                CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(wasm_debian_linker) \
                 /usr/bin/cargo "$subcommand" -Z build-std="$crates" --target "$WASM_TARGET" "$@"
             ;;
     esac
