@@ -197,5 +197,10 @@ test("wrong arguments end with status 2, and say why", async (t) => {
   for (const args of wrong) {
     const node = new Wattle(t, args.join(" "), ...args);
     assert.equal(await node.exit(), 2, args.join(" "));
+    assert.deepEqual(
+      node.events.map((each) => [each.event, each.kind]),
+      [["error", "usage"]],
+      args.join(" "),
+    );
   }
 });
