@@ -23,6 +23,8 @@ pub mod signaling;
 
 #[cfg(feature = "native")]
 pub mod native;
+#[cfg(any(feature = "sim", test))]
+pub mod sim;
 
 pub use code::{CodeError, NetworkCode};
 pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
