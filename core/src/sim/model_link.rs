@@ -12,8 +12,14 @@ use crate::id::LinkId;
 use crate::io::{Channel, Input, LinkCommand, LinkUpdate};
 use crate::time::Timestamp;
 
-/// One end of a model link: which node, and its name there.
-pub(super) type End = (usize, LinkId);
+/// One end of a model link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End {
+    pub(super) node: usize,
+    /// Which of the node's lives: what was meant for one before a crash is not for the next.
+    pub(super) life: u64,
+    pub(super) link: LinkId,
+}
 
 /// ICE and DTLS, as one wait once both ends know each other: four one-way trips.
 const HANDSHAKE_TRIPS: u32 = 4;
@@ -58,7 +64,7 @@ impl ModelLinks {
     }
 
     pub(super) fn forget_node(&mut self, node: usize) {
-        self.ends.retain(|(owner, _), _| *owner != node);
+        self.ends.retain(|end, _| end.node != node);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -99,7 +105,7 @@ impl World {
             LinkCommand::Close => {
                 let closed = self.links.ends.remove(&end).and_then(|end| end.peer);
                 if let Some(peer) = closed.filter(|peer| self.links.ends.contains_key(peer))
-                    && let Some(time) = self.pass(end.0, peer.0)
+                    && let Some(time) = self.pass(end.node, peer.node)
                 {
                     self.update_later(peer, time, ModelUpdate::Closed);
                 }
@@ -118,11 +124,8 @@ impl World {
         let Some(peer) = self.links.peer(end) else {
             return;
         };
-        let there = self.path(NodeIndex(end.0), NodeIndex(peer.0));
-        let back = self.path(NodeIndex(peer.0), NodeIndex(end.0));
-        if there.cut || back.cut {
-            return;
-        }
+        let there = self.path(NodeIndex(end.node), NodeIndex(peer.node));
+        let back = self.path(NodeIndex(peer.node), NodeIndex(end.node));
         let trip = there.delay.max(back.delay);
         for (end, trips) in [(end, HANDSHAKE_TRIPS), (peer, HANDSHAKE_TRIPS - 1)] {
             self.update_later(end, trip * 2, ModelUpdate::Connected);
@@ -143,14 +146,14 @@ impl World {
             Channel::Data => {
                 own.on_the_way.push_back(message);
                 let after = own.last_arrival;
-                let at = now.plus(self.retransmitted(end.0, peer.0)).max(after);
+                let at = now.plus(self.retransmitted(end.node, peer.node)).max(after);
                 if let Some(own) = self.links.ends.get_mut(&end) {
                     own.last_arrival = at;
                 }
                 self.schedule(at, What::Arrival(end));
             }
             Channel::State => {
-                let trip = self.pass(end.0, peer.0);
+                let trip = self.pass(end.node, peer.node);
                 if let Some(trip) = trip {
                     self.update_later(peer, trip, ModelUpdate::State(message));
                 }
@@ -182,7 +185,7 @@ impl World {
         let Some(peer) = self.links.peer(end) else {
             return;
         };
-        let path = self.path(NodeIndex(end.0), NodeIndex(peer.0));
+        let path = self.path(NodeIndex(end.node), NodeIndex(peer.node));
         if path.cut {
             let at = self.now.plus(RETRANSMISSION);
             if let Some(own) = self.links.ends.get_mut(&end) {
@@ -205,24 +208,18 @@ impl World {
             ModelUpdate::Acknowledged { channel, bytes },
         );
         let update = LinkUpdate::Message { channel, payload };
-        self.input(
-            peer.0,
-            Input::Link {
-                link: peer.1,
-                update,
-            },
-        );
+        self.input_link(peer, update);
     }
 
     fn probe(&mut self, end: End) {
         let Some(peer) = self.links.peer(end) else {
             return;
         };
-        let Some(there) = self.pass(end.0, peer.0) else {
+        let Some(there) = self.pass(end.node, peer.node) else {
             return;
         };
         self.update_later(peer, there, ModelUpdate::Alive { round_trip: None });
-        if let Some(back) = self.pass(peer.0, end.0) {
+        if let Some(back) = self.pass(peer.node, end.node) {
             let round_trip = Some(there + back);
             self.update_later(end, there + back, ModelUpdate::Alive { round_trip });
         }
@@ -240,6 +237,8 @@ impl World {
                 self.input_link(end, LinkUpdate::LocalDescription(&description));
                 LinkUpdate::LocalCandidate("candidate:1 1 udp 1 10.0.0.1 9 typ host")
             }
+            // The handshake was broken off in the middle.
+            ModelUpdate::Connected | ModelUpdate::Opened if !self.is_whole(end) => return,
             ModelUpdate::Connected => LinkUpdate::Connected,
             ModelUpdate::Opened => {
                 self.input_link(end, LinkUpdate::ChannelOpened(Channel::Data));
@@ -266,19 +265,39 @@ impl World {
         self.input_link(end, update);
     }
 
-    fn input_link(&mut self, (node, link): End, update: LinkUpdate<'_>) {
-        self.input(node, Input::Link { link, update });
+    fn input_link(&mut self, end: End, update: LinkUpdate<'_>) {
+        if self.life(end.node) == Some(end.life) {
+            self.input(
+                end.node,
+                Input::Link {
+                    link: end.link,
+                    update,
+                },
+            );
+        }
+    }
+
+    /// Whether packets pass between the two ends at the moment.
+    fn is_whole(&self, end: End) -> bool {
+        self.links.peer(end).is_some_and(|peer| {
+            let (a, b) = (NodeIndex(end.node), NodeIndex(peer.node));
+            !self.path(a, b).cut && !self.path(b, a).cut
+        })
     }
 }
 
 /// A description that names its end.
-fn describe((node, link): End) -> String {
-    format!("v=0\r\na=model:{node} {}\r\n", link.as_u64())
+fn describe(End { node, life, link }: End) -> String {
+    format!("v=0\r\na=model:{node} {life} {}\r\n", link.as_u64())
 }
 
 /// The end that a description names.
 fn described(sdp: &str) -> Option<End> {
     let (_, rest) = sdp.split_once("a=model:")?;
-    let (node, link) = rest.lines().next()?.split_once(' ')?;
-    Some((node.parse().ok()?, LinkId::from_u64(link.parse().ok()?)))
+    let mut words = rest.lines().next()?.split(' ');
+    Some(End {
+        node: words.next()?.parse().ok()?,
+        life: words.next()?.parse().ok()?,
+        link: LinkId::from_u64(words.next()?.parse().ok()?),
+    })
 }

@@ -261,7 +261,17 @@ impl World {
         match output {
             Output::Signaling(command) => self.signaling_command(index, command),
             Output::Server(output) => self.server_output(Served::By(index), output),
-            Output::Link { link, command } => self.link_command((index, link), command),
+            Output::Link { link, command } => {
+                let life = self.life(index).unwrap_or_default();
+                self.link_command(
+                    End {
+                        node: index,
+                        life,
+                        link,
+                    },
+                    command,
+                );
+            }
             Output::Event(event) => self.event(index, event),
         }
     }

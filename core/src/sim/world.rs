@@ -533,6 +533,14 @@ impl World {
         }
     }
 
+    /// Which life a node is in; `None` if it is crashed.
+    pub(super) fn life(&self, index: usize) -> Option<u64> {
+        self.nodes
+            .get(index)
+            .filter(|node| node.machine.is_some())
+            .map(|node| node.life)
+    }
+
     /// The node that hosts on the LAN at this address.
     pub(super) fn lan_host(&self, address: SocketAddr) -> Option<usize> {
         self.nodes.iter().position(|node| node.lan == Some(address))
