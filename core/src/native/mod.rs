@@ -1,8 +1,16 @@
 //! [`Node`]: a [`Network`](crate::Network) whose links are str0m connections. Still no I/O.
-//! (being written)
 
+mod certificate;
+mod clock;
+mod crypto;
+mod demux;
+mod description;
+mod gather;
 mod io;
+mod link;
 mod node;
+mod probe;
+mod stun;
 
 pub use io::{Input, Interface, Output, Transmit};
 pub use node::Node;
