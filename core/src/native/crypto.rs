@@ -23,9 +23,9 @@ use str0m::crypto::{
     SupportedAeadAes256Gcm, SupportedAes128CmSha1_80,
 };
 
-/// The first retransmission of a DTLS flight. RFC 9147 section 5.8.2 says 1 s, and that less is
-/// fine where latency is known to matter: a flight lost at a join should not cost a second.
-const FLIGHT_RTO: Duration = Duration::from_millis(300);
+/// The first retransmission of a DTLS flight. RFC 9147 section 5.8.2 says 1 s, and less where ICE has
+/// measured the path; it doubles each time, so that starting high is what makes a lossy join slow.
+const FLIGHT_RTO: Duration = Duration::from_millis(150);
 
 /// Doubling from [`FLIGHT_RTO`] this is minutes: deadlines are the network's, never DTLS's own.
 const FLIGHT_RETRIES: usize = 12;

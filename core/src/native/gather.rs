@@ -64,16 +64,16 @@ pub(super) struct Change {
 pub(super) struct Gather {
     loopback: bool,
     addresses: Vec<HostAddress>,
-    /// Preferences are never given twice, also when interfaces come late.
-    given_out: u16,
+    /// The lowest and the highest preference given so far, per class: none is given twice.
+    given: [(u16, u16); 3],
 }
 
 impl Gather {
-    pub(super) const fn new(loopback: bool) -> Self {
+    pub(super) fn new(loopback: bool) -> Self {
         Self {
             loopback,
             addresses: Vec::new(),
-            given_out: 0,
+            given: Class::ALL.map(Class::middle),
         }
     }
 
@@ -97,21 +97,43 @@ impl Gather {
             .addresses
             .iter()
             .partition(|known| ranked.iter().any(|(_, address)| known.given == *address));
+        let is_kept = |given| kept.iter().find(|known| known.given == given).copied();
+        // What replaces all that we had must be tried first by both sides: the other one goes on
+        // with the old pair for as long as that has the higher priority and is not given up.
+        let replaces = kept.is_empty();
+        let count = |class| {
+            let of_class = ranked.iter().filter(|(other, _)| *other == class);
+            u16::try_from(of_class.count()).unwrap_or(u16::MAX)
+        };
+        let mut next = self.given;
+        for (place, class) in Class::ALL.into_iter().enumerate() {
+            if let (true, Some(next)) = (replaces, next.get_mut(place)) {
+                next.1 = next.1.saturating_add(count(class)).min(class.top());
+                next.0 = next.1;
+            }
+        }
         let mut added = Vec::new();
         let mut addresses = Vec::new();
         for (class, given) in ranked {
-            if let Some(known) = kept.iter().find(|known| known.given == given) {
-                addresses.push(*known);
+            if let Some(known) = is_kept(given) {
+                addresses.push(known);
                 continue;
             }
+            let Some((low, high)) = next.get_mut(class as usize) else {
+                continue;
+            };
             let new = HostAddress {
                 address: plain(given),
                 given,
-                preference: class.first_preference().saturating_sub(self.given_out),
+                preference: *low,
             };
-            self.given_out = self.given_out.saturating_add(1);
+            *low = low.saturating_sub(1);
+            *high = (*high).max(new.preference);
             added.push(new);
             addresses.push(new);
+        }
+        for (given, next) in self.given.iter_mut().zip(next) {
+            *given = (given.0.min(next.0), given.1.max(next.1));
         }
         self.addresses = addresses;
         Change { added, removed }
@@ -138,13 +160,21 @@ impl Class {
         }
     }
 
+    const ALL: [Self; 3] = [Self::Real, Self::Virtual, Self::Loopback];
+
     /// Three ranges of local preferences, so that a late real interface still beats a bridge.
-    const fn first_preference(self) -> u16 {
+    const fn top(self) -> u16 {
         match self {
             Self::Real => u16::MAX,
             Self::Virtual => 0x7fff,
             Self::Loopback => 0x3fff,
         }
+    }
+
+    /// Where a range begins, with room for what comes later on both sides.
+    const fn middle(self) -> (u16, u16) {
+        let middle = self.top() - 0x1000;
+        (middle, middle)
     }
 }
 
@@ -203,6 +233,7 @@ pub(super) const fn plain(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::String;
 
     fn interfaces(list: &[(&str, &str)]) -> Vec<Interface> {
         list.iter()
@@ -213,7 +244,7 @@ mod tests {
             .collect()
     }
 
-    fn order(gather: &Gather) -> Vec<alloc::string::String> {
+    fn order(gather: &Gather) -> Vec<String> {
         use alloc::string::ToString as _;
         gather
             .addresses()
@@ -281,12 +312,32 @@ mod tests {
         assert_eq!((second.added.len(), second.removed.len()), (1, 1));
         assert_eq!(second.removed[0].address.ip().to_string(), "10.0.0.1");
         // The late one has a preference of its own, below those that were there first.
-        let preferences: Vec<_> = gather.addresses().iter().map(|a| a.preference).collect();
-        assert_eq!(preferences, [u16::MAX - 2, u16::MAX - 1]);
+        let preference = |gather: &Gather, place: usize| gather.addresses()[place].preference;
+        assert!(preference(&gather, 0) < preference(&gather, 1));
         assert_eq!(
             gather.update(&interfaces(&[("c", "10.0.0.3:1"), ("b", "10.0.0.2:1")])),
             Change::default()
         );
+    }
+
+    #[test]
+    fn what_replaces_everything_comes_first() {
+        let mut gather = Gather::new(false);
+        let mut last = gather
+            .update(&interfaces(&[("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")]))
+            .added;
+        for n in 3..200 {
+            // Sometimes there is nothing for a while.
+            if n % 2 == 0 {
+                gather.update(&[]);
+            }
+            let (one, two) = (alloc::format!("10.0.{n}.1:1"), alloc::format!("10.0.{n}.2:1"));
+            let added = gather.update(&interfaces(&[("c", &one), ("d", &two)])).added;
+            let lowest = added.iter().map(|new| new.preference).min();
+            assert!(lowest > last.iter().map(|old| old.preference).max());
+            assert!(added[0].preference > added[1].preference);
+            last = added;
+        }
     }
 
     #[test]

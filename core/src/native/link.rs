@@ -29,7 +29,7 @@ use super::{crypto, io::Transmit};
 use crate::config::Limits;
 use crate::io::{Channel, LinkFailure, LinkUpdate};
 use crate::rng::{Rng, fnv1a};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 
 /// str0m paces checks by 50 ms, but each early timeout brings one more. Three after every input
 /// save that wait (trap 4).
@@ -38,6 +38,18 @@ const EAGER: u8 = 3;
 /// How often a timeout that is due at once is answered before it is put off.
 const SPINS: u8 = 8;
 const PUT_OFF: Duration = Duration::from_millis(1);
+
+/// The first retransmission of a check. RFC 8445 section 14.3 says at least 500 ms, libwebrtc takes
+/// 250; a check is 100 bytes, and it doubles.
+const CHECK_RTO: Duration = Duration::from_millis(100);
+
+/// SCTP waits 3 s before it repeats anything, as long as it has not measured a round trip: the first
+/// frames of a link would take a third of the deadline if they are lost once. So the first
+/// datagrams with data are sent again after 350 ms (an acknowledgement may be delayed by 200),
+/// 700 and 1,400, until the remote has sent some. DTLS drops what comes twice.
+const ECHO_AFTER: Duration = Duration::from_millis(350);
+const ECHOES: u32 = 3;
+const ECHOED: usize = 4;
 
 /// Addresses of the remote that we listen to: signalled ones and those that checks came from. The
 /// remote could make up any number, and str0m remembers each.
@@ -150,7 +162,47 @@ pub(super) struct Link {
     secured: bool,
     ended: bool,
     due: Option<Timestamp>,
+    echo: Echo,
     news: News,
+}
+
+/// The first datagrams with data, until it is known that data passes.
+#[derive(Debug, Default)]
+struct Echo {
+    datagrams: Vec<Transmit>,
+    due: Option<Timestamp>,
+    round: u32,
+    over: bool,
+}
+
+impl Echo {
+    fn sent(&mut self, now: Timestamp, transmit: &Transmit) {
+        if self.over || self.datagrams.len() >= ECHOED {
+            return;
+        }
+        self.datagrams.push(transmit.clone());
+        self.due.get_or_insert(now.plus(ECHO_AFTER));
+    }
+
+    fn heard(&mut self) {
+        *self = Self {
+            over: true,
+            ..Self::default()
+        };
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        out.transmits.extend(self.datagrams.iter().cloned());
+        self.round += 1;
+        if self.round == ECHOES {
+            self.heard();
+        } else {
+            self.due = Some(now.plus(ECHO_AFTER.saturating_mul(1 << self.round)));
+        }
+    }
 }
 
 /// One channel of a link.
@@ -219,8 +271,8 @@ impl Link {
         };
         // What the network may queue, and the frame that crosses the line: above this str0m says
         // no, for ever if a message is larger (trap 9).
-        let buffer = (limits.channel_buffer as usize).saturating_mul(2);
-        let mut rtc = RtcConfig::new()
+        let buffer = inside_limit(limits);
+        let mut config = RtcConfig::new()
             .clear_codecs()
             .clear_extension_map()
             .set_crypto_provider(crypto::provider())
@@ -231,8 +283,9 @@ impl Link {
             .set_local_ice_credentials(IceCreds {
                 ufrag: local.ufrag.clone(),
                 pass: local.password.clone(),
-            })
-            .build(clock.instant(now));
+            });
+        config.set_initial_stun_rto(CHECK_RTO);
+        let mut rtc = config.build(clock.instant(now));
         rtc.direct_api().set_ice_controlling(offerer);
         Self {
             rtc: Box::new(rtc),
@@ -256,6 +309,7 @@ impl Link {
             secured: false,
             ended: false,
             due: None,
+            echo: Echo::default(),
             news: News::default(),
         }
     }
@@ -265,8 +319,8 @@ impl Link {
         &self.local.ufrag
     }
 
-    pub(super) const fn poll_timeout(&self) -> Option<Timestamp> {
-        self.due
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        earliest(self.due, self.echo.due)
     }
 
     pub(super) fn create_offer(&mut self, now: Timestamp, out: &mut Outbox) {
@@ -358,11 +412,12 @@ impl Link {
         if self.ended || payload.is_empty() {
             return;
         }
-        let bound = (self.limits.channel_buffer as usize).saturating_mul(4);
+        let inside = inside_limit(&self.limits);
         let line = self.line(channel);
         let waiting: usize = line.waiting.iter().map(Bytes::len).sum();
+        let too_much = payload.len() > inside || waiting > inside.saturating_mul(2);
         line.waiting.push_back(payload);
-        if waiting > bound {
+        if too_much {
             self.fail(LinkFailure::Channel);
         }
         self.step(now, out);
@@ -396,7 +451,14 @@ impl Link {
         self.ended = true;
         let _ = self.rtc.close();
         self.drain(now, out);
+        self.silence();
+    }
+
+    /// Nothing is to come any more.
+    fn silence(&mut self) {
+        self.ended = true;
         self.due = None;
+        self.echo.heard();
     }
 
     /// A check or a probe of the remote. `false`: it is not authentic, or from one address too many.
@@ -465,13 +527,18 @@ impl Link {
         self.drain(now, out);
         if crypto::authentic_records() != records {
             self.news.heard = true;
+            self.echo.heard();
         }
         self.step(now, out);
         received.is_ok()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Timestamp, out: &mut Outbox) {
-        if self.ended || self.due.is_none_or(|due| due > now) {
+        if self.ended {
+            return;
+        }
+        self.echo.handle_timeout(now, out);
+        if self.due.is_none_or(|due| due > now) {
             return;
         }
         for _ in 0..SPINS {
@@ -507,6 +574,14 @@ impl Link {
         let candidate = host_candidate(host);
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
+    }
+
+    /// What str0m holds of a channel.
+    #[cfg(test)]
+    pub(super) fn inside(&mut self, channel: Channel) -> usize {
+        let id = self.line(channel).id;
+        id.and_then(|id| self.rtc.channel(id))
+            .map_or(0, |mut channel| channel.buffered_amount())
     }
 
     fn line(&mut self, channel: Channel) -> &mut Line {
@@ -662,7 +737,7 @@ impl Link {
                     }
                     return;
                 }
-                Ok(str0m::Output::Transmit(transmit)) => self.transmit(transmit, out),
+                Ok(str0m::Output::Transmit(transmit)) => self.transmit(now, transmit, out),
                 Ok(str0m::Output::Event(event)) => self.event(event),
                 Err(error) => {
                     debug!(%error, "connection broke");
@@ -676,21 +751,26 @@ impl Link {
         self.due = Some(now);
     }
 
-    fn transmit(&mut self, transmit: str0m::net::Transmit, out: &mut Outbox) {
+    fn transmit(&mut self, now: Timestamp, transmit: str0m::net::Transmit, out: &mut Outbox) {
         if transmit.proto != Protocol::Udp {
             return;
         }
-        let payload = Bytes::from(Vec::from(transmit.contents));
-        match payload.first() {
-            Some(20..=63) => self.path = Some((transmit.source, transmit.destination)),
-            Some(_) => self.role = stun::role_of(&payload).or(self.role),
-            None => return,
-        }
-        out.transmits.push(Transmit {
+        let transmit = Transmit {
             local: transmit.source,
             remote: transmit.destination,
-            payload,
-        });
+            payload: Vec::from(transmit.contents).into(),
+        };
+        match transmit.payload.first() {
+            Some(20..=63) => {
+                self.path = Some((transmit.local, transmit.remote));
+                if self.secured {
+                    self.echo.sent(now, &transmit);
+                }
+            }
+            Some(_) => self.role = stun::role_of(&transmit.payload).or(self.role),
+            None => return,
+        }
+        out.transmits.push(transmit);
     }
 
     fn event(&mut self, event: str0m::Event) {
@@ -772,15 +852,17 @@ impl Link {
             updates.push(Update::Disconnected);
         }
         if news.closed {
-            self.ended = true;
-            self.due = None;
             updates.push(Update::Closed);
+            self.silence();
         } else if let Some(failure) = news.failed {
-            self.ended = true;
-            self.due = None;
             updates.push(Update::Failed(failure));
+            self.silence();
         }
     }
+}
+
+fn inside_limit(limits: &Limits) -> usize {
+    (limits.channel_buffer as usize).saturating_mul(2)
 }
 
 fn config(channel: Channel) -> ChannelConfig {

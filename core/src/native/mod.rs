@@ -14,3 +14,6 @@ mod stun;
 
 pub use io::{Input, Interface, Output, Transmit};
 pub use node::Node;
+
+#[cfg(test)]
+mod tests;

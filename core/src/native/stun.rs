@@ -94,6 +94,11 @@ fn attribute(datagram: &[u8], wanted: u16) -> Option<&[u8]> {
 
 /// Whether this is a well-formed message whose MESSAGE-INTEGRITY was made with `password`.
 pub(super) fn is_authentic(datagram: &[u8], password: &str) -> bool {
+    // stun_codec signs what it would write itself, not what came: a type that it does not know is
+    // written as another one.
+    if glance(datagram).is_none() {
+        return false;
+    }
     let mut decoder = MessageDecoder::<Attribute>::new();
     let Ok(Ok(message)) = decoder.decode_from_bytes(datagram) else {
         return false;
@@ -188,10 +193,10 @@ mod tests {
     #[test]
     fn every_changed_bit_is_noticed() {
         let request = request();
-        for bit in 0..request.len() * 8 {
+        // What follows MESSAGE-INTEGRITY, here FINGERPRINT, is not covered by it.
+        for bit in 0..(request.len() - 8) * 8 {
             let mut changed = request.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            // What follows MESSAGE-INTEGRITY is not covered by it but by FINGERPRINT.
             assert!(!is_authentic(&changed, "secret"), "bit {bit}");
         }
     }

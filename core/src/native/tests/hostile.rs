@@ -1,0 +1,1 @@
+//! What a hostile network or peer can send.
