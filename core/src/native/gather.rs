@@ -331,8 +331,13 @@ mod tests {
             if n % 2 == 0 {
                 gather.update(&[]);
             }
-            let (one, two) = (alloc::format!("10.0.{n}.1:1"), alloc::format!("10.0.{n}.2:1"));
-            let added = gather.update(&interfaces(&[("c", &one), ("d", &two)])).added;
+            let (one, two) = (
+                alloc::format!("10.0.{n}.1:1"),
+                alloc::format!("10.0.{n}.2:1"),
+            );
+            let added = gather
+                .update(&interfaces(&[("c", &one), ("d", &two)]))
+                .added;
             let lowest = added.iter().map(|new| new.preference).min();
             assert!(lowest > last.iter().map(|old| old.preference).max());
             assert!(added[0].preference > added[1].preference);

@@ -1,4 +1,4 @@
-//! One link: a str0m connection. With `crypto` the only file that names str0m.
+//! One link: a str0m connection. With `crypto` and `dtls` the only file that names str0m.
 //!
 //! Every call ends with str0m drained: its documentation asks for it, and its events of several
 //! channels come in random order, so they are collected first and reported in a fixed one.
@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -22,6 +23,7 @@ use tracing::{debug, trace};
 
 use super::clock::Clock;
 use super::description;
+use super::dtls::{self, Window};
 use super::gather::{self, HostAddress};
 use super::probe::{Credentials, Probes};
 use super::stun::{self, Role, Transaction};
@@ -42,6 +44,10 @@ const PUT_OFF: Duration = Duration::from_millis(1);
 /// The first retransmission of a check. RFC 8445 section 14.3 says at least 500 ms, libwebrtc takes
 /// 250; a check is 100 bytes, and it doubles.
 const CHECK_RTO: Duration = Duration::from_millis(100);
+
+/// How far the doubling goes, and how often a path that works is checked by str0m. Its default, 3 s,
+/// makes a join at 30 % loss take longer than its deadline now and then.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1500);
 
 /// SCTP waits 3 s before it repeats anything, as long as it has not measured a round trip: the first
 /// frames of a link would take a third of the deadline if they are lost once. So the first
@@ -135,6 +141,7 @@ impl Update {
 /// A connection to one other node.
 pub(super) struct Link {
     rtc: Box<Rtc>,
+    window: Arc<Window>,
     clock: Clock,
     limits: Limits,
     loopback: bool,
@@ -152,7 +159,7 @@ pub(super) struct Link {
     addresses: BTreeSet<SocketAddr>,
     early_checks: u8,
     channels: [Line; 2],
-    /// Where the last DTLS datagram went: the selected pair.
+    /// The selected pair, local and remote.
     path: Option<(SocketAddr, SocketAddr)>,
     /// What the last check of ours said.
     role: Option<Role>,
@@ -285,10 +292,13 @@ impl Link {
                 pass: local.password.clone(),
             });
         config.set_initial_stun_rto(CHECK_RTO);
-        let mut rtc = config.build(clock.instant(now));
+        config.set_max_stun_rto(CHECK_INTERVAL);
+        let window = Arc::new(Window::default());
+        let mut rtc = dtls::with_window(&window, || config.build(clock.instant(now)));
         rtc.direct_api().set_ice_controlling(offerer);
         Self {
             rtc: Box::new(rtc),
+            window,
             clock,
             limits: *limits,
             loopback,
@@ -479,6 +489,7 @@ impl Link {
             self.early_checks = self.early_checks.saturating_add(1).min(EARLY_CHECKS);
         }
         self.news.heard = true;
+        self.nominated(at, datagram);
         self.receive(now, at, datagram, out)
     }
 
@@ -514,7 +525,7 @@ impl Link {
         if self.ended || !self.addresses.contains(&remote) {
             return false;
         }
-        let records = crypto::authentic_records();
+        let records = self.window.records();
         let received = Receive::new(Protocol::Udp, remote, local, datagram)
             .map_err(RtcError::from)
             .and_then(|receive| {
@@ -525,7 +536,7 @@ impl Link {
             trace!(%error, "datagram refused");
         }
         self.drain(now, out);
-        if crypto::authentic_records() != records {
+        if self.window.records() != records {
             self.news.heard = true;
             self.echo.heard();
         }
@@ -571,6 +582,7 @@ impl Link {
             return;
         }
         self.hosts.retain(|known| known.address != host.address);
+        self.path = self.path.filter(|(local, _)| *local != host.address);
         let candidate = host_candidate(host);
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
@@ -767,10 +779,20 @@ impl Link {
                     self.echo.sent(now, &transmit);
                 }
             }
-            Some(_) => self.role = stun::role_of(&transmit.payload).or(self.role),
+            Some(_) => {
+                self.role = stun::role_of(&transmit.payload).or(self.role);
+                self.nominated((transmit.local, transmit.remote), &transmit.payload);
+            }
             None => return,
         }
         out.transmits.push(transmit);
+    }
+
+    /// Follows the selected pair: a link that sends no data is told of a new one by this alone.
+    fn nominated(&mut self, path: (SocketAddr, SocketAddr), request: &[u8]) {
+        if self.path.is_none() || stun::nominates(request) {
+            self.path = Some(path);
+        }
     }
 
     fn event(&mut self, event: str0m::Event) {
@@ -780,6 +802,7 @@ impl Link {
                 if state.is_connected() && !self.connected {
                     self.connected = true;
                     self.news.connected = true;
+                    self.window.open();
                 } else if state.is_disconnected() && self.connected {
                     self.connected = false;
                     self.news.disconnected = true;

@@ -5,6 +5,7 @@ mod clock;
 mod crypto;
 mod demux;
 mod description;
+mod dtls;
 mod gather;
 mod io;
 mod link;

@@ -23,6 +23,7 @@ const BINDING_ERROR: [u8; 2] = [0x01, 0x11];
 
 /// RFC 8489 section 14.3, RFC 8445 section 16.1.
 const USERNAME: u16 = 0x0006;
+const USE_CANDIDATE: u16 = 0x0025;
 const ICE_CONTROLLED: u16 = 0x8029;
 const ICE_CONTROLLING: u16 = 0x802a;
 
@@ -76,6 +77,11 @@ pub(super) fn role_of(request: &[u8]) -> Option<Role> {
     tie_breaker(ICE_CONTROLLING)
         .map(Role::Controlling)
         .or_else(|| tie_breaker(ICE_CONTROLLED).map(Role::Controlled))
+}
+
+/// Whether a Binding request selects the pair that it is sent on.
+pub(super) fn nominates(request: &[u8]) -> bool {
+    attribute(request, USE_CANDIDATE).is_some()
 }
 
 /// The value of the first attribute of this type.

@@ -238,11 +238,7 @@ fn candidates_may_come_late_twice_and_before_the_description() {
         2,
         "an offer and its candidate, nothing else"
     );
-    world.post(
-        Duration::from_millis(1),
-        L,
-        Parcel::Answer(answer.unwrap()),
-    );
+    world.post(Duration::from_millis(1), L, Parcel::Answer(answer.unwrap()));
     assert!(world.run_until(SECOND, |world| world.opened(L) && world.opened(R)));
 }
 
@@ -275,10 +271,14 @@ fn a_link_moves_to_another_interface() {
             world.interfaces(L, &["198.51.100.1:1001"]);
             let moved = world.now;
             let back = |world: &World| {
-                world.sides[L]
-                    .log
-                    .iter()
-                    .any(|(_, u)| matches!(u, Update::Alive { round_trip: Some(_) }))
+                world.sides[L].log.iter().any(|(_, u)| {
+                    matches!(
+                        u,
+                        Update::Alive {
+                            round_trip: Some(_)
+                        }
+                    )
+                })
             };
             // As the network does.
             for _ in 0..40 {
@@ -287,7 +287,10 @@ fn a_link_moves_to_another_interface() {
                     break;
                 }
             }
-            println!("lead {lead:5} pause {pause}: moved in {:?}", world.now.since(moved));
+            println!(
+                "lead {lead:5} pause {pause}: moved in {:?}",
+                world.now.since(moved)
+            );
             assert!(world.now.since(moved) <= SECOND);
             world.send(L, Channel::Data, &b"from elsewhere"[..]);
             world.send(R, Channel::Data, &b"to elsewhere"[..]);
@@ -384,8 +387,7 @@ fn two_hundred_kilobytes_arrive_in_order_by_buffered_amount() {
                 next = left.next();
             }
             assert!(world.run_until(60 * SECOND, |world| {
-                world.sides[side].log.len() > seen
-                    || world.messages(1 - side).len() == pieces.len()
+                world.sides[side].log.len() > seen || world.messages(1 - side).len() == pieces.len()
             }));
             for (_, update) in &world.sides[side].log[seen..] {
                 if let Update::BufferedAmount { bytes, .. } = update {
@@ -481,7 +483,10 @@ fn forged_answers_to_probes_are_ignored() {
     let from = world.wire.len();
     probe(&mut world, L);
     let (_, _, request) = world.wire[from].clone();
-    assert!(matches!(stun::glance(&request), Some(Glance::Request { .. })));
+    assert!(matches!(
+        stun::glance(&request),
+        Some(Glance::Request { .. })
+    ));
     world.loss = 1000;
     // The request itself, turned into a response: the transaction is right, the integrity is not.
     let mut forged = request.to_vec();
@@ -584,7 +589,6 @@ fn spoiled(sdp: &str) -> String {
 fn a_seed_tells_everything_but_what_str0m_draws() {
     let run = || {
         let mut world = World::new(&Plan::default());
-        world.loss = 50;
         world.sides[R].greeting = Some(Bytes::from_static(b"hello"));
         world.start();
         world.settle(5 * SECOND);
@@ -629,7 +633,11 @@ fn trap_02_a_client_hello_with_the_first_check_is_not_lost() {
             ..Plan::default()
         });
         let hellos = world.wire.iter().filter(|(_, _, d)| is_client_hello(d));
-        assert_eq!(hellos.count(), 1, "a second one means that the first was lost");
+        assert_eq!(
+            hellos.count(),
+            1,
+            "a second one means that the first was lost"
+        );
     }
 }
 
@@ -720,7 +728,13 @@ fn trap_08_what_was_written_before_a_close_arrives_if_it_was_waited_for() {
     }
     let gone = |world: &World| {
         world.when(L, |u| {
-            matches!(u, Update::BufferedAmount { channel: Channel::Data, bytes: 0 })
+            matches!(
+                u,
+                Update::BufferedAmount {
+                    channel: Channel::Data,
+                    bytes: 0
+                }
+            )
         })
     };
     assert!(world.run_until(10 * SECOND, |world| gone(world).is_some()));
@@ -829,8 +843,12 @@ fn trap_13_commands_given_twice_or_in_the_wrong_order_do_nothing() {
     for side in [L, R] {
         for lead in [false, true] {
             world.with(side, |link, now, out| link.create_offer(now, out));
-            world.with(side, |link, now, out| link.accept_offer(now, &offer, lead, out));
-            world.with(side, |link, now, out| link.accept_answer(now, &answer, lead, out));
+            world.with(side, |link, now, out| {
+                link.accept_offer(now, &offer, lead, out)
+            });
+            world.with(side, |link, now, out| {
+                link.accept_answer(now, &answer, lead, out)
+            });
         }
     }
     world.send(L, Channel::Data, &b"still"[..]);

@@ -88,10 +88,7 @@ impl Default for Plan {
         Self {
             seed: 1,
             lead: true,
-            addresses: [
-                alloc::vec!["192.0.2.1:1000"],
-                alloc::vec!["192.0.2.2:2000"],
-            ],
+            addresses: [alloc::vec!["192.0.2.1:1000"], alloc::vec!["192.0.2.2:2000"]],
             limits: Limits::default(),
         }
     }
@@ -185,8 +182,7 @@ impl World {
         self.sides[side].candidates_dropped += out.candidates_dropped;
         for transmit in out.transmits {
             self.datagrams += 1;
-            self.wire
-                .push((self.now, side, transmit.payload.clone()));
+            self.wire.push((self.now, side, transmit.payload.clone()));
             let lost = self.rng.below(1000) < self.loss
                 || self.dead.contains(&transmit.local)
                 || self.dead.contains(&transmit.remote);
