@@ -90,6 +90,12 @@ impl Gather {
             .copied()
     }
 
+    /// The address that the driver uses, for one that ICE knows.
+    pub(super) fn given(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let known = self.addresses.iter().find(|known| known.address == address);
+        known.map(|known| known.given)
+    }
+
     /// Takes the new set of sockets.
     pub(super) fn update(&mut self, interfaces: &[Interface]) -> Change {
         let ranked = rank(interfaces, self.loopback);

@@ -29,7 +29,7 @@ use super::probe::{Credentials, Probes};
 use super::stun::{self, Role, Transaction};
 use super::{crypto, io::Transmit};
 use crate::config::Limits;
-use crate::io::{Channel, LinkFailure, LinkUpdate};
+use crate::io::{Channel, ChannelMessage, LinkFailure, LinkUpdate};
 use crate::rng::{Rng, fnv1a};
 use crate::time::{Timestamp, earliest};
 
@@ -89,7 +89,6 @@ pub(super) struct Outbox {
     pub(super) updates: Vec<Update>,
     /// Addresses that this link now has to do with.
     pub(super) addresses: Vec<SocketAddr>,
-    pub(super) datagrams_dropped: u64,
     pub(super) candidates_dropped: u64,
 }
 
@@ -171,6 +170,8 @@ pub(super) struct Link {
     due: Option<Timestamp>,
     echo: Echo,
     news: News,
+    /// Where the parts of a message come together for str0m.
+    scratch: Vec<u8>,
 }
 
 /// The first datagrams with data, until it is known that data passes.
@@ -220,7 +221,7 @@ struct Line {
     open: bool,
     reported: bool,
     /// What str0m does not take yet.
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<ChannelMessage>,
     /// The most that was buffered since the last report.
     peak: usize,
 }
@@ -321,6 +322,7 @@ impl Link {
             due: None,
             echo: Echo::default(),
             news: News::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -415,18 +417,18 @@ impl Link {
         &mut self,
         now: Timestamp,
         channel: Channel,
-        payload: Bytes,
+        message: ChannelMessage,
         out: &mut Outbox,
     ) {
         // An empty write would break the channel for ever (trap 1).
-        if self.ended || payload.is_empty() {
+        if self.ended || message.is_empty() {
             return;
         }
         let inside = inside_limit(&self.limits);
         let line = self.line(channel);
-        let waiting: usize = line.waiting.iter().map(Bytes::len).sum();
-        let too_much = payload.len() > inside || waiting > inside.saturating_mul(2);
-        line.waiting.push_back(payload);
+        let waiting: usize = line.waiting.iter().map(ChannelMessage::len).sum();
+        let too_much = message.len() > inside || waiting > inside.saturating_mul(2);
+        line.waiting.push_back(message);
         if too_much {
             self.fail(LinkFailure::Channel);
         }
@@ -712,13 +714,14 @@ impl Link {
         }
         for place in 0..self.channels.len() {
             while let Some(line) = self.channels.get_mut(place) {
-                let (Some(payload), Some(id)) = (line.waiting.front(), line.id) else {
+                let (Some(message), Some(id)) = (line.waiting.front(), line.id) else {
                     break;
                 };
                 let Some(mut channel) = self.rtc.channel(id) else {
                     break;
                 };
-                match channel.write(true, payload) {
+                message.write_into(&mut self.scratch);
+                match channel.write(true, &self.scratch) {
                     Ok(true) => {
                         line.waiting.pop_front();
                     }
@@ -907,7 +910,7 @@ fn buffered(rtc: &mut Rtc, line: &Line) -> usize {
         .id
         .and_then(|id| rtc.channel(id))
         .map_or(0, |mut channel| channel.buffered_amount());
-    let waiting: usize = line.waiting.iter().map(Bytes::len).sum();
+    let waiting: usize = line.waiting.iter().map(ChannelMessage::len).sum();
     inside.saturating_add(waiting)
 }
 

@@ -16,7 +16,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::config::Limits;
-use crate::io::Channel;
+use crate::io::{Channel, ChannelMessage};
 use crate::native::certificate;
 use crate::native::clock::Clock;
 use crate::native::demux::{Kind, classify};
@@ -35,7 +35,6 @@ pub(super) const TRIP: Duration = Duration::from_millis(50);
 pub(super) struct Side {
     pub(super) link: Link,
     pub(super) log: Vec<(Timestamp, Update)>,
-    pub(super) dropped: u64,
     pub(super) candidates_dropped: u64,
     /// Written as soon as the data channel opens.
     pub(super) greeting: Option<Bytes>,
@@ -125,7 +124,6 @@ impl World {
             Side {
                 link,
                 log: Vec::new(),
-                dropped: 0,
                 candidates_dropped: 0,
                 greeting: None,
                 gather,
@@ -178,7 +176,6 @@ impl World {
     }
 
     fn take(&mut self, side: usize, out: Outbox) {
-        self.sides[side].dropped += out.datagrams_dropped;
         self.sides[side].candidates_dropped += out.candidates_dropped;
         for transmit in out.transmits {
             self.datagrams += 1;
@@ -222,8 +219,12 @@ impl World {
     }
 
     pub(super) fn send(&mut self, side: usize, channel: Channel, payload: impl Into<Bytes>) {
-        let payload = payload.into();
-        self.with(side, |link, now, out| link.send(now, channel, payload, out));
+        let payload: Bytes = payload.into();
+        // In two parts, as the network gives them.
+        let middle = payload.len() / 2;
+        let parts = alloc::vec![payload.slice(..middle), payload.slice(middle..)];
+        let message = ChannelMessage::new(parts);
+        self.with(side, |link, now, out| link.send(now, channel, message, out));
     }
 
     /// New sockets on a side.
@@ -366,9 +367,5 @@ impl World {
 
     pub(super) fn greeted(&self, side: usize) -> Option<u64> {
         self.when(side, |u| matches!(u, Update::Message { .. }))
-    }
-
-    pub(super) fn random(&mut self) -> &mut Rng {
-        &mut self.rng
     }
 }
