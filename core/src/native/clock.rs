@@ -21,7 +21,7 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The map between the two, fixed by the instant that the driver hands.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::disallowed_types, reason = "the map itself")]
+#[allow(clippy::disallowed_types, reason = "the map itself")]
 pub(super) struct Clock {
     zero: Instant,
 }

@@ -6,7 +6,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::probe::Credentials;
+use super::credentials::Credentials;
 
 /// RFC 8839 section 5.4: 4 to 256 and 22 to 256 characters.
 const UFRAG: core::ops::RangeInclusive<usize> = 4..=256;

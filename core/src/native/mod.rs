@@ -2,6 +2,7 @@
 
 mod certificate;
 mod clock;
+mod credentials;
 mod crypto;
 mod demux;
 mod description;

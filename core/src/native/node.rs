@@ -17,7 +17,7 @@ use super::certificate;
 use super::clock::Clock;
 use super::demux::{Demux, Kind, classify};
 use super::gather::{self, Gather};
-use super::io::{Input, Interface, Output, Transmit};
+use super::io::{Input, Interface, Output};
 use super::link::{Link, Outbox, Setup, Update};
 use crate::code::NetworkCode;
 use crate::config::{Config, Credit, Limits, Probing};
@@ -216,7 +216,7 @@ impl Node {
         {
             let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
             self.taken.push((*from, bytes));
-            self.taken_due.get_or_insert(self.now.plus(CREDIT_DELAY));
+            self.taken_due = self.taken_due.or_else(|| Some(self.now.plus(CREDIT_DELAY)));
         }
         output
     }
@@ -429,20 +429,20 @@ impl Node {
                 }
                 None => false,
             },
-            Kind::Response { transaction } => self.to_each(at.1, |link, out| {
+            Kind::Response { transaction } => self.each_link_at(at.1, |link, out| {
                 if link.expects(&transaction) {
                     link.receive_probed(now, &transaction, payload, out)
                 } else {
                     link.receive(now, at, payload, out)
                 }
             }),
-            Kind::Dtls => self.to_each(at.1, |link, out| link.receive(now, at, payload, out)),
+            Kind::Dtls => self.each_link_at(at.1, |link, out| link.receive(now, at, payload, out)),
             Kind::Other => false,
         }
     }
 
     /// To every link that has to do with an address; it is one but for moments.
-    fn to_each(
+    fn each_link_at(
         &mut self,
         remote: SocketAddr,
         mut call: impl FnMut(&mut Link, &mut Outbox) -> bool,
@@ -469,5 +469,9 @@ impl Node {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one update among many"
+)]
 #[path = "tests/node.rs"]
 mod tests;

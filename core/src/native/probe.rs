@@ -4,30 +4,16 @@
 //! str0m's own checks come every three seconds, without telling anybody how long they took.
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::credentials::Credentials;
 use super::stun::{self, Role, Transaction};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
 /// How many probes may be unanswered: with one a second, an answer may take this many seconds.
 const OUTSTANDING: usize = 16;
-
-/// Both sides' names and passwords in ICE.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Credentials {
-    pub(super) ufrag: String,
-    pub(super) password: String,
-}
-
-impl core::fmt::Debug for Credentials {
-    /// The password is never printed.
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_tuple("Credentials").field(&self.ufrag).finish()
-    }
-}
 
 /// The probes of one link that wait for their answers.
 #[derive(Debug)]

@@ -149,12 +149,6 @@ pub(super) fn username(remote_ufrag: &str, local_ufrag: &str) -> String {
 }
 
 /// What stun_codec's macro makes: the attributes that we look at. All others pass through unread.
-#[expect(
-    missing_docs,
-    unreachable_pub,
-    clippy::wildcard_enum_match_arm,
-    reason = "made by a macro of stun_codec"
-)]
 mod attributes {
     use super::{Fingerprint, IceControlled, IceControlling, MessageIntegrity, Priority, Username};
 

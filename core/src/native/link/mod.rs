@@ -1,10 +1,10 @@
-//! One link: a str0m connection. With `crypto` and `dtls` the only file that names str0m.
+//! One link: a str0m connection. Beside this folder only `crypto` and `dtls` name str0m.
 //!
 //! Every call ends with str0m drained: its documentation asks for it, and its events of several
 //! channels come in random order, so they are collected first and reported in a fixed one.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,22 +15,30 @@ use core::time::Duration;
 use bytes::Bytes;
 use dimpl::DtlsCertificate;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::DtlsVersion;
 use str0m::net::{Protocol, Receive};
-use str0m::{Candidate, CandidateKind, IceCreds, Rtc, RtcConfig, RtcError};
+use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
+mod candidate;
+mod echo;
+mod lines;
+mod outbox;
+
+use self::echo::Echo;
+use self::lines::Lines;
+pub(in crate::native) use self::outbox::{Outbox, Update};
 use super::clock::Clock;
+use super::credentials::Credentials;
 use super::description;
 use super::dtls::{self, Window};
-use super::gather::{self, HostAddress};
-use super::probe::{Credentials, Probes};
+use super::gather::HostAddress;
+use super::probe::Probes;
 use super::stun::{self, Role, Transaction};
 use super::{crypto, io::Transmit};
 use crate::config::Limits;
-use crate::io::{Channel, ChannelMessage, LinkFailure, LinkUpdate};
-use crate::rng::{Rng, fnv1a};
+use crate::io::{Channel, ChannelMessage, LinkFailure};
+use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
 /// str0m paces checks by 50 ms, but each early timeout brings one more. Three after every input
@@ -49,14 +57,6 @@ const CHECK_RTO: Duration = Duration::from_millis(100);
 /// makes a join at 30 % loss take longer than its deadline now and then.
 const CHECK_INTERVAL: Duration = Duration::from_millis(1500);
 
-/// SCTP waits 3 s before it repeats anything, as long as it has not measured a round trip: the first
-/// frames of a link would take a third of the deadline if they are lost once. So the first
-/// datagrams with data are sent again after 350 ms (an acknowledgement may be delayed by 200),
-/// 700 and 1,400, until the remote has sent some. DTLS drops what comes twice.
-const ECHO_AFTER: Duration = Duration::from_millis(350);
-const ECHOES: u32 = 3;
-const ECHOED: usize = 4;
-
 /// Addresses of the remote that we listen to: signalled ones and those that checks came from. The
 /// remote could make up any number, and str0m remembers each.
 const ADDRESSES: usize = 64;
@@ -67,78 +67,19 @@ const EARLY_CHECKS: u8 = 100;
 /// RFC 8445 section 5.1.2.1: peer-reflexive type preference, highest local preference, component 1.
 const PROBE_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
 
-/// RFC 8445 section 5.1.2.2: the type preference of host candidates.
-const HOST: u32 = 126;
-
 /// What a link is made of.
-pub(super) struct Setup<'a> {
-    pub(super) offerer: bool,
-    pub(super) clock: Clock,
-    pub(super) rng: Rng,
-    pub(super) certificate: &'a DtlsCertificate,
-    pub(super) limits: &'a Limits,
-    pub(super) loopback: bool,
-    pub(super) addresses: &'a [HostAddress],
-}
-
-/// What came out of a call.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    /// Their `local` is as ICE knows it.
-    pub(super) transmits: Vec<Transmit>,
-    pub(super) updates: Vec<Update>,
-    /// Addresses that this link now has to do with.
-    pub(super) addresses: Vec<SocketAddr>,
-    pub(super) candidates_dropped: u64,
-}
-
-/// A [`LinkUpdate`] that owns what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Update {
-    LocalDescription(String),
-    LocalCandidate(String),
-    Connected,
-    ChannelOpened(Channel),
-    Message { channel: Channel, payload: Bytes },
-    BufferedAmount { channel: Channel, bytes: u32 },
-    Alive { round_trip: Option<Duration> },
-    Disconnected,
-    Failed(LinkFailure),
-    Closed,
-}
-
-impl Update {
-    pub(super) fn as_link_update(&self) -> LinkUpdate<'_> {
-        match self {
-            Self::LocalDescription(sdp) => LinkUpdate::LocalDescription(sdp),
-            Self::LocalCandidate(candidate) => LinkUpdate::LocalCandidate(candidate),
-            Self::Connected => LinkUpdate::Connected,
-            Self::ChannelOpened(channel) => LinkUpdate::ChannelOpened(*channel),
-            Self::Message { channel, payload } => LinkUpdate::Message {
-                channel: *channel,
-                payload: payload.clone(),
-            },
-            Self::BufferedAmount { channel, bytes } => LinkUpdate::BufferedAmount {
-                channel: *channel,
-                bytes: *bytes,
-            },
-            Self::Alive { round_trip } => LinkUpdate::Alive {
-                round_trip: *round_trip,
-            },
-            Self::Disconnected => LinkUpdate::Disconnected,
-            Self::Failed(failure) => LinkUpdate::Failed(*failure),
-            Self::Closed => LinkUpdate::Closed,
-        }
-    }
-
-    /// Whether nothing can come after it.
-    pub(super) const fn is_last(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Closed)
-    }
+pub(in crate::native) struct Setup<'a> {
+    pub(in crate::native) offerer: bool,
+    pub(in crate::native) clock: Clock,
+    pub(in crate::native) rng: Rng,
+    pub(in crate::native) certificate: &'a DtlsCertificate,
+    pub(in crate::native) limits: &'a Limits,
+    pub(in crate::native) loopback: bool,
+    pub(in crate::native) addresses: &'a [HostAddress],
 }
 
 /// A connection to one other node.
-pub(super) struct Link {
+pub(in crate::native) struct Link {
     rtc: Box<Rtc>,
     window: Arc<Window>,
     clock: Clock,
@@ -157,7 +98,7 @@ pub(super) struct Link {
     candidates: u8,
     addresses: BTreeSet<SocketAddr>,
     early_checks: u8,
-    channels: [Line; 2],
+    lines: Lines,
     /// The selected pair, local and remote.
     path: Option<(SocketAddr, SocketAddr)>,
     /// What the last check of ours said.
@@ -170,73 +111,6 @@ pub(super) struct Link {
     due: Option<Timestamp>,
     echo: Echo,
     news: News,
-    /// Where the parts of a message come together for str0m.
-    scratch: Vec<u8>,
-}
-
-/// The first datagrams with data, until it is known that data passes.
-#[derive(Debug, Default)]
-struct Echo {
-    datagrams: Vec<Transmit>,
-    due: Option<Timestamp>,
-    round: u32,
-    over: bool,
-}
-
-impl Echo {
-    fn sent(&mut self, now: Timestamp, transmit: &Transmit) {
-        if self.over || self.datagrams.len() >= ECHOED {
-            return;
-        }
-        self.datagrams.push(transmit.clone());
-        self.due.get_or_insert(now.plus(ECHO_AFTER));
-    }
-
-    fn heard(&mut self) {
-        *self = Self {
-            over: true,
-            ..Self::default()
-        };
-    }
-
-    fn handle_timeout(&mut self, now: Timestamp, out: &mut Outbox) {
-        if self.due.is_none_or(|due| due > now) {
-            return;
-        }
-        out.transmits.extend(self.datagrams.iter().cloned());
-        self.round += 1;
-        if self.round == ECHOES {
-            self.heard();
-        } else {
-            self.due = Some(now.plus(ECHO_AFTER.saturating_mul(1 << self.round)));
-        }
-    }
-}
-
-/// One channel of a link.
-#[derive(Debug)]
-struct Line {
-    channel: Channel,
-    id: Option<ChannelId>,
-    open: bool,
-    reported: bool,
-    /// What str0m does not take yet.
-    waiting: VecDeque<ChannelMessage>,
-    /// The most that was buffered since the last report.
-    peak: usize,
-}
-
-impl Line {
-    const fn new(channel: Channel) -> Self {
-        Self {
-            channel,
-            id: None,
-            open: false,
-            reported: false,
-            waiting: VecDeque::new(),
-            peak: 0,
-        }
-    }
 }
 
 /// What one drain brought, before it is put in order.
@@ -263,7 +137,7 @@ impl fmt::Debug for Link {
 }
 
 impl Link {
-    pub(super) fn open(now: Timestamp, setup: Setup<'_>) -> Self {
+    pub(in crate::native) fn open(now: Timestamp, setup: Setup<'_>) -> Self {
         let Setup {
             offerer,
             clock,
@@ -273,13 +147,7 @@ impl Link {
             loopback,
             addresses,
         } = setup;
-        let local = Credentials {
-            ufrag: token(&rng.bytes::<6>()),
-            password: token(&rng.bytes::<18>()),
-        };
-        // What the network may queue, and the frame that crosses the line: above this str0m says
-        // no, for ever if a message is larger (trap 9).
-        let buffer = inside_limit(limits);
+        let local = Credentials::draw(&mut rng);
         let mut config = RtcConfig::new()
             .clear_codecs()
             .clear_extension_map()
@@ -287,7 +155,7 @@ impl Link {
             .set_dtls_cert(certificate.clone())
             .set_dtls_version(DtlsVersion::Auto)
             .set_snap_enabled(true)
-            .set_sctp_max_buffered_amount(buffer)
+            .set_sctp_max_buffered_amount(Lines::inside_limit(limits))
             .set_local_ice_credentials(IceCreds {
                 ufrag: local.ufrag.clone(),
                 pass: local.password.clone(),
@@ -312,7 +180,7 @@ impl Link {
             candidates: 0,
             addresses: BTreeSet::new(),
             early_checks: 0,
-            channels: Channel::ALL.map(Line::new),
+            lines: Lines::new(limits),
             path: None,
             role: None,
             probes: Probes::new(rng),
@@ -322,27 +190,25 @@ impl Link {
             due: None,
             echo: Echo::default(),
             news: News::default(),
-            scratch: Vec::new(),
         }
     }
 
     /// The name by which the remote's checks call this link.
-    pub(super) fn ufrag(&self) -> &str {
+    pub(in crate::native) fn ufrag(&self) -> &str {
         &self.local.ufrag
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        earliest(self.due, self.echo.due)
+    pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
+        earliest(self.due, self.echo.poll_timeout())
     }
 
-    pub(super) fn create_offer(&mut self, now: Timestamp, out: &mut Outbox) {
+    pub(in crate::native) fn create_offer(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.ended || self.described || self.remote.is_some() {
             return;
         }
         let mut changes = self.rtc.sdp_api();
-        for line in &mut self.channels {
-            line.id = Some(changes.add_channel_with_config(config(line.channel)));
-        }
+        self.lines
+            .create(|config| changes.add_channel_with_config(config));
         match changes.apply() {
             Some((offer, pending)) => {
                 self.pending = Some(pending);
@@ -353,7 +219,13 @@ impl Link {
         self.step(now, out);
     }
 
-    pub(super) fn accept_offer(&mut self, now: Timestamp, sdp: &str, lead: bool, out: &mut Outbox) {
+    pub(in crate::native) fn accept_offer(
+        &mut self,
+        now: Timestamp,
+        sdp: &str,
+        lead: bool,
+        out: &mut Outbox,
+    ) {
         if self.ended || self.described || self.remote.is_some() {
             return;
         }
@@ -370,17 +242,21 @@ impl Link {
         };
         // After `accept_offer`, which makes us the controlled side.
         self.rtc.direct_api().set_ice_controlling(lead);
-        for line in &mut self.channels {
-            let config = config(line.channel);
-            line.id = Some(self.rtc.direct_api().create_data_channel(config));
-        }
+        self.lines
+            .create(|config| self.rtc.direct_api().create_data_channel(config));
         self.remote = Some(credentials);
         self.describe(answer.to_sdp_string(), out);
         self.add_remote_candidates(&candidates, out);
         self.step(now, out);
     }
 
-    pub(super) fn accept_answer(&mut self, now: Timestamp, sdp: &str, led: bool, out: &mut Outbox) {
+    pub(in crate::native) fn accept_answer(
+        &mut self,
+        now: Timestamp,
+        sdp: &str,
+        led: bool,
+        out: &mut Outbox,
+    ) {
         if self.ended {
             return;
         }
@@ -405,7 +281,12 @@ impl Link {
         self.step(now, out);
     }
 
-    pub(super) fn add_candidate(&mut self, now: Timestamp, text: &str, out: &mut Outbox) {
+    pub(in crate::native) fn add_candidate(
+        &mut self,
+        now: Timestamp,
+        text: &str,
+        out: &mut Outbox,
+    ) {
         if self.ended {
             return;
         }
@@ -413,7 +294,7 @@ impl Link {
         self.step(now, out);
     }
 
-    pub(super) fn send(
+    pub(in crate::native) fn send(
         &mut self,
         now: Timestamp,
         channel: Channel,
@@ -424,19 +305,14 @@ impl Link {
         if self.ended || message.is_empty() {
             return;
         }
-        let inside = inside_limit(&self.limits);
-        let line = self.line(channel);
-        let waiting: usize = line.waiting.iter().map(ChannelMessage::len).sum();
-        let too_much = message.len() > inside || waiting > inside.saturating_mul(2);
-        line.waiting.push_back(message);
-        if too_much {
+        if !self.lines.push(channel, message) {
             self.fail(LinkFailure::Channel);
         }
         self.step(now, out);
     }
 
     /// Asks for a sign of life on the selected pair; nothing happens before there is one.
-    pub(super) fn probe(&mut self, now: Timestamp, out: &mut Outbox) {
+    pub(in crate::native) fn probe(&mut self, now: Timestamp, out: &mut Outbox) {
         let (Some((local, remote)), Some(credentials), false) =
             (self.path, &self.remote, self.ended)
         else {
@@ -456,7 +332,7 @@ impl Link {
     }
 
     /// Tells the remote at once; what was not sent yet is lost.
-    pub(super) fn close(&mut self, now: Timestamp, out: &mut Outbox) {
+    pub(in crate::native) fn close(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.ended {
             return;
         }
@@ -470,11 +346,11 @@ impl Link {
     fn silence(&mut self) {
         self.ended = true;
         self.due = None;
-        self.echo.heard();
+        self.echo.stop();
     }
 
     /// A check or a probe of the remote. `false`: it is not authentic, or from one address too many.
-    pub(super) fn receive_check(
+    pub(in crate::native) fn receive_check(
         &mut self,
         now: Timestamp,
         at: (SocketAddr, SocketAddr),
@@ -495,12 +371,12 @@ impl Link {
         self.receive(now, at, datagram, out)
     }
 
-    pub(super) fn expects(&self, transaction: &Transaction) -> bool {
+    pub(in crate::native) fn expects(&self, transaction: &Transaction) -> bool {
         self.probes.expects(transaction)
     }
 
     /// The answer to a probe of ours. `false`: it is not authentic.
-    pub(super) fn receive_probed(
+    pub(in crate::native) fn receive_probed(
         &mut self,
         now: Timestamp,
         transaction: &Transaction,
@@ -517,7 +393,7 @@ impl Link {
     }
 
     /// DTLS, or the answer to a check. `false`: str0m has no use for it.
-    pub(super) fn receive(
+    pub(in crate::native) fn receive(
         &mut self,
         now: Timestamp,
         (local, remote): (SocketAddr, SocketAddr),
@@ -540,13 +416,13 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            self.echo.heard();
+            self.echo.stop();
         }
         self.step(now, out);
         received.is_ok()
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Timestamp, out: &mut Outbox) {
+    pub(in crate::native) fn handle_timeout(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.ended {
             return;
         }
@@ -567,7 +443,12 @@ impl Link {
     }
 
     /// A socket of ours is new.
-    pub(super) fn add_host(&mut self, now: Timestamp, host: HostAddress, out: &mut Outbox) {
+    pub(in crate::native) fn add_host(
+        &mut self,
+        now: Timestamp,
+        host: HostAddress,
+        out: &mut Outbox,
+    ) {
         if self.ended {
             return;
         }
@@ -579,31 +460,26 @@ impl Link {
     }
 
     /// A socket of ours is gone.
-    pub(super) fn remove_host(&mut self, now: Timestamp, host: HostAddress, out: &mut Outbox) {
+    pub(in crate::native) fn remove_host(
+        &mut self,
+        now: Timestamp,
+        host: HostAddress,
+        out: &mut Outbox,
+    ) {
         if self.ended {
             return;
         }
         self.hosts.retain(|known| known.address != host.address);
         self.path = self.path.filter(|(local, _)| *local != host.address);
-        let candidate = host_candidate(host);
+        let candidate = candidate::host(host);
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
     }
 
     /// What str0m holds of a channel.
     #[cfg(test)]
-    pub(super) fn inside(&mut self, channel: Channel) -> usize {
-        let id = self.line(channel).id;
-        id.and_then(|id| self.rtc.channel(id))
-            .map_or(0, |mut channel| channel.buffered_amount())
-    }
-
-    fn line(&mut self, channel: Channel) -> &mut Line {
-        let [data, state] = &mut self.channels;
-        match channel {
-            Channel::Data => data,
-            Channel::State => state,
-        }
+    pub(in crate::native) fn inside(&mut self, channel: Channel) -> usize {
+        self.lines.inside(&mut self.rtc, channel)
     }
 
     /// Our description is made: tell it, then the candidates, which are not in it.
@@ -616,7 +492,7 @@ impl Link {
     }
 
     fn offer_host(&mut self, host: HostAddress, out: &mut Outbox) {
-        if let Some(candidate) = self.rtc.add_local_candidate(host_candidate(host)) {
+        if let Some(candidate) = self.rtc.add_local_candidate(candidate::host(host)) {
             let text = candidate.to_sdp_string();
             out.updates.push(Update::LocalCandidate(text));
         }
@@ -640,10 +516,8 @@ impl Link {
             return;
         }
         let candidate = (self.candidates < self.limits.candidates)
-            .then(|| Candidate::from_sdp_string(text).ok())
+            .then(|| candidate::remote(text, self.loopback))
             .flatten()
-            .filter(|candidate| candidate.proto() == Protocol::Udp)
-            .filter(|candidate| gather::is_usable(candidate.addr(), self.loopback))
             .filter(|candidate| self.claim(candidate.addr(), out));
         let Some(candidate) = candidate else {
             out.candidates_dropped += 1;
@@ -684,8 +558,7 @@ impl Link {
     }
 
     fn check_eagerly(&mut self, now: Timestamp, out: &mut Outbox) {
-        let settled = self.channels.iter().all(|line| line.reported);
-        if self.remote.is_none() || settled {
+        if self.remote.is_none() || self.lines.are_reported() {
             return;
         }
         // str0m answers one early check per timeout, and does nothing else in it.
@@ -709,34 +582,15 @@ impl Link {
 
     /// Writes what waits, as far as str0m takes it.
     fn flush(&mut self, now: Timestamp, out: &mut Outbox) {
-        if !self.secured {
-            return;
-        }
-        for place in 0..self.channels.len() {
-            while let Some(line) = self.channels.get_mut(place) {
-                let (Some(message), Some(id)) = (line.waiting.front(), line.id) else {
-                    break;
-                };
-                let Some(mut channel) = self.rtc.channel(id) else {
-                    break;
-                };
-                message.write_into(&mut self.scratch);
-                match channel.write(true, &self.scratch) {
-                    Ok(true) => {
-                        line.waiting.pop_front();
-                    }
-                    Ok(false) => break,
-                    Err(error) => {
-                        debug!(%error, "write refused");
-                        self.fail(LinkFailure::Channel);
-                        return;
-                    }
+        while self.secured {
+            match self.lines.write(&mut self.rtc) {
+                Ok(true) => self.drain(now, out),
+                Ok(false) => return,
+                Err(error) => {
+                    debug!(%error, "write refused");
+                    self.fail(LinkFailure::Channel);
+                    return;
                 }
-                line.peak = line.peak.max(buffered(&mut self.rtc, line));
-                self.drain(now, out);
-            }
-            if let Some(line) = self.channels.get_mut(place) {
-                line.peak = line.peak.max(buffered(&mut self.rtc, line));
             }
         }
     }
@@ -798,6 +652,10 @@ impl Link {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "str0m has many more events, for media, and gets new ones"
+    )]
     fn event(&mut self, event: str0m::Event) {
         match event {
             str0m::Event::IceConnectionStateChange(state) => {
@@ -813,21 +671,15 @@ impl Link {
             }
             // str0m has compared the certificate with the fingerprint before it says this.
             str0m::Event::Connected => self.secured = true,
-            str0m::Event::ChannelOpen(id, _) => {
-                for line in &mut self.channels {
-                    line.open |= line.id == Some(id);
-                }
-            }
+            str0m::Event::ChannelOpen(id, _) => self.lines.opened(id),
             str0m::Event::ChannelData(data) => {
-                let line = self.channels.iter().find(|line| line.id == Some(data.id));
-                if let Some(line) = line {
-                    let message = (line.channel, Bytes::from(data.data));
-                    self.news.messages.push(message);
+                if let Some(channel) = self.lines.channel(data.id) {
+                    self.news.messages.push((channel, data.data.into()));
                 }
             }
+            // While the link closes this is the end of everything, not of a channel.
             str0m::Event::ChannelClose(id) => {
-                // While the link closes this is the end of everything, not of a channel.
-                if self.channels.iter().any(|line| line.id == Some(id)) && !self.news.closed {
+                if self.lines.channel(id).is_some() && !self.news.closed {
                     self.news.failed.get_or_insert(LinkFailure::Channel);
                 }
             }
@@ -851,29 +703,13 @@ impl Link {
         if news.connected {
             updates.push(Update::Connected);
         }
-        for line in &mut self.channels {
-            if self.secured && line.open && !line.reported {
-                line.reported = true;
-                updates.push(Update::ChannelOpened(line.channel));
-            }
+        if self.secured {
+            self.lines.report_opened(updates);
         }
         for (channel, payload) in news.messages {
             updates.push(Update::Message { channel, payload });
         }
-        for line in &mut self.channels {
-            // The same for half and for zero: half of one byte is none.
-            if line.peak == 0 {
-                continue;
-            }
-            let amount = buffered(&mut self.rtc, line);
-            if amount <= line.peak / 2 {
-                line.peak = amount;
-                updates.push(Update::BufferedAmount {
-                    channel: line.channel,
-                    bytes: u32::try_from(amount).unwrap_or(u32::MAX),
-                });
-            }
-        }
+        self.lines.report_amounts(&mut self.rtc, updates);
         if news.disconnected {
             updates.push(Update::Disconnected);
         }
@@ -887,77 +723,16 @@ impl Link {
     }
 }
 
-fn inside_limit(limits: &Limits) -> usize {
-    (limits.channel_buffer as usize).saturating_mul(2)
-}
-
-fn config(channel: Channel) -> ChannelConfig {
-    ChannelConfig {
-        label: channel.label().into(),
-        ordered: channel == Channel::Data,
-        reliability: match channel {
-            Channel::Data => Reliability::Reliable,
-            Channel::State => Reliability::MaxRetransmits { retransmits: 0 },
-        },
-        negotiated: Some(channel.id()),
-        protocol: String::new(),
-    }
-}
-
-/// What of a channel has not arrived yet, ours and str0m's.
-fn buffered(rtc: &mut Rtc, line: &Line) -> usize {
-    let inside = line
-        .id
-        .and_then(|id| rtc.channel(id))
-        .map_or(0, |mut channel| channel.buffered_amount());
-    let waiting: usize = line.waiting.iter().map(ChannelMessage::len).sum();
-    inside.saturating_add(waiting)
-}
-
-/// A candidate with a priority of our own: str0m would give the first of each family the highest,
-/// also when it is a tunnel.
-fn host_candidate(host: HostAddress) -> Candidate {
-    let priority = HOST << 24 | u32::from(host.preference) << 8 | 255;
-    let foundation = match host.address.ip() {
-        core::net::IpAddr::V4(ip) => fnv1a(&ip.octets()),
-        core::net::IpAddr::V6(ip) => fnv1a(&ip.octets()),
-    };
-    Candidate::from_parts(
-        alloc::format!("{:08x}", foundation & 0xffff_ffff),
-        1,
-        Protocol::Udp,
-        priority,
-        host.address,
-        CandidateKind::Host,
-        None,
-        None,
-        None,
-    )
-}
-
 /// str0m's errors are texts; their kinds tell enough: of the description it complains here only
 /// when the certificate is not the announced one.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of str0m's many kinds these two say more than that it is over"
+)]
 fn failure_of(error: &RtcError) -> LinkFailure {
     match error {
         RtcError::RemoteSdp(_) => LinkFailure::FingerprintMismatch,
         RtcError::Sctp(_) => LinkFailure::Channel,
         _ => LinkFailure::Dtls,
     }
-}
-
-/// Random bytes as ICE characters (RFC 8839 section 5.4): 6 bits each.
-fn token(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    bytes
-        .chunks(3)
-        .flat_map(|chunk| {
-            let bits = chunk
-                .iter()
-                .fold(0u32, |bits, byte| bits << 8 | u32::from(*byte));
-            [18, 12, 6, 0].map(|shift| {
-                let digit = (bits >> shift & 63) as usize;
-                char::from(ALPHABET.get(digit).copied().unwrap_or(b'A'))
-            })
-        })
-        .collect()
 }
