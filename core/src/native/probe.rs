@@ -50,6 +50,11 @@ impl Probes {
         Some(request)
     }
 
+    /// How many were sent since the last answer (or are on their way).
+    pub(super) fn unanswered(&self) -> usize {
+        self.outstanding.len()
+    }
+
     /// Whether a response answers one of these.
     pub(super) fn expects(&self, transaction: &Transaction) -> bool {
         self.outstanding.iter().any(|(ours, _)| ours == transaction)
@@ -71,7 +76,9 @@ impl Probes {
         if !stun::is_authentic(datagram, &remote.password) {
             return None;
         }
-        let (_, sent) = self.outstanding.remove(place)?;
+        let (_, sent) = *self.outstanding.get(place)?;
+        // Older ones are given up, so that what is left tells how long there was silence.
+        self.outstanding.drain(..=place);
         Some(now.since(sent))
     }
 }

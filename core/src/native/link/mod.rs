@@ -5,7 +5,6 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -14,7 +13,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use dimpl::DtlsCertificate;
-use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::change::SdpPendingOffer;
 use str0m::config::DtlsVersion;
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
@@ -23,6 +22,7 @@ use tracing::{debug, trace};
 mod candidate;
 mod echo;
 mod lines;
+mod negotiation;
 mod outbox;
 
 use self::echo::Echo;
@@ -30,7 +30,6 @@ use self::lines::Lines;
 pub(in crate::native) use self::outbox::{Outbox, Update};
 use super::clock::Clock;
 use super::credentials::Credentials;
-use super::description;
 use super::dtls::{self, Window};
 use super::gather::HostAddress;
 use super::probe::Probes;
@@ -63,6 +62,9 @@ const ADDRESSES: usize = 64;
 
 /// str0m keeps checks that come before the remote's description, at most this many.
 const EARLY_CHECKS: u8 = 100;
+
+/// After so many probes without an answer the remote is looked for elsewhere, too.
+const SILENT_PROBES: usize = 2;
 
 /// RFC 8445 section 5.1.2.1: peer-reflexive type preference, highest local preference, component 1.
 const PROBE_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
@@ -101,6 +103,8 @@ pub(in crate::native) struct Link {
     lines: Lines,
     /// The selected pair, local and remote.
     path: Option<(SocketAddr, SocketAddr)>,
+    /// Where the last authentic check came in.
+    heard_at: Option<(SocketAddr, SocketAddr)>,
     /// What the last check of ours said.
     role: Option<Role>,
     probes: Probes,
@@ -182,6 +186,7 @@ impl Link {
             early_checks: 0,
             lines: Lines::new(limits),
             path: None,
+            heard_at: None,
             role: None,
             probes: Probes::new(rng),
             connected: false,
@@ -202,98 +207,6 @@ impl Link {
         earliest(self.due, self.echo.poll_timeout())
     }
 
-    pub(in crate::native) fn create_offer(&mut self, now: Timestamp, out: &mut Outbox) {
-        if self.ended || self.described || self.remote.is_some() {
-            return;
-        }
-        let mut changes = self.rtc.sdp_api();
-        self.lines
-            .create(|config| changes.add_channel_with_config(config));
-        match changes.apply() {
-            Some((offer, pending)) => {
-                self.pending = Some(pending);
-                self.describe(offer.to_sdp_string(), out);
-            }
-            None => self.fail(LinkFailure::Platform),
-        }
-        self.step(now, out);
-    }
-
-    pub(in crate::native) fn accept_offer(
-        &mut self,
-        now: Timestamp,
-        sdp: &str,
-        lead: bool,
-        out: &mut Outbox,
-    ) {
-        if self.ended || self.described || self.remote.is_some() {
-            return;
-        }
-        let limit = self.limits.description as usize;
-        let answered = description::read(sdp, limit, lead).and_then(|read| {
-            let offer = SdpOffer::from_sdp_string(&read.sdp).ok()?;
-            let answer = self.rtc.sdp_api().accept_offer(offer).ok()?;
-            Some((answer, read.credentials, read.candidates))
-        });
-        let Some((answer, credentials, candidates)) = answered else {
-            self.fail(LinkFailure::Description);
-            self.step(now, out);
-            return;
-        };
-        // After `accept_offer`, which makes us the controlled side.
-        self.rtc.direct_api().set_ice_controlling(lead);
-        self.lines
-            .create(|config| self.rtc.direct_api().create_data_channel(config));
-        self.remote = Some(credentials);
-        self.describe(answer.to_sdp_string(), out);
-        self.add_remote_candidates(&candidates, out);
-        self.step(now, out);
-    }
-
-    pub(in crate::native) fn accept_answer(
-        &mut self,
-        now: Timestamp,
-        sdp: &str,
-        led: bool,
-        out: &mut Outbox,
-    ) {
-        if self.ended {
-            return;
-        }
-        let Some(pending) = self.pending.take() else {
-            return;
-        };
-        // Before any check that came early is answered: they are from the controlling side.
-        self.rtc.direct_api().set_ice_controlling(!led);
-        let limit = self.limits.description as usize;
-        let accepted = description::read(sdp, limit, false).and_then(|read| {
-            let answer = SdpAnswer::from_sdp_string(&read.sdp).ok()?;
-            self.rtc.sdp_api().accept_answer(pending, answer).ok()?;
-            Some((read.credentials, read.candidates))
-        });
-        match accepted {
-            Some((credentials, candidates)) => {
-                self.remote = Some(credentials);
-                self.add_remote_candidates(&candidates, out);
-            }
-            None => self.fail(LinkFailure::Description),
-        }
-        self.step(now, out);
-    }
-
-    pub(in crate::native) fn add_candidate(
-        &mut self,
-        now: Timestamp,
-        text: &str,
-        out: &mut Outbox,
-    ) {
-        if self.ended {
-            return;
-        }
-        self.take_candidate(text, out);
-        self.step(now, out);
-    }
-
     pub(in crate::native) fn send(
         &mut self,
         now: Timestamp,
@@ -312,22 +225,28 @@ impl Link {
     }
 
     /// Asks for a sign of life on the selected pair; nothing happens before there is one.
+    ///
+    /// When that stays silent, also where the remote was last heard: it may have moved, and str0m
+    /// does not say so. Not there alone, because anybody can send a check of the remote again.
     pub(in crate::native) fn probe(&mut self, now: Timestamp, out: &mut Outbox) {
-        let (Some((local, remote)), Some(credentials), false) =
-            (self.path, &self.remote, self.ended)
-        else {
+        let (Some(path), Some(credentials), false) = (self.path, &self.remote, self.ended) else {
             return;
         };
-        let role = self.role.unwrap_or(Role::Controlled(0));
-        let request = self
-            .probes
-            .request(now, &self.local, credentials, PROBE_PRIORITY, role);
-        if let Some(request) = request {
-            out.transmits.push(Transmit {
-                local,
-                remote,
-                payload: request.into(),
-            });
+        let elsewhere = self
+            .heard_at
+            .filter(|at| *at != path && self.probes.unanswered() >= SILENT_PROBES);
+        for (local, remote) in core::iter::once(path).chain(elsewhere) {
+            let role = self.role.unwrap_or(Role::Controlled(0));
+            let request = self
+                .probes
+                .request(now, &self.local, credentials, PROBE_PRIORITY, role);
+            if let Some(request) = request {
+                out.transmits.push(Transmit {
+                    local,
+                    remote,
+                    payload: request.into(),
+                });
+            }
         }
     }
 
@@ -367,7 +286,8 @@ impl Link {
             self.early_checks = self.early_checks.saturating_add(1).min(EARLY_CHECKS);
         }
         self.news.heard = true;
-        self.nominated(at, datagram);
+        self.heard_at = Some(at);
+        self.path = self.path.or(self.heard_at);
         self.receive(now, at, datagram, out)
     }
 
@@ -442,93 +362,10 @@ impl Link {
         }
     }
 
-    /// A socket of ours is new.
-    pub(in crate::native) fn add_host(
-        &mut self,
-        now: Timestamp,
-        host: HostAddress,
-        out: &mut Outbox,
-    ) {
-        if self.ended {
-            return;
-        }
-        self.hosts.push(host);
-        if self.described {
-            self.offer_host(host, out);
-        }
-        self.step(now, out);
-    }
-
-    /// A socket of ours is gone.
-    pub(in crate::native) fn remove_host(
-        &mut self,
-        now: Timestamp,
-        host: HostAddress,
-        out: &mut Outbox,
-    ) {
-        if self.ended {
-            return;
-        }
-        self.hosts.retain(|known| known.address != host.address);
-        self.path = self.path.filter(|(local, _)| *local != host.address);
-        let candidate = candidate::host(host);
-        self.rtc.direct_api().invalidate_candidate(&candidate);
-        self.step(now, out);
-    }
-
     /// What str0m holds of a channel.
     #[cfg(test)]
     pub(in crate::native) fn inside(&mut self, channel: Channel) -> usize {
         self.lines.inside(&mut self.rtc, channel)
-    }
-
-    /// Our description is made: tell it, then the candidates, which are not in it.
-    fn describe(&mut self, sdp: String, out: &mut Outbox) {
-        out.updates.push(Update::LocalDescription(sdp));
-        self.described = true;
-        for host in self.hosts.clone() {
-            self.offer_host(host, out);
-        }
-    }
-
-    fn offer_host(&mut self, host: HostAddress, out: &mut Outbox) {
-        if let Some(candidate) = self.rtc.add_local_candidate(candidate::host(host)) {
-            let text = candidate.to_sdp_string();
-            out.updates.push(Update::LocalCandidate(text));
-        }
-    }
-
-    /// The remote's description is set: add what was in it and what came before it.
-    fn add_remote_candidates(&mut self, candidates: &[String], out: &mut Outbox) {
-        for candidate in core::mem::take(&mut self.held) {
-            self.rtc.add_remote_candidate(candidate);
-        }
-        for candidate in candidates {
-            self.take_candidate(candidate, out);
-        }
-    }
-
-    fn take_candidate(&mut self, text: &str, out: &mut Outbox) {
-        let text = text.trim();
-        let text = text.strip_prefix("a=").unwrap_or(text);
-        // The end of candidates, which we have no use for.
-        if text.is_empty() {
-            return;
-        }
-        let candidate = (self.candidates < self.limits.candidates)
-            .then(|| candidate::remote(text, self.loopback))
-            .flatten()
-            .filter(|candidate| self.claim(candidate.addr(), out));
-        let Some(candidate) = candidate else {
-            out.candidates_dropped += 1;
-            return;
-        };
-        self.candidates += 1;
-        if self.remote.is_some() {
-            self.rtc.add_remote_candidate(candidate);
-        } else {
-            self.held.push(candidate);
-        }
     }
 
     /// From here on, datagrams from this address are listened to. `false`: there are too many.
@@ -638,18 +475,14 @@ impl Link {
             }
             Some(_) => {
                 self.role = stun::role_of(&transmit.payload).or(self.role);
-                self.nominated((transmit.local, transmit.remote), &transmit.payload);
+                // A link that sends no data learns of a new path by this.
+                if self.path.is_none() || stun::nominates(&transmit.payload) {
+                    self.path = Some((transmit.local, transmit.remote));
+                }
             }
             None => return,
         }
         out.transmits.push(transmit);
-    }
-
-    /// Follows the selected pair: a link that sends no data is told of a new one by this alone.
-    fn nominated(&mut self, path: (SocketAddr, SocketAddr), request: &[u8]) {
-        if self.path.is_none() || stun::nominates(request) {
-            self.path = Some(path);
-        }
     }
 
     #[expect(

@@ -918,3 +918,50 @@ fn trap_15_probes_tell_life_while_sctp_is_silent() {
     }
     assert_eq!(world.count(L, is_last) + world.count(R, is_last), 0);
 }
+
+/// Not a test but a figure: `cargo test --release -p wattle-core throughput -- --ignored --nocapture`.
+#[test]
+#[ignore = "a figure, to be read in a release build"]
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "it measures real time"
+)]
+fn throughput_of_two_links_in_memory() {
+    for (size, count) in [
+        (100usize, 200_000usize),
+        (1024, 100_000),
+        (16 * 1024, 10_000),
+    ] {
+        let mut world = World::connected(&Plan::default());
+        world.delay = Duration::ZERO;
+        let piece = Bytes::from(alloc::vec![7; size]);
+        let begin = std::time::Instant::now();
+        let (mut given, mut got, mut buffered, mut seen) = (0, 0, 0usize, [0, 0]);
+        while got < count {
+            while given < count && buffered + size <= 64 * 1024 {
+                world.send(L, Channel::Data, piece.clone());
+                buffered += size;
+                given += 1;
+            }
+            world.settle(Duration::from_micros(1));
+            for side in [L, R] {
+                for (_, update) in world.sides[side].log.split_off(seen[side]) {
+                    match update {
+                        Update::BufferedAmount { bytes, .. } => buffered = bytes as usize,
+                        Update::Message { .. } => got += 1,
+                        _ => {}
+                    }
+                }
+                seen[side] = world.sides[side].log.len();
+            }
+            world.wire.clear();
+        }
+        let took = begin.elapsed().as_secs_f64();
+        println!(
+            "{size:6} B: {:6.1} MB/s, {:7.0} messages/s",
+            (size * count) as f64 / took / 1e6,
+            count as f64 / took
+        );
+    }
+}
