@@ -18,6 +18,8 @@ pub struct Config {
     pub(crate) verbose: bool,
     pub(crate) loopback: bool,
     pub(crate) credit: Credit,
+    pub(crate) probing: Probing,
+    pub(crate) native: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) ice_servers: Vec<String>,
@@ -32,6 +34,8 @@ impl Default for Config {
             verbose: false,
             loopback: false,
             credit: Credit::OnPoll,
+            probing: Probing::ByFrames,
+            native: false,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             ice_servers: Vec::new(),
@@ -97,6 +101,15 @@ impl Config {
     #[must_use]
     pub const fn with_credit(mut self, credit: Credit) -> Self {
         self.credit = credit;
+        self
+    }
+
+    /// How a silent node is asked for a sign of life; default [`Probing::ByFrames`].
+    ///
+    /// `native::Node` sets [`Probing::ByLink`] by itself.
+    #[must_use]
+    pub const fn with_probing(mut self, probing: Probing) -> Self {
+        self.probing = probing;
         self
     }
 
@@ -206,6 +219,17 @@ pub enum Credit {
     OnPoll,
     /// When `release` says so: for a driver that queues events for a slower reader.
     OnRelease,
+}
+
+/// How a silent node is asked for a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Probing {
+    /// By ping frames on the state channel, for links that can do nothing else (browsers).
+    ByFrames,
+    /// By [`LinkCommand::Probe`](crate::LinkCommand::Probe), for links that can ask below SCTP,
+    /// whose back-off would silence pings.
+    ByLink,
 }
 
 /// How long things may take.

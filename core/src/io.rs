@@ -1,6 +1,7 @@
 //! What goes into and comes out of [`Network`](crate::Network).
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -114,12 +115,64 @@ pub enum LinkCommand {
         /// On which channel.
         channel: Channel,
         /// The message, never empty.
-        payload: Bytes,
+        message: ChannelMessage,
     },
     /// Ask the other side for a sign of life; answered by [`LinkUpdate::Alive`].
     Probe,
     /// Close the link and forget it. Nothing is said about it any more.
     Close,
+}
+
+/// One message for a channel, in parts that are to be sent as one.
+///
+/// It comes in parts so that a payload for many receivers is shared, not copied: the one copy is
+/// the driver's, into whatever its channel takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelMessage {
+    parts: Vec<Bytes>,
+}
+
+impl ChannelMessage {
+    pub(crate) const fn new(parts: Vec<Bytes>) -> Self {
+        Self { parts }
+    }
+
+    /// The parts, in order.
+    #[must_use]
+    pub fn parts(&self) -> &[Bytes] {
+        &self.parts
+    }
+
+    /// The length of the whole, in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum()
+    }
+
+    /// Whether there is nothing to send; never so in [`LinkCommand::Send`].
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(Bytes::is_empty)
+    }
+
+    /// Puts the whole into `buffer`, in place of what was there.
+    pub fn write_into(&self, buffer: &mut Vec<u8>) {
+        buffer.clear();
+        for part in &self.parts {
+            buffer.extend_from_slice(part);
+        }
+    }
+
+    /// The whole as one piece of memory, copied unless it has one part.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        if let [only] = self.parts.as_slice() {
+            return only.clone();
+        }
+        let mut buffer = Vec::with_capacity(self.len());
+        self.write_into(&mut buffer);
+        buffer.into()
+    }
 }
 
 /// What became of a link.

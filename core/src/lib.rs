@@ -9,10 +9,13 @@ mod error;
 mod event;
 mod id;
 mod io;
+mod link;
+mod membership;
 mod network;
 mod rng;
 mod stats;
 mod time;
+mod wire;
 
 pub mod signaling;
 
@@ -20,14 +23,14 @@ pub mod signaling;
 pub mod native;
 
 pub use code::{CodeError, NetworkCode};
-pub use config::{Config, ConfigError, Credit, Limits, Timeouts};
+pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
 pub use error::{EndReason, HostError, JoinError, KickError, SendError, ServerRefusal};
 pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Side,
     SignalingDiagnostic,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
-pub use io::{Channel, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
+pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -1,5 +1,6 @@
 //! Signaling: how two nodes exchange descriptions before they have a link.
 
+mod client;
 mod io;
 mod message;
 mod server;
@@ -11,3 +12,5 @@ pub use io::{
 };
 pub use server::{Server, ServerConfig, ServerCounters};
 pub use url::{SignalingUrl, SignalingUrlError};
+
+pub(crate) use client::{Client, ClientEvent, Relayed, RelayedKind, read_relayed, write_relayed};

@@ -1,0 +1,373 @@
+//! What waits for the two channels of a link, and in which order it leaves.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::io::{Channel, ChannelMessage};
+use crate::wire::{Bundle, Frame, Number, Outgoing, State};
+
+/// Below this many bytes inside the data channel everything is handed over at once; above it only
+/// full bundles are. Many small messages in the channel cost more than their bytes.
+const EAGER: u32 = 16 * 1024;
+/// A bundle that is worth handing over while the channel is busy.
+const FULL_BUNDLE: usize = 8 * 1024;
+/// The state channel shares SCTP's window, so states wait here, where newer ones replace them.
+const STATE_BUFFER: u32 = 16 * 1024;
+/// States that wait together travel together, up to what one packet holds.
+const STATE_BUNDLE: usize = 1_000;
+
+/// The queues of one link.
+#[derive(Debug)]
+pub(crate) struct Channels {
+    data: Lane,
+    state: Lane,
+    /// Goes before everything else.
+    control: VecDeque<Outgoing>,
+    /// Reliable frames by origin; pieces of different origins take turns.
+    streams: BTreeMap<Number, Stream>,
+    /// Who had the last turn.
+    last_turn: Number,
+    queued: usize,
+    /// The newest state of each origin.
+    states: BTreeMap<Number, State>,
+    /// Pings and pongs, which go with the states.
+    echoes: VecDeque<Outgoing>,
+    limits: Bounds,
+}
+
+/// Sizes that a channel message keeps to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Bytes that may wait inside the data channel.
+    pub(crate) channel_buffer: u32,
+    /// Bytes of a piece, and so roughly of a channel message.
+    pub(crate) piece: u16,
+    /// Frames of a channel message.
+    pub(crate) frames: u16,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    open: bool,
+    /// What the channel still holds of what we gave to it.
+    buffered: u32,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    frames: VecDeque<Outgoing>,
+}
+
+impl Channels {
+    pub(crate) fn new(limits: Bounds) -> Self {
+        Self {
+            data: Lane::default(),
+            state: Lane::default(),
+            control: VecDeque::new(),
+            streams: BTreeMap::new(),
+            last_turn: 0,
+            queued: 0,
+            states: BTreeMap::new(),
+            echoes: VecDeque::new(),
+            limits,
+        }
+    }
+
+    pub(crate) const fn opened(&mut self, channel: Channel) {
+        self.lane(channel).open = true;
+    }
+
+    pub(crate) const fn is_open(&self, channel: Channel) -> bool {
+        match channel {
+            Channel::Data => self.data.open,
+            Channel::State => self.state.open,
+        }
+    }
+
+    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) {
+        self.lane(channel).buffered = bytes;
+    }
+
+    /// Queues a frame that goes before everything else.
+    pub(crate) fn push_control(&mut self, frame: &Frame) {
+        let frame = frame.encode();
+        self.queued = self.queued.saturating_add(frame.len());
+        self.control.push_back(frame);
+    }
+
+    /// Queues a frame behind those of the same origin.
+    pub(crate) fn push(&mut self, origin: Number, frame: Outgoing) {
+        self.queued = self.queued.saturating_add(frame.len());
+        self.streams
+            .entry(origin)
+            .or_default()
+            .frames
+            .push_back(frame);
+    }
+
+    /// Puts a state in its origin's place; says whether one that waited there was replaced.
+    pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
+        self.states.insert(origin, state).is_some()
+    }
+
+    /// Queues a ping or pong; over a handful the oldest are dropped, a newer one says the same.
+    pub(crate) fn push_echo(&mut self, frame: &Frame) {
+        if self.echoes.len() >= 4 {
+            let _ = self.echoes.pop_front();
+        }
+        self.echoes.push_back(frame.encode());
+    }
+
+    /// Forgets the states of a node that left; its reliable frames still go out.
+    pub(crate) fn forget_state(&mut self, origin: Number) {
+        self.states.remove(&origin);
+    }
+
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&mut self) {
+        self.control.clear();
+        self.streams.clear();
+        self.states.clear();
+        self.echoes.clear();
+        self.queued = 0;
+    }
+
+    /// Whether all reliable frames have left this queue.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.control.is_empty() && self.streams.is_empty()
+    }
+
+    /// Whether all reliable frames have left the channel too.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.is_drained() && self.data.buffered == 0
+    }
+
+    /// The next message to send, if its channel has room. `me` is whose states need no origin.
+    pub(crate) fn poll(&mut self, me: Number) -> Option<(Channel, ChannelMessage)> {
+        let next = self
+            .poll_data()
+            .map(|message| (Channel::Data, message))
+            .or_else(|| self.poll_state(me).map(|message| (Channel::State, message)))?;
+        let lane = self.lane(next.0);
+        let length = u32::try_from(next.1.len()).unwrap_or(u32::MAX);
+        lane.buffered = lane.buffered.saturating_add(length);
+        Some(next)
+    }
+
+    fn poll_data(&mut self) -> Option<ChannelMessage> {
+        let Lane { open, buffered } = self.data;
+        if !open || self.is_drained() || buffered >= self.limits.channel_buffer {
+            return None;
+        }
+        if buffered >= EAGER && self.queued < FULL_BUNDLE {
+            return None;
+        }
+        let mut bundle = Bundle::default();
+        while let Some(length) = self.next_frame().map(Outgoing::len) {
+            let full = bundle.len().saturating_add(length) > usize::from(self.limits.piece)
+                || bundle.frames() >= self.limits.frames;
+            if full && bundle.frames() > 0 {
+                break;
+            }
+            let Some(frame) = self.take_frame() else {
+                break;
+            };
+            bundle.push(frame);
+        }
+        Some(bundle.finish())
+    }
+
+    fn next_frame(&self) -> Option<&Outgoing> {
+        self.control
+            .front()
+            .or_else(|| self.next_stream()?.1.frames.front())
+    }
+
+    fn take_frame(&mut self) -> Option<Outgoing> {
+        let frame = match self.control.pop_front() {
+            Some(frame) => frame,
+            None => {
+                let origin = self.next_stream().map(|(origin, _)| *origin)?;
+                let stream = self.streams.get_mut(&origin)?;
+                let frame = stream.frames.pop_front()?;
+                if stream.frames.is_empty() {
+                    self.streams.remove(&origin);
+                }
+                self.last_turn = origin;
+                frame
+            }
+        };
+        self.queued = self.queued.saturating_sub(frame.len());
+        Some(frame)
+    }
+
+    /// The first stream after the one that had the last turn.
+    fn next_stream(&self) -> Option<(&Number, &Stream)> {
+        use core::ops::Bound::{Excluded, Unbounded};
+        self.streams
+            .range((Excluded(self.last_turn), Unbounded))
+            .next()
+            .or_else(|| self.streams.first_key_value())
+    }
+
+    fn poll_state(&mut self, me: Number) -> Option<ChannelMessage> {
+        if !self.state.open || self.state.buffered >= STATE_BUFFER {
+            return None;
+        }
+        let mut bundle = Bundle::default();
+        while let Some(frame) = self.echoes.pop_front() {
+            bundle.push(frame);
+        }
+        while let Some((&origin, state)) = self.states.first_key_value() {
+            let length = state.payload.len();
+            if bundle.frames() > 0 && bundle.len().saturating_add(length) > STATE_BUNDLE {
+                break;
+            }
+            let Some((_, state)) = self.states.pop_first() else {
+                break;
+            };
+            let body = crate::wire::Body::State(state);
+            let frame = if origin == me {
+                Frame::Direct(body)
+            } else {
+                Frame::From { origin, body }
+            };
+            bundle.push(frame.encode());
+        }
+        (bundle.frames() > 0).then(|| bundle.finish())
+    }
+
+    const fn lane(&mut self, channel: Channel) -> &mut Lane {
+        match channel {
+            Channel::Data => &mut self.data,
+            Channel::State => &mut self.state,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Body, Piece, decode};
+    use alloc::vec::Vec;
+    use bytes::Bytes;
+
+    const BOUNDS: Bounds = Bounds {
+        channel_buffer: 128 * 1024,
+        piece: 16 * 1024,
+        frames: 256,
+    };
+
+    fn open() -> Channels {
+        let mut channels = Channels::new(BOUNDS);
+        channels.opened(Channel::Data);
+        channels.opened(Channel::State);
+        channels
+    }
+
+    fn message(origin: Number, sequence: u64, length: usize) -> Outgoing {
+        let piece = Piece {
+            total: Some(length as u32),
+            payload: Bytes::from(alloc::vec![0; length]),
+        };
+        Frame::From {
+            origin,
+            body: Body::Message { sequence, piece },
+        }
+        .encode()
+    }
+
+    fn sent(channels: &mut Channels) -> Vec<(Channel, Vec<Frame>)> {
+        core::iter::from_fn(|| channels.poll(0))
+            .map(|(channel, message)| (channel, decode(message.to_bytes(), 256).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn nothing_leaves_before_the_channel_is_open() {
+        let mut channels = Channels::new(BOUNDS);
+        channels.push_control(&Frame::Ping { stamp: 1 });
+        assert!(sent(&mut channels).is_empty());
+        channels.opened(Channel::Data);
+        assert_eq!(sent(&mut channels).len(), 1);
+    }
+
+    #[test]
+    fn small_messages_that_wait_together_travel_together() {
+        let mut channels = open();
+        channels.buffered(Channel::Data, EAGER);
+        for sequence in 0..200 {
+            channels.push(1, message(1, sequence, 10));
+        }
+        assert!(
+            sent(&mut channels).is_empty(),
+            "a busy channel takes full bundles only"
+        );
+        channels.buffered(Channel::Data, EAGER - 1);
+        let messages = sent(&mut channels);
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].1.len(), 200);
+    }
+
+    #[test]
+    fn origins_take_turns_and_control_goes_first() {
+        let mut channels = open();
+        for sequence in 0..3 {
+            channels.push(1, message(1, sequence, 12_000));
+        }
+        channels.push(2, message(2, 0, 12_000));
+        channels.push_control(&Frame::Ping { stamp: 1 });
+        let order: Vec<_> = sent(&mut channels)
+            .into_iter()
+            .flat_map(|(_, frames)| frames)
+            .map(|frame| {
+                if let Frame::From { origin, .. } = frame {
+                    origin
+                } else {
+                    0
+                }
+            })
+            .collect();
+        assert_eq!(order, [0, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn the_channel_is_never_overfilled() {
+        let mut channels = open();
+        for sequence in 0..40 {
+            channels.push(1, message(1, sequence, 16_000));
+        }
+        let bytes: usize = core::iter::from_fn(|| channels.poll(0))
+            .map(|(_, m)| m.len())
+            .sum();
+        assert!((128 * 1024..145 * 1024).contains(&bytes), "{bytes}");
+        channels.buffered(Channel::Data, 0);
+        assert!(channels.poll(0).is_some());
+    }
+
+    #[test]
+    fn the_newest_state_wins_while_the_link_is_behind() {
+        let mut channels = open();
+        channels.buffered(Channel::State, STATE_BUFFER);
+        let state = |sequence| State {
+            sequence,
+            payload: Bytes::from_static(b"x"),
+        };
+        assert!(!channels.put_state(3, state(1)));
+        assert!(channels.put_state(3, state(2)));
+        channels.put_state(0, state(9));
+        assert!(sent(&mut channels).is_empty());
+        channels.buffered(Channel::State, 0);
+        let messages = sent(&mut channels);
+        assert_eq!(messages.len(), 1, "both states fit one packet");
+        assert_eq!(
+            messages[0].1,
+            [
+                Frame::Direct(Body::State(state(9))),
+                Frame::From {
+                    origin: 3,
+                    body: Body::State(state(2))
+                }
+            ]
+        );
+    }
+}

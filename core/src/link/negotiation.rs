@@ -1,0 +1,407 @@
+//! The payloads of OFFER, ANSWER and CANDIDATE: PeerJS's shape with our marker in it.
+//!
+//! PeerServer passes these three untouched and drops everything else, so whatever two nodes have to
+//! say before they have a link travels under the one extra key `wattle`.
+
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString as _};
+use serde::{Deserialize, Serialize};
+
+use crate::event::Refusal;
+use crate::id::NodeId;
+use crate::wire::Version;
+
+/// What a joiner says of itself in its OFFER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OfferHello {
+    pub(crate) version: Version,
+    pub(crate) node: NodeId,
+    /// Whether its links are native: only those can take turns with roles.
+    pub(crate) native: bool,
+}
+
+/// An OFFER as the host reads it.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) sdp: String,
+    pub(crate) connection_id: String,
+    /// `None`: not a wattle node.
+    pub(crate) hello: Option<OfferHello>,
+}
+
+/// The host's answer, as the joiner reads it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) connection_id: String,
+    pub(crate) verdict: Verdict,
+}
+
+/// What the host says of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Admitted(Admission),
+    /// With the host's version, and the reason if we know it.
+    Refused(Version, Option<Refusal>),
+    /// The marker is missing: not a wattle node.
+    Foreign,
+}
+
+/// The terms of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Admission {
+    pub(crate) sdp: String,
+    pub(crate) version: Version,
+    pub(crate) host: NodeId,
+    pub(crate) epoch: u32,
+    pub(crate) terms: Terms,
+    /// The host took the DTLS client's and the controlling role.
+    pub(crate) led: bool,
+}
+
+/// The limits that hold for everybody in a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) message: u32,
+    pub(crate) window: u32,
+    pub(crate) relay: bool,
+}
+
+/// A candidate of the other side.
+#[derive(Debug)]
+pub(crate) struct RemoteCandidate {
+    pub(crate) connection_id: String,
+    pub(crate) candidate: String,
+}
+
+// The JSON. Members that are missing or have another type make the whole unreadable, which is
+// counted; members that we do not know are ignored.
+
+#[derive(Serialize, Deserialize)]
+struct Description<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    sdp: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OfferPayload<'a> {
+    #[serde(borrow)]
+    sdp: Description<'a>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    connection_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    label: Cow<'a, str>,
+    #[serde(default)]
+    reliable: bool,
+    #[serde(borrow, default)]
+    serialization: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    wattle: Option<OfferMarker<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OfferMarker<'a> {
+    version: (u16, u16),
+    #[serde(borrow)]
+    node: Cow<'a, str>,
+    #[serde(default)]
+    native: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerPayload<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    sdp: Option<Description<'a>>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    connection_id: Cow<'a, str>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    wattle: Option<AnswerMarker<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerMarker<'a> {
+    version: (u16, u16),
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    refused: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    node: Option<Cow<'a, str>>,
+    #[serde(default)]
+    epoch: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    terms: Option<TermsPayload>,
+    #[serde(default)]
+    led: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TermsPayload {
+    message: u32,
+    window: u32,
+    relay: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CandidatePayload<'a> {
+    #[serde(borrow)]
+    candidate: CandidateInit<'a>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    connection_id: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CandidateInit<'a> {
+    #[serde(borrow)]
+    candidate: Cow<'a, str>,
+    #[serde(borrow, default)]
+    sdp_mid: Option<Cow<'a, str>>,
+    #[serde(default)]
+    sdp_m_line_index: Option<u32>,
+}
+
+const DATA: Cow<'static, str> = Cow::Borrowed("data");
+
+/// The payload of our OFFER.
+pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl Serialize {
+    OfferPayload {
+        sdp: Description {
+            kind: "offer".into(),
+            sdp: sdp.to_string().into(),
+        },
+        kind: DATA,
+        connection_id: connection_id.to_string().into(),
+        label: connection_id.to_string().into(),
+        reliable: true,
+        serialization: "json".into(),
+        wattle: Some(OfferMarker {
+            version: (hello.version.major, hello.version.minor),
+            node: hello.node.to_string().into(),
+            native: hello.native,
+        }),
+    }
+}
+
+/// The payload of an ANSWER that lets a joiner in.
+pub(crate) fn answer(connection_id: &str, admission: &Admission) -> impl Serialize {
+    AnswerPayload {
+        sdp: Some(Description {
+            kind: "answer".into(),
+            sdp: admission.sdp.clone().into(),
+        }),
+        kind: DATA,
+        connection_id: connection_id.to_string().into(),
+        wattle: Some(AnswerMarker {
+            version: (admission.version.major, admission.version.minor),
+            refused: None,
+            node: Some(admission.host.to_string().into()),
+            epoch: admission.epoch,
+            terms: Some(TermsPayload {
+                message: admission.terms.message,
+                window: admission.terms.window,
+                relay: admission.terms.relay,
+            }),
+            led: admission.led,
+        }),
+    }
+}
+
+/// The payload of an ANSWER that refuses a joiner: no description, so no link is spent.
+pub(crate) fn refusal(connection_id: &str, reason: Refusal) -> impl Serialize {
+    AnswerPayload {
+        sdp: None,
+        kind: DATA,
+        connection_id: connection_id.to_string().into(),
+        wattle: Some(AnswerMarker {
+            version: (Version::OURS.major, Version::OURS.minor),
+            refused: Some(reason.name().into()),
+            node: None,
+            epoch: 0,
+            terms: None,
+            led: false,
+        }),
+    }
+}
+
+/// The payload of a CANDIDATE.
+pub(crate) fn candidate(connection_id: &str, candidate: &str) -> impl Serialize {
+    CandidatePayload {
+        candidate: CandidateInit {
+            candidate: candidate.to_string().into(),
+            sdp_mid: Some("0".into()),
+            sdp_m_line_index: Some(0),
+        },
+        kind: DATA,
+        connection_id: connection_id.to_string().into(),
+    }
+}
+
+/// Reads an OFFER's payload; `None` if it is not one.
+pub(crate) fn read_offer(payload: &str) -> Option<Offer> {
+    let offer: OfferPayload<'_> = serde_json::from_str(payload).ok()?;
+    let hello = match offer.wattle {
+        None => None,
+        Some(marker) => Some(OfferHello {
+            version: Version {
+                major: marker.version.0,
+                minor: marker.version.1,
+            },
+            node: marker.node.parse().ok()?,
+            native: marker.native,
+        }),
+    };
+    (offer.sdp.kind == "offer").then(|| Offer {
+        sdp: offer.sdp.sdp.into_owned(),
+        connection_id: offer.connection_id.into_owned(),
+        hello,
+    })
+}
+
+/// Reads an ANSWER's payload; `None` if it is not one.
+pub(crate) fn read_answer(payload: &str) -> Option<Answer> {
+    let answer: AnswerPayload<'_> = serde_json::from_str(payload).ok()?;
+    let verdict = match answer.wattle {
+        None => Verdict::Foreign,
+        Some(marker) => {
+            let version = Version {
+                major: marker.version.0,
+                minor: marker.version.1,
+            };
+            if let Some(reason) = marker.refused {
+                Verdict::Refused(version, Refusal::from_name(&reason))
+            } else {
+                let terms = marker.terms?;
+                Verdict::Admitted(Admission {
+                    sdp: answer.sdp?.sdp.into_owned(),
+                    version,
+                    host: marker.node?.parse().ok()?,
+                    epoch: marker.epoch,
+                    terms: Terms {
+                        message: terms.message,
+                        window: terms.window,
+                        relay: terms.relay,
+                    },
+                    led: marker.led,
+                })
+            }
+        }
+    };
+    Some(Answer {
+        connection_id: answer.connection_id.into_owned(),
+        verdict,
+    })
+}
+
+/// Reads a CANDIDATE's payload; `None` if it is not one.
+pub(crate) fn read_candidate(payload: &str) -> Option<RemoteCandidate> {
+    let payload: CandidatePayload<'_> = serde_json::from_str(payload).ok()?;
+    Some(RemoteCandidate {
+        connection_id: payload.connection_id.into_owned(),
+        candidate: payload.candidate.candidate.into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello() -> OfferHello {
+        OfferHello {
+            version: Version::OURS,
+            node: NodeId::from_bytes([1; 16]),
+            native: true,
+        }
+    }
+
+    #[test]
+    fn the_offer_has_the_shape_that_peerjs_reads() {
+        let text = serde_json::to_string(&offer("v=0\r\n", "dc_1", &hello())).unwrap();
+        assert_eq!(
+            text,
+            r#"{"sdp":{"type":"offer","sdp":"v=0\r\n"},"type":"data","connectionId":"dc_1","label":"dc_1","reliable":true,"serialization":"json","wattle":{"version":[1,0],"node":"aeaqcaibaeaqcaibaeaqcaibae","native":true}}"#
+        );
+        let read = read_offer(&text).unwrap();
+        assert_eq!(read.sdp, "v=0\r\n");
+        assert_eq!(read.connection_id, "dc_1");
+        assert_eq!(read.hello, Some(hello()));
+    }
+
+    #[test]
+    fn a_peerjs_offer_has_no_marker() {
+        let text = r#"{"sdp":{"type":"offer","sdp":"v=0"},"type":"data","connectionId":"dc_x","label":"dc_x","reliable":true,"serialization":"json","metadata":{"a":1},"browser":"chrome"}"#;
+        assert!(read_offer(text).unwrap().hello.is_none());
+    }
+
+    #[test]
+    fn answers_come_back() {
+        let admission = Admission {
+            sdp: "v=0".to_string(),
+            version: Version::OURS,
+            host: NodeId::from_bytes([2; 16]),
+            epoch: 3,
+            terms: Terms {
+                message: 1,
+                window: 40,
+                relay: false,
+            },
+            led: true,
+        };
+        let text = serde_json::to_string(&answer("dc_1", &admission)).unwrap();
+        assert_eq!(
+            read_answer(&text).unwrap().verdict,
+            Verdict::Admitted(admission)
+        );
+        let text = serde_json::to_string(&refusal("dc_1", Refusal::NetworkFull)).unwrap();
+        assert_eq!(
+            text,
+            r#"{"type":"data","connectionId":"dc_1","wattle":{"version":[1,0],"refused":"network_full","epoch":0,"led":false}}"#
+        );
+        assert_eq!(
+            read_answer(&text).unwrap().verdict,
+            Verdict::Refused(Version::OURS, Some(Refusal::NetworkFull))
+        );
+        let foreign = r#"{"sdp":{"type":"answer","sdp":"v=0"},"type":"data","connectionId":"dc_1","browser":"libdatachannel"}"#;
+        assert_eq!(read_answer(foreign).unwrap().verdict, Verdict::Foreign);
+    }
+
+    #[test]
+    fn candidates_come_back() {
+        let text = serde_json::to_string(&candidate(
+            "dc_1",
+            "candidate:1 1 udp 1 10.0.0.1 5 typ host",
+        ))
+        .unwrap();
+        assert_eq!(
+            text,
+            r#"{"candidate":{"candidate":"candidate:1 1 udp 1 10.0.0.1 5 typ host","sdpMid":"0","sdpMLineIndex":0},"type":"data","connectionId":"dc_1"}"#
+        );
+        let read = read_candidate(&text).unwrap();
+        assert_eq!(read.connection_id, "dc_1");
+        assert_eq!(read.candidate, "candidate:1 1 udp 1 10.0.0.1 5 typ host");
+    }
+
+    #[test]
+    fn wrong_payloads_are_refused() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"sdp":5}"#,
+            r#"{"type":"data","connectionId":"x","wattle":{"version":[1,0]}}"#,
+        ] {
+            assert!(read_offer(text).is_none(), "{text}");
+            assert!(read_answer(text).is_none(), "{text}");
+            assert!(read_candidate(text).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Who is in the network, and what each pair of nodes still owes the other.
+
+mod pair;
+mod relay;
+mod roster;
+
+pub(crate) use pair::{Delivered, Pair, PairError};
+pub(crate) use relay::{Relay, RelayError};
+pub(crate) use roster::Roster;

@@ -1,0 +1,476 @@
+//! One other node: sequences, acknowledgements, credit and reassembly between it and us.
+//!
+//! All of it is end to end: it does not matter whether frames go directly or through the host.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+use crate::config::MESSAGE_COST;
+use crate::link::negotiation::Terms;
+use crate::stats::StateStats;
+use crate::time::Timestamp;
+use crate::wire::{Ack, Piece, State};
+
+/// How long an acknowledgement may wait for company.
+const ACK_DELAY: Duration = Duration::from_millis(200);
+/// How long it may wait when the sender may soon run out of credit: long enough for the application
+/// to take what was just delivered.
+const ACK_SOON: Duration = Duration::from_millis(2);
+
+/// What we and another node still owe each other.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    terms: Terms,
+    // Ours to it.
+    next_sequence: u64,
+    acknowledged: u64,
+    sent_cost: u64,
+    /// How much we may send in all.
+    limit: u64,
+    // Its to us.
+    expected: u64,
+    partial: Option<Partial>,
+    received_cost: u64,
+    taken_cost: u64,
+    /// What it was last told.
+    told: Ack,
+    ack_at: Option<Timestamp>,
+    // States.
+    next_state: Option<u32>,
+    state: StateStats,
+    state_at: Option<Timestamp>,
+    pub(crate) totals: Totals,
+}
+
+/// Counters of a pair.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) messages_sent: u64,
+    pub(crate) messages_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+}
+
+#[derive(Debug)]
+struct Partial {
+    total: u32,
+    bytes: Vec<u8>,
+}
+
+/// The other side broke the rules of the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PairError {
+    #[error("a message is out of sequence")]
+    Sequence,
+    #[error("a message is longer than the network allows")]
+    TooLarge,
+    #[error("the pieces of a message do not fit together")]
+    Pieces,
+    #[error("more was sent than there was credit for")]
+    Credit,
+    #[error("something was acknowledged that was never sent")]
+    Acknowledgement,
+}
+
+/// What a piece led to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// More pieces are needed.
+    Partly,
+    Message(Bytes),
+}
+
+impl Pair {
+    pub(crate) fn new(terms: Terms) -> Self {
+        let window = u64::from(terms.window);
+        Self {
+            terms,
+            next_sequence: 0,
+            acknowledged: 0,
+            sent_cost: 0,
+            limit: window,
+            expected: 0,
+            partial: None,
+            received_cost: 0,
+            taken_cost: 0,
+            told: Ack {
+                next: 0,
+                limit: window,
+            },
+            ack_at: None,
+            next_state: None,
+            state: StateStats::default(),
+            state_at: None,
+            totals: Totals::default(),
+        }
+    }
+
+    /// Whether a message of this length may be sent now.
+    pub(crate) fn has_room(&self, length: usize) -> bool {
+        self.sent_cost.saturating_add(cost(length)) <= self.limit
+    }
+
+    /// Takes the next sequence for a message of this length, which must have room.
+    pub(crate) fn send(&mut self, length: usize) -> u64 {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.saturating_add(1);
+        self.sent_cost = self.sent_cost.saturating_add(cost(length));
+        self.totals.messages_sent = self.totals.messages_sent.saturating_add(1);
+        self.totals.bytes_sent = self.totals.bytes_sent.saturating_add(length as u64);
+        sequence
+    }
+
+    /// Costs of what the other has not taken yet.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let taken = self.limit.saturating_sub(self.terms.window.into());
+        self.sent_cost.saturating_sub(taken)
+    }
+
+    /// The other acknowledges and grants; says whether it took something.
+    pub(crate) fn handle_ack(&mut self, ack: Ack) -> Result<bool, PairError> {
+        let most = self.sent_cost.saturating_add(self.terms.window.into());
+        if ack.next > self.next_sequence || ack.limit > most {
+            return Err(PairError::Acknowledgement);
+        }
+        self.acknowledged = self.acknowledged.max(ack.next);
+        let progress = ack.limit > self.limit;
+        self.limit = self.limit.max(ack.limit);
+        Ok(progress)
+    }
+
+    /// A piece came.
+    pub(crate) fn receive(
+        &mut self,
+        now: Timestamp,
+        sequence: u64,
+        piece: Piece,
+    ) -> Result<Delivered, PairError> {
+        if sequence != self.expected {
+            return Err(PairError::Sequence);
+        }
+        let message = match (piece.total, self.partial.take()) {
+            (Some(total), None) => {
+                self.begin(total)?;
+                if piece.payload.len() == total as usize {
+                    piece.payload
+                } else if piece.payload.len() < total as usize && !piece.payload.is_empty() {
+                    self.partial = Some(Partial {
+                        total,
+                        bytes: piece.payload.to_vec(),
+                    });
+                    return Ok(Delivered::Partly);
+                } else {
+                    return Err(PairError::Pieces);
+                }
+            }
+            (None, Some(mut partial)) => {
+                partial.bytes.extend_from_slice(&piece.payload);
+                let total = partial.total as usize;
+                if partial.bytes.len() > total || piece.payload.is_empty() {
+                    return Err(PairError::Pieces);
+                }
+                if partial.bytes.len() < total {
+                    self.partial = Some(partial);
+                    return Ok(Delivered::Partly);
+                }
+                partial.bytes.into()
+            }
+            (Some(_), Some(_)) | (None, None) => return Err(PairError::Pieces),
+        };
+        self.expected = self.expected.saturating_add(1);
+        self.totals.messages_received = self.totals.messages_received.saturating_add(1);
+        self.totals.bytes_received = self
+            .totals
+            .bytes_received
+            .saturating_add(message.len() as u64);
+        let busy = self.unannounced() >= u64::from(self.terms.window) / 4;
+        self.arm(now, if busy { ACK_SOON } else { ACK_DELAY });
+        Ok(Delivered::Message(message))
+    }
+
+    fn begin(&mut self, total: u32) -> Result<(), PairError> {
+        if total > self.terms.message {
+            return Err(PairError::TooLarge);
+        }
+        self.received_cost = self.received_cost.saturating_add(cost(total as usize));
+        if self.received_cost > self.told.limit {
+            return Err(PairError::Credit);
+        }
+        Ok(())
+    }
+
+    /// The application took a message of this length.
+    pub(crate) fn take(&mut self, length: usize) {
+        let taken = self.taken_cost.saturating_add(cost(length));
+        self.taken_cost = taken.min(self.received_cost);
+    }
+
+    /// Costs that came since the other was last told.
+    fn unannounced(&self) -> u64 {
+        let told = self.told.limit.saturating_sub(self.terms.window.into());
+        self.received_cost.saturating_sub(told)
+    }
+
+    /// After `take`: brings the acknowledgement forward if it matters.
+    pub(crate) fn taken(&mut self, now: Timestamp) {
+        let told = self.told.limit.saturating_sub(self.terms.window.into());
+        let waiting = self.taken_cost.saturating_sub(told);
+        if waiting >= u64::from(self.terms.window) / 4 {
+            self.arm(now, Duration::ZERO);
+        } else if waiting > 0 {
+            self.arm(now, ACK_DELAY);
+        }
+    }
+
+    fn arm(&mut self, now: Timestamp, delay: Duration) {
+        let at = now.plus(delay);
+        self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    pub(crate) const fn poll_timeout(&self) -> Option<Timestamp> {
+        self.ack_at
+    }
+
+    /// The acknowledgement, if it is due.
+    pub(crate) fn poll_ack(&mut self, now: Timestamp) -> Option<Ack> {
+        if self.ack_at.is_none_or(|at| at > now) {
+            return None;
+        }
+        self.ack_at = None;
+        if self.taken_cost < self.received_cost && self.partial.is_none() {
+            // The application has not taken all of it yet: look again later.
+            self.arm(now, ACK_DELAY);
+        }
+        let limit = self.taken_cost.saturating_add(self.terms.window.into());
+        let ack = Ack {
+            next: self.expected,
+            limit,
+        };
+        if ack == self.told {
+            return None;
+        }
+        self.told = ack;
+        Some(ack)
+    }
+
+    /// A state came: its payload if it is newer than all before it.
+    pub(crate) fn receive_state(&mut self, now: Timestamp, state: State) -> Option<Bytes> {
+        if self
+            .next_state
+            .is_some_and(|next| !is_newer_or_same(state.sequence, next))
+        {
+            self.state.stale = self.state.stale.saturating_add(1);
+            return None;
+        }
+        self.next_state = Some(state.sequence.wrapping_add(1));
+        self.state.sequence = Some(state.sequence);
+        self.state.received = self.state.received.saturating_add(1);
+        self.state_at = Some(now);
+        Some(state.payload)
+    }
+
+    pub(crate) fn state_stats(&self, now: Timestamp) -> StateStats {
+        StateStats {
+            age: self.state_at.map(|at| now.since(at)),
+            ..self.state
+        }
+    }
+}
+
+/// What a message costs of the window.
+pub(crate) fn cost(length: usize) -> u64 {
+    (length as u64).saturating_add(MESSAGE_COST.into())
+}
+
+/// Serial number arithmetic (RFC 1982): half of the numbers are newer, half are older.
+const fn is_newer_or_same(sequence: u32, next: u32) -> bool {
+    sequence.wrapping_sub(next) < 1 << 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        message: 1000,
+        window: 2000,
+        relay: true,
+    };
+
+    fn whole(payload: &'static [u8]) -> Piece {
+        Piece {
+            total: Some(payload.len() as u32),
+            payload: Bytes::from_static(payload),
+        }
+    }
+
+    fn part(total: Option<u32>, length: usize) -> Piece {
+        Piece {
+            total,
+            payload: alloc::vec![1; length].into(),
+        }
+    }
+
+    fn pair() -> Pair {
+        Pair::new(TERMS)
+    }
+
+    #[test]
+    fn messages_come_in_sequence_only() {
+        let mut pair = pair();
+        let now = Timestamp::ZERO;
+        let first = pair.receive(now, 0, whole(b"a"));
+        assert_eq!(first, Ok(Delivered::Message(Bytes::from_static(b"a"))));
+        assert_eq!(pair.receive(now, 0, whole(b"a")), Err(PairError::Sequence));
+        assert_eq!(pair.receive(now, 2, whole(b"a")), Err(PairError::Sequence));
+        assert!(
+            pair.receive(now, 1, whole(b"")).is_ok(),
+            "an empty message is a message"
+        );
+    }
+
+    #[test]
+    fn pieces_make_a_message_or_an_error() {
+        let now = Timestamp::ZERO;
+        let mut one = pair();
+        assert_eq!(
+            one.receive(now, 0, part(Some(10), 4)),
+            Ok(Delivered::Partly)
+        );
+        assert_eq!(one.receive(now, 0, part(None, 5)), Ok(Delivered::Partly));
+        let last = one.receive(now, 0, part(None, 1));
+        assert!(matches!(last, Ok(Delivered::Message(m)) if m.len() == 10));
+
+        for pieces in [
+            [part(Some(10), 11), part(None, 1)],
+            [part(Some(10), 0), part(None, 1)],
+            [part(None, 1), part(None, 1)],
+            [part(Some(10), 4), part(None, 7)],
+            [part(Some(10), 4), part(None, 0)],
+            [part(Some(10), 4), part(Some(10), 6)],
+        ] {
+            let mut pair = pair();
+            let outcome = pieces
+                .into_iter()
+                .map(|piece| pair.receive(now, 0, piece))
+                .find(Result::is_err);
+            assert_eq!(outcome, Some(Err(PairError::Pieces)));
+        }
+        assert_eq!(
+            pair().receive(now, 0, part(Some(1001), 1)),
+            Err(PairError::TooLarge)
+        );
+    }
+
+    #[test]
+    fn credit_comes_back_as_the_application_takes() {
+        let mut sender = pair();
+        let mut receiver = pair();
+        let mut now = Timestamp::ZERO;
+        let mut sent = 0;
+        while sender.has_room(500) {
+            let sequence = sender.send(500);
+            assert!(
+                receiver
+                    .receive(now, sequence, part(Some(500), 500))
+                    .is_ok()
+            );
+            sent += 1;
+        }
+        assert_eq!(sent, 3, "3 * 532 fit into 2000");
+        assert_eq!(sender.in_flight(), 3 * 532);
+        // A fourth would break the rule.
+        assert_eq!(
+            receiver.receive(now, 3, part(Some(500), 500)),
+            Err(PairError::Credit)
+        );
+
+        let mut receiver = pair();
+        for sequence in 0..3 {
+            receiver
+                .receive(now, sequence, part(Some(500), 500))
+                .unwrap();
+        }
+        now = receiver.poll_timeout().unwrap();
+        // Nothing taken: what came is acknowledged, no credit is given.
+        let ack = receiver.poll_ack(now).unwrap();
+        assert_eq!(
+            ack,
+            Ack {
+                next: 3,
+                limit: 2000
+            }
+        );
+        assert_eq!(sender.handle_ack(ack), Ok(false));
+        assert!(!sender.has_room(500));
+        assert!(
+            receiver.poll_timeout().unwrap() > now,
+            "no spin while the application sleeps"
+        );
+        receiver.take(500);
+        receiver.taken(now);
+        let ack = receiver.poll_ack(receiver.poll_timeout().unwrap()).unwrap();
+        assert_eq!(ack.limit, 2532);
+        assert_eq!(sender.handle_ack(ack), Ok(true));
+        assert!(sender.has_room(500));
+        assert!(!sender.has_room(1000));
+    }
+
+    #[test]
+    fn taking_more_than_came_gives_no_credit() {
+        let mut pair = pair();
+        pair.receive(Timestamp::ZERO, 0, whole(b"abc")).unwrap();
+        for _ in 0..100 {
+            pair.take(1000);
+        }
+        pair.taken(Timestamp::ZERO);
+        let ack = pair.poll_ack(pair.poll_timeout().unwrap()).unwrap();
+        assert_eq!(ack.limit, 2000 + 35);
+    }
+
+    #[test]
+    fn wrong_acknowledgements_are_refused() {
+        let mut pair = pair();
+        let wrong = Err(PairError::Acknowledgement);
+        assert_eq!(pair.handle_ack(Ack { next: 1, limit: 0 }), wrong);
+        assert_eq!(
+            pair.handle_ack(Ack {
+                next: 0,
+                limit: 2001
+            }),
+            wrong
+        );
+        assert_eq!(
+            pair.handle_ack(Ack { next: 0, limit: 1 }),
+            Ok(false),
+            "an old one"
+        );
+    }
+
+    #[test]
+    fn states_go_forward_only_and_wrap() {
+        let mut pair = pair();
+        let mut newer = |sequence| {
+            pair.receive_state(
+                Timestamp::ZERO,
+                State {
+                    sequence,
+                    payload: Bytes::new(),
+                },
+            )
+            .is_some()
+        };
+        assert!(newer(u32::MAX - 1));
+        assert!(!newer(u32::MAX - 1), "a repeat");
+        assert!(newer(1), "across the wrap, with a gap");
+        assert!(!newer(u32::MAX), "late, from before the wrap");
+        assert!(newer(2));
+        let stats = pair.state_stats(Timestamp::from_millis(9));
+        assert_eq!(
+            (stats.sequence, stats.received, stats.stale),
+            (Some(2), 3, 2)
+        );
+        assert_eq!(stats.age, Some(Duration::from_millis(9)));
+    }
+}

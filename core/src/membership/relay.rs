@@ -1,0 +1,278 @@
+//! The host between two joiners: it checks what passes, and stores nothing of it.
+//!
+//! A receiver must never have to blame the host for what an origin did, and no queue of the host may
+//! grow beyond the receiver's credit; so the host follows each pair's sequence, pieces and credit.
+
+use alloc::collections::BTreeMap;
+use core::time::Duration;
+
+use super::pair::cost;
+use crate::link::negotiation::Terms;
+use crate::time::Timestamp;
+use crate::wire::{Ack, Number, Piece};
+
+/// All ordered pairs of joiners.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    terms: Terms,
+    flows: BTreeMap<(Number, Number), Flow>,
+}
+
+/// What goes from one joiner to another.
+#[derive(Debug)]
+struct Flow {
+    next: u64,
+    /// What is missing of the message under way.
+    missing: Option<u32>,
+    sent: u64,
+    limit: u64,
+    /// Since when the receiver has taken nothing although its window is full.
+    stuck_since: Option<Timestamp>,
+}
+
+/// An end of a flow broke its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RelayError {
+    #[error("a message to be relayed is out of sequence or its pieces do not fit together")]
+    Sequence,
+    #[error("a message to be relayed is longer than the network allows")]
+    TooLarge,
+    #[error("more was sent than there was credit for")]
+    Credit,
+    #[error("something was acknowledged that was never sent")]
+    Acknowledgement,
+}
+
+impl Relay {
+    pub(crate) const fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            flows: BTreeMap::new(),
+        }
+    }
+
+    /// A piece of `sequence` goes from `origin` to `to`.
+    pub(crate) fn pass(
+        &mut self,
+        now: Timestamp,
+        (origin, to): (Number, Number),
+        sequence: u64,
+        piece: &Piece,
+    ) -> Result<(), RelayError> {
+        let terms = self.terms;
+        let flow = self.flow((origin, to));
+        if sequence != flow.next {
+            return Err(RelayError::Sequence);
+        }
+        let length = u32::try_from(piece.payload.len()).map_err(|_| RelayError::TooLarge)?;
+        let missing = match (piece.total, flow.missing) {
+            (Some(total), None) => {
+                if total > terms.message {
+                    return Err(RelayError::TooLarge);
+                }
+                flow.sent = flow.sent.saturating_add(cost(total as usize));
+                if flow.sent > flow.limit {
+                    return Err(RelayError::Credit);
+                }
+                total
+            }
+            (None, Some(missing)) if length > 0 => missing,
+            (Some(_), Some(_)) | (None, _) => return Err(RelayError::Sequence),
+        };
+        let missing = missing.checked_sub(length).ok_or(RelayError::Sequence)?;
+        if missing > 0 && length == 0 {
+            return Err(RelayError::Sequence);
+        }
+        if missing == 0 {
+            flow.missing = None;
+            flow.next = flow.next.saturating_add(1);
+        } else {
+            flow.missing = Some(missing);
+        }
+        if flow.is_full(terms) && flow.stuck_since.is_none() {
+            flow.stuck_since = Some(now);
+        }
+        Ok(())
+    }
+
+    /// `from` acknowledges what came from `to`.
+    pub(crate) fn pass_ack(
+        &mut self,
+        now: Timestamp,
+        from: Number,
+        to: Number,
+        ack: Ack,
+    ) -> Result<(), RelayError> {
+        let terms = self.terms;
+        let flow = self.flow((to, from));
+        if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
+            return Err(RelayError::Acknowledgement);
+        }
+        if ack.limit > flow.limit {
+            flow.limit = ack.limit;
+            flow.stuck_since = flow.is_full(terms).then_some(now);
+        }
+        Ok(())
+    }
+
+    /// A node left: nothing goes to it or from it any more.
+    pub(crate) fn remove(&mut self, node: Number) {
+        self.flows
+            .retain(|(origin, to), _| *origin != node && *to != node);
+    }
+
+    /// The first receiver that takes nothing, and since when.
+    pub(crate) fn most_stuck(&self) -> Option<(Number, Timestamp)> {
+        self.flows
+            .iter()
+            .filter_map(|((_, to), flow)| Some((*to, flow.stuck_since?)))
+            .min_by_key(|(to, since)| (*since, *to))
+    }
+
+    /// When the first receiver will have taken nothing for `patience`.
+    pub(crate) fn poll_timeout(&self, patience: Duration) -> Option<Timestamp> {
+        self.most_stuck().map(|(_, since)| since.plus(patience))
+    }
+
+    fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
+        let window = self.terms.window.into();
+        self.flows.entry(pair).or_insert(Flow {
+            next: 0,
+            missing: None,
+            sent: 0,
+            limit: window,
+            stuck_since: None,
+        })
+    }
+}
+
+impl Flow {
+    /// Whether the origin may be waiting: the largest message would not fit any more.
+    fn is_full(&self, terms: Terms) -> bool {
+        self.limit.saturating_sub(self.sent) < cost(terms.message as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    const TERMS: Terms = Terms {
+        message: 1000,
+        window: 2000,
+        relay: true,
+    };
+
+    fn piece(total: Option<u32>, length: usize) -> Piece {
+        Piece {
+            total,
+            payload: vec![0; length].into(),
+        }
+    }
+
+    #[test]
+    fn what_passes_is_checked_for_the_receiver() {
+        let now = Timestamp::ZERO;
+        let mut relay = Relay::new(TERMS);
+        assert_eq!(relay.pass(now, (1, 2), 0, &piece(Some(10), 10)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (1, 2), 0, &piece(Some(10), 10)),
+            Err(RelayError::Sequence)
+        );
+        assert_eq!(
+            relay.pass(now, (1, 2), 1, &piece(None, 10)),
+            Err(RelayError::Sequence)
+        );
+        assert_eq!(relay.pass(now, (1, 2), 1, &piece(Some(10), 4)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (1, 2), 1, &piece(None, 7)),
+            Err(RelayError::Sequence)
+        );
+        assert_eq!(relay.pass(now, (1, 2), 1, &piece(None, 6)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (1, 2), 2, &piece(Some(1001), 6)),
+            Err(RelayError::TooLarge)
+        );
+        assert_eq!(relay.pass(now, (3, 2), 0, &piece(Some(1000), 1000)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (3, 2), 1, &piece(Some(1000), 1000)),
+            Err(RelayError::Credit)
+        );
+    }
+
+    #[test]
+    fn grants_are_bounded_by_the_window() {
+        let now = Timestamp::ZERO;
+        let mut relay = Relay::new(TERMS);
+        relay.pass(now, (1, 2), 0, &piece(Some(100), 100)).unwrap();
+        let too_much = Ack {
+            next: 1,
+            limit: 2133,
+        };
+        assert_eq!(
+            relay.pass_ack(now, 2, 1, too_much),
+            Err(RelayError::Acknowledgement)
+        );
+        assert_eq!(
+            relay.pass_ack(
+                now,
+                2,
+                1,
+                Ack {
+                    next: 1,
+                    limit: 2132
+                }
+            ),
+            Ok(())
+        );
+        assert_eq!(
+            relay.pass_ack(now, 2, 1, Ack { next: 2, limit: 0 }),
+            Err(RelayError::Acknowledgement)
+        );
+    }
+
+    #[test]
+    fn a_receiver_that_takes_nothing_is_noticed_and_progress_forgives_it() {
+        let mut relay = Relay::new(TERMS);
+        let at = Timestamp::from_millis;
+        relay
+            .pass(at(0), (1, 2), 0, &piece(Some(900), 900))
+            .unwrap();
+        assert_eq!(relay.most_stuck(), None, "the largest message still fits");
+        relay
+            .pass(at(10), (1, 2), 1, &piece(Some(900), 900))
+            .unwrap();
+        assert_eq!(relay.most_stuck(), Some((2, at(10))));
+        relay
+            .pass_ack(
+                at(20),
+                2,
+                1,
+                Ack {
+                    next: 1,
+                    limit: 2100,
+                },
+            )
+            .unwrap();
+        assert_eq!(
+            relay.most_stuck(),
+            Some((2, at(20))),
+            "still full, but it moves"
+        );
+        relay
+            .pass_ack(
+                at(30),
+                2,
+                1,
+                Ack {
+                    next: 1,
+                    limit: 3800,
+                },
+            )
+            .unwrap();
+        assert_eq!(relay.most_stuck(), None);
+        relay.remove(2);
+        assert!(relay.flows.is_empty());
+    }
+}

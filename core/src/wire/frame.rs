@@ -1,0 +1,557 @@
+//! The frames: `type, length, body`, one or more in a channel message.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::hello::{Hello, Member, Welcome};
+use super::varint::{Reader, length, put};
+use super::{Number, Outgoing};
+
+/// Frame types. A type that we do not know is skipped: a later minor version may add it.
+mod kind {
+    pub(super) const HELLO: u8 = 0x01;
+    pub(super) const WELCOME: u8 = 0x02;
+    pub(super) const JOINED: u8 = 0x03;
+    pub(super) const LEFT: u8 = 0x04;
+    pub(super) const GOODBYE: u8 = 0x05;
+    pub(super) const PING: u8 = 0x06;
+    pub(super) const PONG: u8 = 0x07;
+    pub(super) const MESSAGE: u8 = 0x10;
+    pub(super) const MESSAGE_TO: u8 = 0x11;
+    pub(super) const MESSAGE_FROM: u8 = 0x12;
+    pub(super) const ACK: u8 = 0x14;
+    pub(super) const ACK_TO: u8 = 0x15;
+    pub(super) const ACK_FROM: u8 = 0x16;
+    pub(super) const STATE: u8 = 0x18;
+    pub(super) const STATE_FROM: u8 = 0x1a;
+}
+
+/// A channel message that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WireError {
+    /// It ends in the middle of something.
+    #[error("a frame ends too early")]
+    Short,
+    /// A number is out of its range.
+    #[error("a number in a frame is out of range")]
+    Number,
+    /// There are more frames than a message may carry.
+    #[error("too many frames in one message")]
+    TooManyFrames,
+}
+
+/// One frame between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Hello(Hello),
+    Welcome(Welcome),
+    Joined(Member),
+    Left {
+        number: Number,
+        why: Farewell,
+    },
+    Goodbye(Farewell),
+    Ping {
+        stamp: u32,
+    },
+    Pong {
+        stamp: u32,
+    },
+    /// From the sender of the frame, to us.
+    Direct(Body),
+    /// To be passed on: a message for several, each with its sequence for that pair of nodes.
+    MessageTo {
+        to: Vec<(Number, u64)>,
+        piece: Piece,
+    },
+    /// To be passed on.
+    AckTo {
+        to: Number,
+        ack: Ack,
+    },
+    /// Passed on by the host, which vouches for the origin.
+    From {
+        origin: Number,
+        body: Body,
+    },
+    /// Of a later minor version.
+    Unknown,
+}
+
+/// What one node says to another, directly or through the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Message { sequence: u64, piece: Piece },
+    Ack(Ack),
+    State(State),
+}
+
+/// A piece of a reliable message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// The length of the whole message, if this is its first piece.
+    pub(crate) total: Option<u32>,
+    pub(crate) payload: Bytes,
+}
+
+/// What a receiver has of a sender, cumulative: a repeated or lost one does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ack {
+    /// The next sequence it waits for.
+    pub(crate) next: u64,
+    /// The sum of costs that the sender may have sent in all.
+    pub(crate) limit: u64,
+}
+
+/// A state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) sequence: u32,
+    pub(crate) payload: Bytes,
+}
+
+/// Why a node goes or is sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Farewell {
+    Left,
+    Kicked,
+    Lost,
+    TooSlow,
+    Misbehaved,
+    LinkFailed,
+    /// The host closed the network.
+    Closed,
+}
+
+impl Farewell {
+    const ALL: [(Self, u8); 7] = [
+        (Self::Left, 0),
+        (Self::Kicked, 1),
+        (Self::Lost, 2),
+        (Self::TooSlow, 3),
+        (Self::Misbehaved, 4),
+        (Self::LinkFailed, 5),
+        (Self::Closed, 6),
+    ];
+
+    fn to_byte(self) -> u8 {
+        Self::ALL
+            .iter()
+            .find(|(one, _)| *one == self)
+            .map_or(0, |(_, byte)| *byte)
+    }
+
+    /// A reason that we do not know (of a later minor version) counts as leaving.
+    fn from_byte(byte: u8) -> Self {
+        Self::ALL
+            .iter()
+            .find(|(_, one)| *one == byte)
+            .map_or(Self::Left, |(why, _)| *why)
+    }
+}
+
+const FIRST: u8 = 1;
+
+impl Piece {
+    fn write_head(&self, out: &mut Vec<u8>) {
+        match self.total {
+            Some(total) => {
+                out.push(FIRST);
+                put(out, total.into());
+            }
+            None => out.push(0),
+        }
+    }
+
+    fn read(mut from: Reader) -> Result<Self, WireError> {
+        let total = if from.u8()? & FIRST != 0 {
+            Some(from.u32()?)
+        } else {
+            None
+        };
+        Ok(Self {
+            total,
+            payload: from.rest(),
+        })
+    }
+}
+
+impl Ack {
+    fn write(self, out: &mut Vec<u8>) {
+        put(out, self.next);
+        put(out, self.limit);
+    }
+
+    fn read(from: &mut Reader) -> Result<Self, WireError> {
+        Ok(Self {
+            next: from.u64()?,
+            limit: from.u64()?,
+        })
+    }
+}
+
+impl Frame {
+    /// The frame as it waits in a queue: a head of its own and the shared payload.
+    pub(crate) fn encode(&self) -> Outgoing {
+        let mut body = Vec::new();
+        let mut payload = Bytes::new();
+        let kind = match self {
+            Self::Hello(hello) => {
+                hello.write(&mut body);
+                kind::HELLO
+            }
+            Self::Welcome(welcome) => {
+                welcome.write(&mut body);
+                kind::WELCOME
+            }
+            Self::Joined(member) => {
+                member.write(&mut body);
+                kind::JOINED
+            }
+            Self::Left { number, why } => {
+                put(&mut body, (*number).into());
+                body.push(why.to_byte());
+                kind::LEFT
+            }
+            Self::Goodbye(why) => {
+                body.push(why.to_byte());
+                kind::GOODBYE
+            }
+            Self::Ping { stamp } => {
+                put(&mut body, (*stamp).into());
+                kind::PING
+            }
+            Self::Pong { stamp } => {
+                put(&mut body, (*stamp).into());
+                kind::PONG
+            }
+            Self::Direct(direct) => {
+                let (kind, _) = write_body(direct, &mut body, &mut payload);
+                kind
+            }
+            Self::From {
+                origin,
+                body: relayed,
+            } => {
+                put(&mut body, (*origin).into());
+                let (_, kind) = write_body(relayed, &mut body, &mut payload);
+                kind
+            }
+            Self::MessageTo { to, piece } => {
+                put(&mut body, to.len() as u64);
+                for (number, sequence) in to {
+                    put(&mut body, (*number).into());
+                    put(&mut body, *sequence);
+                }
+                piece.write_head(&mut body);
+                payload = piece.payload.clone();
+                kind::MESSAGE_TO
+            }
+            Self::AckTo { to, ack } => {
+                put(&mut body, (*to).into());
+                ack.write(&mut body);
+                kind::ACK_TO
+            }
+            // We never make one; a zero-length frame of an unused type is skipped by everybody.
+            Self::Unknown => 0,
+        };
+        let mut head = Vec::with_capacity(body.len() + 5);
+        head.push(kind);
+        let whole = (body.len() + payload.len()) as u64;
+        debug_assert!(length(whole) <= 4);
+        put(&mut head, whole);
+        head.extend_from_slice(&body);
+        Outgoing { head, payload }
+    }
+
+    fn read(kind: u8, body: Bytes) -> Result<Self, WireError> {
+        let mut from = Reader::new(body);
+        Ok(match kind {
+            kind::HELLO => Self::Hello(Hello::read(from)?),
+            kind::WELCOME => Self::Welcome(Welcome::read(from)?),
+            kind::JOINED => Self::Joined(Member::read(&mut from)?),
+            kind::LEFT => Self::Left {
+                number: from.u16()?,
+                why: Farewell::from_byte(from.u8()?),
+            },
+            kind::GOODBYE => Self::Goodbye(Farewell::from_byte(from.u8()?)),
+            kind::PING => Self::Ping { stamp: from.u32()? },
+            kind::PONG => Self::Pong { stamp: from.u32()? },
+            kind::MESSAGE => Self::Direct(Body::read_message(from)?),
+            kind::ACK => Self::Direct(Body::Ack(Ack::read(&mut from)?)),
+            kind::STATE => Self::Direct(Body::read_state(from)?),
+            kind::MESSAGE_FROM => Self::From {
+                origin: from.u16()?,
+                body: Body::read_message(from)?,
+            },
+            kind::ACK_FROM => Self::From {
+                origin: from.u16()?,
+                body: Body::Ack(Ack::read(&mut from)?),
+            },
+            kind::STATE_FROM => Self::From {
+                origin: from.u16()?,
+                body: Body::read_state(from)?,
+            },
+            kind::ACK_TO => Self::AckTo {
+                to: from.u16()?,
+                ack: Ack::read(&mut from)?,
+            },
+            kind::MESSAGE_TO => {
+                let count = from.u16()?;
+                if count > 64 {
+                    return Err(WireError::Number);
+                }
+                let to = (0..count)
+                    .map(|_| Ok((from.u16()?, from.u64()?)))
+                    .collect::<Result<_, WireError>>()?;
+                Self::MessageTo {
+                    to,
+                    piece: Piece::read(from)?,
+                }
+            }
+            _ => Self::Unknown,
+        })
+    }
+}
+
+impl Body {
+    fn read_message(mut from: Reader) -> Result<Self, WireError> {
+        Ok(Self::Message {
+            sequence: from.u64()?,
+            piece: Piece::read(from)?,
+        })
+    }
+
+    fn read_state(mut from: Reader) -> Result<Self, WireError> {
+        Ok(Self::State(State {
+            sequence: from.u32()?,
+            payload: from.rest(),
+        }))
+    }
+}
+
+/// Writes all but the payload; gives the frame types for direct and relayed.
+fn write_body(body: &Body, out: &mut Vec<u8>, payload: &mut Bytes) -> (u8, u8) {
+    match body {
+        Body::Message { sequence, piece } => {
+            put(out, *sequence);
+            piece.write_head(out);
+            *payload = piece.payload.clone();
+            (kind::MESSAGE, kind::MESSAGE_FROM)
+        }
+        Body::Ack(ack) => {
+            ack.write(out);
+            (kind::ACK, kind::ACK_FROM)
+        }
+        Body::State(state) => {
+            put(out, state.sequence.into());
+            *payload = state.payload.clone();
+            (kind::STATE, kind::STATE_FROM)
+        }
+    }
+}
+
+/// The frames of a channel message, at most `max`; payloads share its memory.
+///
+/// All of it is read before any of it is acted on: a message that breaks in the middle has no
+/// effect at all.
+pub(crate) fn decode(message: Bytes, max: u16) -> Result<Vec<Frame>, WireError> {
+    let mut reader = Reader::new(message);
+    let mut frames = Vec::new();
+    while !reader.is_empty() {
+        if frames.len() >= usize::from(max) {
+            return Err(WireError::TooManyFrames);
+        }
+        let kind = reader.u8()?;
+        let length = reader.u32()?;
+        let body = reader.bytes(length as usize)?;
+        frames.push(Frame::read(kind, body)?);
+    }
+    Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bundle, Token, Version};
+    use super::*;
+    use crate::id::NodeId;
+    use crate::rng::Rng;
+    use alloc::vec;
+
+    fn every_frame() -> Vec<Frame> {
+        let node = NodeId::from_bytes([3; 16]);
+        let member = Member { number: 700, node };
+        let piece = Piece {
+            total: Some(9),
+            payload: Bytes::from_static(b"some more"),
+        };
+        let rest = Piece {
+            total: None,
+            payload: Bytes::from_static(b""),
+        };
+        let ack = Ack {
+            next: 5,
+            limit: u64::MAX,
+        };
+        let state = State {
+            sequence: u32::MAX,
+            payload: Bytes::from_static(&[0, 255]),
+        };
+        let message = Body::Message {
+            sequence: 1 << 40,
+            piece: piece.clone(),
+        };
+        vec![
+            Frame::Hello(Hello {
+                version: Version::OURS,
+                node,
+            }),
+            Frame::Welcome(Welcome {
+                epoch: 1,
+                number: 9,
+                token: Token([4; 16]),
+                roster: vec![member, member],
+            }),
+            Frame::Joined(member),
+            Frame::Left {
+                number: 3,
+                why: Farewell::TooSlow,
+            },
+            Frame::Goodbye(Farewell::Closed),
+            Frame::Ping { stamp: 77 },
+            Frame::Pong { stamp: u32::MAX },
+            Frame::Direct(message.clone()),
+            Frame::Direct(Body::Ack(ack)),
+            Frame::Direct(Body::State(state.clone())),
+            Frame::From {
+                origin: 2,
+                body: message,
+            },
+            Frame::From {
+                origin: 2,
+                body: Body::Ack(ack),
+            },
+            Frame::From {
+                origin: 2,
+                body: Body::State(state),
+            },
+            Frame::MessageTo {
+                to: vec![(0, 5), (65_535, u64::MAX)],
+                piece,
+            },
+            Frame::MessageTo {
+                to: vec![],
+                piece: rest,
+            },
+            Frame::AckTo { to: 4, ack },
+        ]
+    }
+
+    fn message(frames: &[Frame]) -> Bytes {
+        let mut bundle = Bundle::default();
+        for frame in frames {
+            bundle.push(frame.encode());
+        }
+        bundle.finish().to_bytes()
+    }
+
+    #[test]
+    fn every_frame_comes_back() {
+        let frames = every_frame();
+        assert_eq!(decode(message(&frames), 256), Ok(frames.clone()));
+        for frame in frames {
+            assert_eq!(
+                decode(message(core::slice::from_ref(&frame)), 1),
+                Ok(vec![frame])
+            );
+        }
+    }
+
+    #[test]
+    fn every_farewell_comes_back() {
+        for (why, byte) in Farewell::ALL {
+            assert_eq!(Farewell::from_byte(why.to_byte()), why);
+            assert_eq!(why.to_byte(), byte);
+        }
+        assert_eq!(Farewell::from_byte(200), Farewell::Left);
+    }
+
+    #[test]
+    fn unknown_frames_and_later_members_are_skipped() {
+        let mut bytes = vec![0x7f, 3, 1, 2, 3];
+        let mut hello = Frame::Hello(Hello {
+            version: Version::OURS,
+            node: NodeId::from_bytes([1; 16]),
+        })
+        .encode()
+        .head;
+        // A later minor version adds one byte to the hello.
+        hello[1] += 1;
+        hello.push(42);
+        bytes.extend_from_slice(&hello);
+        let frames = decode(bytes.into(), 256).unwrap();
+        assert_eq!(frames[0], Frame::Unknown);
+        assert!(matches!(frames[1], Frame::Hello(_)));
+    }
+
+    #[test]
+    fn every_cut_and_every_limit_is_an_error() {
+        for frame in every_frame() {
+            let whole = message(core::slice::from_ref(&frame));
+            for end in 1..whole.len() {
+                assert!(
+                    decode(whole.slice(..end), 256).is_err(),
+                    "{frame:?} cut at {end}"
+                );
+            }
+        }
+        let pings = vec![Frame::Ping { stamp: 0 }; 3];
+        assert_eq!(decode(message(&pings), 2), Err(WireError::TooManyFrames));
+    }
+
+    #[test]
+    fn hostile_messages_do_no_harm() {
+        let mut rng = Rng::new([9; 32]).fork("hostile frames");
+        let whole = message(&every_frame());
+        for _ in 0..20_000 {
+            let mut bytes = if rng.below(2) == 0 {
+                whole.to_vec()
+            } else {
+                (0..rng.below(80)).map(|_| rng.below(256) as u8).collect()
+            };
+            for _ in 0..rng.below(6) {
+                let place = rng.below(bytes.len().max(1) as u64) as usize;
+                if let Some(byte) = bytes.get_mut(place) {
+                    *byte = rng.below(256) as u8;
+                }
+            }
+            if let Ok(frames) = decode(bytes.into(), 256) {
+                // What was read can be written and read again.
+                let known: Vec<_> = frames
+                    .into_iter()
+                    .filter(|f| *f != Frame::Unknown)
+                    .collect();
+                assert_eq!(decode(message(&known), 256), Ok(known));
+            }
+        }
+    }
+
+    #[test]
+    fn payloads_share_the_memory_of_the_message() {
+        let payload = Bytes::from(vec![7; 4000]);
+        let frame = Frame::Direct(Body::Message {
+            sequence: 0,
+            piece: Piece {
+                total: Some(4000),
+                payload,
+            },
+        });
+        let message = message(&[frame]);
+        let range = message.as_ptr_range();
+        let frames = decode(message.clone(), 1).unwrap();
+        let Frame::Direct(Body::Message { piece, .. }) = &frames[0] else {
+            panic!("{frames:?}")
+        };
+        assert!(range.contains(&piece.payload.as_ptr()));
+    }
+}

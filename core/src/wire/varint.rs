@@ -1,0 +1,130 @@
+//! Reading and writing numbers and slices: LEB128 for numbers, as in protocol buffers.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::frame::WireError;
+
+/// Appends `value` in 7-bit groups, the lowest first.
+pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes `put` takes.
+pub(super) const fn length(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Takes values from the front of a message.
+#[derive(Debug)]
+pub(super) struct Reader {
+    rest: Bytes,
+}
+
+impl Reader {
+    pub(super) const fn new(bytes: Bytes) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn u8(&mut self) -> Result<u8, WireError> {
+        let byte = *self.rest.first().ok_or(WireError::Short)?;
+        self.rest = self.rest.slice(1..);
+        Ok(byte)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, WireError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(WireError::Number);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(WireError::Number)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, WireError> {
+        self.u64()?.try_into().map_err(|_| WireError::Number)
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, WireError> {
+        self.u64()?.try_into().map_err(|_| WireError::Number)
+    }
+
+    /// The next `length` bytes, shared with the message.
+    pub(super) fn bytes(&mut self, length: usize) -> Result<Bytes, WireError> {
+        if length > self.rest.len() {
+            return Err(WireError::Short);
+        }
+        Ok(self.rest.split_to(length))
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        self.bytes(N)?
+            .as_ref()
+            .try_into()
+            .map_err(|_| WireError::Short)
+    }
+
+    /// All that is left, shared with the message.
+    pub(super) fn rest(self) -> Bytes {
+        self.rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        for value in [
+            0,
+            1,
+            127,
+            128,
+            300,
+            16_383,
+            16_384,
+            u64::from(u32::MAX),
+            u64::MAX,
+        ] {
+            let mut out = Vec::new();
+            put(&mut out, value);
+            assert_eq!(out.len(), length(value));
+            let mut reader = Reader::new(out.into());
+            assert_eq!(reader.u64(), Ok(value));
+            assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn wrong_numbers_are_refused() {
+        assert_eq!(
+            Reader::new(Bytes::from_static(&[0x80])).u64(),
+            Err(WireError::Short)
+        );
+        assert_eq!(
+            Reader::new(Bytes::from_static(&[0xff; 11])).u64(),
+            Err(WireError::Number)
+        );
+        assert_eq!(
+            Reader::new(Bytes::from_static(&[0xff, 0xff, 0x7f])).u16(),
+            Err(WireError::Number)
+        );
+    }
+}
