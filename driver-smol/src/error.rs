@@ -53,7 +53,9 @@ impl ConnectError {
         match self {
             Self::Ended(reason) => reason.remedy(),
             Self::Bind { .. } => "Take an address of this machine, or none.",
-            Self::System(_) => "Check the limits of this process: open files, threads, permissions.",
+            Self::System(_) => {
+                "Check the limits of this process: open files, threads, permissions."
+            }
             Self::Host(_) | Self::Join(_) => "",
             Self::DriverStopped => "Report it, with the log.",
         }

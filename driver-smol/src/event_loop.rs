@@ -105,13 +105,11 @@ impl EventLoop {
             .run(async {
                 self.announce_interfaces();
                 poll_fn(|context| self.poll(context)).await;
-                let _ = smol::future::or(
-                    poll_fn(|context| self.sockets.poll_send(context)),
-                    async {
+                let _ =
+                    smol::future::or(poll_fn(|context| self.sockets.poll_send(context)), async {
                         Timer::after(FINISH).await;
-                    },
-                )
-                .await;
+                    })
+                    .await;
                 let Self {
                     signaling, server, ..
                 } = self;
@@ -265,7 +263,10 @@ impl EventLoop {
         let mut node = shared.lock();
         while let Some(output) = node.output() {
             match output {
-                Output::Transmit(datagram) => self.sockets.send(datagram),
+                Output::Transmit(datagram) => {
+                    self.sockets
+                        .send(datagram.local, datagram.remote, datagram.payload);
+                }
                 Output::Signaling(command) => {
                     if let Some((id, failure)) = self.signaling.command(command) {
                         node.input(Input::Signaling(SignalingUpdate::Closed(id, failure)));

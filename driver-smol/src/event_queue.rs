@@ -254,7 +254,13 @@ mod tests {
     #[test]
     fn the_newest_state_of_each_node_waits_where_the_first_one_did() {
         let mut queue = EventQueue::default();
-        for event in [state(1, 1), message(2), state(2, 7), state(1, 2), state(1, 3)] {
+        for event in [
+            state(1, 1),
+            message(2),
+            state(2, 7),
+            state(1, 2),
+            state(1, 3),
+        ] {
             queue.push(event);
         }
         assert_eq!(drained(&mut queue), [state(1, 3), message(2), state(2, 7)]);

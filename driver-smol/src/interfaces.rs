@@ -84,7 +84,14 @@ pub(crate) fn only_loopback() -> bool {
 
 /// The address that others on the LAN most likely reach.
 pub(crate) fn lan_address(addresses: &[Address]) -> Option<&Address> {
-    addresses.iter().min_by_key(|address| rank(address))
+    addresses
+        .iter()
+        .filter(|address| match address.ip {
+            IpAddr::V4(_) => true,
+            // Means nothing on another machine.
+            IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+        })
+        .min_by_key(|address| rank(address))
 }
 
 /// Smaller is better. The name of the interface breaks ties, so that the choice does not depend on
@@ -121,9 +128,30 @@ fn is_private(ip: IpAddr) -> bool {
 /// they have private addresses, but nobody on the LAN reaches them.
 fn is_virtual(name: &str) -> bool {
     const PREFIXES: [&str; 24] = [
-        "docker", "br-", "veth", "virbr", "vnet", "vmnet", "vboxnet", "vethernet", "lxc", "lxd",
-        "podman", "cni", "flannel", "cali", "kube", "tun", "tap", "utun", "wg", "tailscale", "zt",
-        "ppp", "ipsec", "nordlynx",
+        "docker",
+        "br-",
+        "veth",
+        "virbr",
+        "vnet",
+        "vmnet",
+        "vboxnet",
+        "vethernet",
+        "lxc",
+        "lxd",
+        "podman",
+        "cni",
+        "flannel",
+        "cali",
+        "kube",
+        "tun",
+        "tap",
+        "utun",
+        "wg",
+        "tailscale",
+        "zt",
+        "ppp",
+        "ipsec",
+        "nordlynx",
     ];
     let name = name.to_ascii_lowercase();
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -234,7 +262,11 @@ mod tests {
     fn the_lan_address_is_not_a_bridge() {
         let best = |addresses: &[Address]| lan_address(addresses).map(|a| a.ip.to_string());
         assert_eq!(best(&machine()).as_deref(), Some("192.168.1.42"));
-        let bridges = machine().split_off(1).into_iter().take(2).collect::<Vec<_>>();
+        let bridges = machine()
+            .split_off(1)
+            .into_iter()
+            .take(2)
+            .collect::<Vec<_>>();
         assert_eq!(best(&bridges).as_deref(), Some("172.17.0.1"));
         assert_eq!(best(&machine()[..1]).as_deref(), Some("127.0.0.1"));
         assert_eq!(best(&[]), None);

@@ -56,10 +56,7 @@ impl Network {
     /// # Errors
     /// [`ConnectError::Ended`] with the reason if the signaling server cannot be used, the others
     /// if this machine does not allow it.
-    pub async fn host(
-        hosting: Hosting,
-        options: impl Into<Options>,
-    ) -> Result<Self, ConnectError> {
+    pub async fn host(hosting: Hosting, options: impl Into<Options>) -> Result<Self, ConnectError> {
         let network = Self::start_host(hosting, options).await?;
         network.connected().await?;
         Ok(network)
@@ -221,10 +218,7 @@ impl Network {
         self.when_room(|| self.send_to(node, payload.clone())).await
     }
 
-    async fn when_room(
-        &self,
-        send: impl Fn() -> Result<(), SendError>,
-    ) -> Result<(), WaitError> {
+    async fn when_room(&self, send: impl Fn() -> Result<(), SendError>) -> Result<(), WaitError> {
         loop {
             // Listening begins before the attempt, so that no word of room is missed.
             listener!(self.shared.notice => notice);
@@ -376,8 +370,10 @@ impl Parts {
     /// Listens at the address that joiners on the LAN most likely reach.
     async fn lan_listener(&mut self) -> Result<TcpListener, ConnectError> {
         let addresses = interfaces::addresses(self.options.bind, self.loopback);
-        let address = interfaces::lan_address(&addresses)
-            .map_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)), |best| best.socket(0));
+        let address = interfaces::lan_address(&addresses).map_or_else(
+            || SocketAddr::from(([127, 0, 0, 1], 0)),
+            |best| best.socket(0),
+        );
         self.allow_loopback(address.ip());
         bind_tcp(address).await
     }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_tungstenite::WebSocketStream;
@@ -600,7 +600,10 @@ mod tests {
     fn a_plain_request_is_taken_apart() {
         let text = "GET /peerjs/id HTTP/1.1\r\nHost: x\r\n\r\nrest";
         let (head, length) = parsed(text).unwrap().unwrap();
-        assert_eq!((head.method.as_str(), head.target.as_str()), ("GET", "/peerjs/id"));
+        assert_eq!(
+            (head.method.as_str(), head.target.as_str()),
+            ("GET", "/peerjs/id")
+        );
         assert!(head.upgrade.is_none());
         assert_eq!(text.get(length..), Some("rest"));
         assert!(parsed("GET / HTTP/1.1\r\nHost").unwrap().is_none());

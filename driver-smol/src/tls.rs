@@ -15,9 +15,7 @@ use wattle_core::signaling::SignalingFailure;
 ///
 /// On Linux the system's are those of `SSL_CERT_FILE` and `SSL_CERT_DIR` if these are set. A
 /// machine that has none at all gets Mozilla's, so that a bare container works.
-pub(crate) fn connector(
-    extra: &[CertificateDer<'static>],
-) -> Result<TlsConnector, rustls::Error> {
+pub(crate) fn connector(extra: &[CertificateDer<'static>]) -> Result<TlsConnector, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;

@@ -5,9 +5,10 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use smol::Async;
-use wattle_core::native::{Interface, Transmit as Datagram};
+use wattle_core::native::Interface;
 
 use crate::interfaces::Address;
 
@@ -56,6 +57,12 @@ struct Socket {
     interface: Interface,
     waiting: VecDeque<Datagram>,
     dropped: u64,
+}
+
+/// A datagram that waits to be sent.
+struct Datagram {
+    remote: SocketAddr,
+    payload: Bytes,
 }
 
 impl Sockets {
@@ -161,12 +168,12 @@ impl Sockets {
         }
     }
 
-    /// Queues a datagram at the socket that it names.
-    pub(crate) fn send(&mut self, datagram: Datagram) {
+    /// Queues a datagram at the socket with the address `local`.
+    pub(crate) fn send(&mut self, local: SocketAddr, remote: SocketAddr, payload: Bytes) {
         let Some(socket) = self
             .sockets
             .iter_mut()
-            .find(|socket| socket.interface.address == datagram.local)
+            .find(|socket| socket.interface.address == local)
         else {
             return;
         };
@@ -174,7 +181,7 @@ impl Sockets {
             socket.dropped = socket.dropped.saturating_add(1);
             return;
         }
-        socket.waiting.push_back(datagram);
+        socket.waiting.push_back(Datagram { remote, payload });
     }
 
     /// Sends what is queued. Pending if a socket is full, ready when nothing is queued any more.
@@ -194,12 +201,18 @@ impl Socket {
         let io = Async::<UdpSocket>::bind(address.socket(0))?;
         let state = UdpSocketState::new(io.get_ref().into())?;
         for bytes in BUFFERS {
-            if state.set_recv_buffer_size(io.get_ref().into(), bytes).is_ok() {
+            if state
+                .set_recv_buffer_size(io.get_ref().into(), bytes)
+                .is_ok()
+            {
                 break;
             }
         }
         for bytes in BUFFERS {
-            if state.set_send_buffer_size(io.get_ref().into(), bytes).is_ok() {
+            if state
+                .set_send_buffer_size(io.get_ref().into(), bytes)
+                .is_ok()
+            {
                 break;
             }
         }
@@ -251,7 +264,10 @@ impl Socket {
             }
         }
         if self.dropped > 0 {
-            tracing::debug!(count = self.dropped, "datagrams dropped, the socket was full");
+            tracing::debug!(
+                count = self.dropped,
+                "datagrams dropped, the socket was full"
+            );
             self.dropped = 0;
         }
         Poll::Ready(())
@@ -329,8 +345,7 @@ mod tests {
                 .collect();
             let other_end = to.address;
             for payload in &sent {
-                let socket = &mut sockets.sockets[0];
-                socket.waiting.push_back(transmit(from.address, other_end, payload));
+                sockets.send(from.address, other_end, payload.clone().into());
             }
             let mut received = Vec::new();
             while received.len() < sent.len() {

@@ -52,7 +52,10 @@ pub(crate) async fn connect(
 ) -> Result<ClientStream, SignalingFailure> {
     let uri: Uri = url.parse().map_err(|_| SignalingFailure::UnknownHost)?;
     let host = uri.host().ok_or(SignalingFailure::UnknownHost)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let encrypted = uri.scheme_str() == Some("wss");
     let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
 
@@ -304,7 +307,10 @@ where
                 Timer::after(WRITE_TIMEOUT).await;
                 Err(tungstenite::Error::AlreadyClosed)
             };
-            if or(sender.send(Message::text(text)), timed_out).await.is_err() {
+            if or(sender.send(Message::text(text)), timed_out)
+                .await
+                .is_err()
+            {
                 return SignalingFailure::Closed;
             }
         }
