@@ -340,6 +340,11 @@ pub(crate) async fn finish(tasks: Vec<smol::Task<()>>, limit: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_rustls::TlsAcceptor;
+    use futures_rustls::pki_types::PrivateKeyDer;
+    use futures_rustls::rustls::ServerConfig;
+    use futures_rustls::rustls::crypto::ring;
+    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[test]
     fn families_take_turns() {
@@ -374,6 +379,60 @@ mod tests {
         });
     }
 
+    /// What `connect` says of a server that treats its first client like this.
+    fn outcome<T, F>(scheme: &str, roots: &[CertificateDer<'static>], serve: T) -> Outcome
+    where
+        T: FnOnce(TcpStream) -> F + Send + 'static,
+        F: Future<Output = ()> + Send,
+    {
+        smol::block_on(async {
+            let listener = smol::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let serve = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                serve(stream).await;
+                std::future::pending().await
+            };
+            let url = format!("{scheme}://localhost:{port}/peerjs?key=peerjs");
+            or(
+                async { connect(&url, roots, 1024).await.map(|_stream| ()) },
+                serve,
+            )
+            .await
+        })
+    }
+
+    type Outcome = Result<(), SignalingFailure>;
+
+    /// Waits for the client's first bytes, answers, hangs up.
+    async fn answer(mut stream: TcpStream, text: &'static str) {
+        let mut first = [0; 2048];
+        let _ = stream.read(&mut first).await;
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream.close().await.unwrap();
+    }
+
+    #[test]
+    fn what_is_not_a_websocket_is_told_apart() {
+        let of = |text| outcome("ws", &[], move |stream| answer(stream, text));
+        assert_eq!(
+            of("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+            Err(SignalingFailure::Http(404))
+        );
+        assert_eq!(
+            of("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+            Err(SignalingFailure::Http(200))
+        );
+        assert_eq!(of("SSH-2.0-x\r\n\r\n"), Err(SignalingFailure::Protocol));
+        assert_eq!(of(""), Err(SignalingFailure::Closed));
+        // A switch of protocols without the proof that our key was read.
+        assert_eq!(
+            of("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+                Connection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"),
+            Err(SignalingFailure::Protocol)
+        );
+    }
+
     #[test]
     fn nothing_listens_at_a_closed_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -382,5 +441,64 @@ mod tests {
         let url = format!("ws://127.0.0.1:{port}/peerjs?key=peerjs");
         let result = smol::block_on(connect(&url, &[], 1024));
         assert_eq!(result.err(), Some(SignalingFailure::ConnectionRefused));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_is_an_unknown_host() {
+        // A label has at most 63 characters: no server is asked about this one.
+        let url = format!("ws://{}/peerjs", "x".repeat(70));
+        let result = smol::block_on(connect(&url, &[], 1024));
+        assert_eq!(result.err(), Some(SignalingFailure::UnknownHost));
+    }
+
+    /// A TLS server with a certificate for `name`, signed by itself.
+    fn tls_server(name: &str) -> (TlsAcceptor, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        (TlsAcceptor::from(Arc::new(config)), certificate)
+    }
+
+    async fn accept_tls(acceptor: TlsAcceptor, stream: TcpStream) {
+        if let Ok(stream) = acceptor.accept(stream).await {
+            let _ = async_tungstenite::accept_async(stream).await;
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_verified_always() {
+        let (acceptor, certificate) = tls_server("localhost");
+        let serve = move |stream| accept_tls(acceptor, stream);
+        assert_eq!(outcome("wss", &[certificate], serve), Ok(()));
+
+        let (acceptor, _) = tls_server("localhost");
+        let serve = move |stream| accept_tls(acceptor, stream);
+        assert_eq!(
+            outcome("wss", &[], serve),
+            Err(SignalingFailure::Certificate),
+            "signed by nobody we trust"
+        );
+
+        let (acceptor, certificate) = tls_server("elsewhere.example");
+        let serve = move |stream| accept_tls(acceptor, stream);
+        assert_eq!(
+            outcome("wss", &[certificate], serve),
+            Err(SignalingFailure::Certificate),
+            "trusted, but of another server"
+        );
+    }
+
+    #[test]
+    fn what_does_not_speak_tls_is_a_tls_failure() {
+        let serve = |stream| answer(stream, "HTTP/1.1 400 Bad Request\r\n\r\n");
+        assert_eq!(outcome("wss", &[], serve), Err(SignalingFailure::Tls));
+        let serve = |stream| answer(stream, "");
+        assert_eq!(outcome("wss", &[], serve), Err(SignalingFailure::Tls));
     }
 }
