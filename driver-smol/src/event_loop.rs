@@ -26,10 +26,10 @@ use crate::udp::Sockets;
 
 /// What a connection to a signaling server tells the loop.
 #[derive(Debug)]
-pub(crate) enum Incoming {
-    SignalingOpened(SignalingId),
-    SignalingFrame(SignalingId, String),
-    SignalingClosed(SignalingId, SignalingFailure),
+pub(crate) enum SignalingNews {
+    Opened(SignalingId),
+    Frame(SignalingId, String),
+    Closed(SignalingId, SignalingFailure),
 }
 
 /// How many pieces of news may wait for the loop; then the connections wait.
@@ -53,7 +53,7 @@ pub(crate) struct EventLoop {
     sockets: Sockets,
     watch: Watch,
     signaling: Connections,
-    news: Pin<Box<Receiver<Incoming>>>,
+    news: Pin<Box<Receiver<SignalingNews>>>,
     server: Option<(Clients, Pin<Box<Receiver<ClientNews>>>)>,
     timer: Timer,
     deadline: Option<Instant>,
@@ -198,12 +198,12 @@ impl EventLoop {
                 return count > 0;
             };
             let update = match &news {
-                Incoming::SignalingOpened(id) => {
+                SignalingNews::Opened(id) => {
                     self.signaling.opened(*id);
                     SignalingUpdate::Opened(*id)
                 }
-                Incoming::SignalingFrame(id, text) => SignalingUpdate::Frame(*id, text),
-                Incoming::SignalingClosed(id, failure) => {
+                SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
+                SignalingNews::Closed(id, failure) => {
                     self.signaling.forget(*id);
                     SignalingUpdate::Closed(*id, *failure)
                 }

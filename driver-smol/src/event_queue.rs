@@ -76,10 +76,8 @@ impl EventQueue {
                     return cancelled;
                 }
             }
-            Event::SignalingRestored => {
-                if self.is_crowded() && self.cancel_signaling_lost() {
-                    return cancelled;
-                }
+            Event::SignalingRestored if self.is_crowded() && self.cancel_signaling_lost() => {
+                return cancelled;
             }
             _ => {}
         }
@@ -95,10 +93,8 @@ impl EventQueue {
             self.taken = self.taken.saturating_add(1);
             let Some(event) = slot else { continue };
             match &event {
-                Event::State { from, .. } => {
-                    if self.states.get(from) == Some(&number) {
-                        self.states.remove(from);
-                    }
+                Event::State { from, .. } if self.states.get(from) == Some(&number) => {
+                    self.states.remove(from);
                 }
                 Event::Diagnostic(_) => self.diagnostics = self.diagnostics.saturating_sub(1),
                 Event::Writable => self.writable = false,

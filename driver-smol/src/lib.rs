@@ -24,6 +24,16 @@
 //! application that is busy for a while does not look lost to the others. All that this crate does
 //! is I/O: what a node says and when is decided by [`wattle_core`].
 
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "nothing here works without std"
+)]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the core's enums grow; what is new passes through"
+)]
+
 mod error;
 mod event_loop;
 mod event_queue;

@@ -9,14 +9,14 @@ use smol::{Executor, Task};
 use std::sync::Arc;
 use wattle_core::signaling::{SignalingCommand, SignalingFailure, SignalingId};
 
-use crate::event_loop::Incoming;
+use crate::event_loop::SignalingNews;
 use crate::websocket::{self, Outbox, Outgoing};
 
 /// All of them; usually there is one.
 #[derive(Debug)]
 pub(crate) struct Connections {
     executor: Arc<Executor<'static>>,
-    inbox: Sender<Incoming>,
+    inbox: Sender<SignalingNews>,
     roots: Vec<CertificateDer<'static>>,
     frame_limit: usize,
     connections: BTreeMap<SignalingId, Connection>,
@@ -34,7 +34,7 @@ struct Connection {
 impl Connections {
     pub(crate) fn new(
         executor: Arc<Executor<'static>>,
-        inbox: Sender<Incoming>,
+        inbox: Sender<SignalingNews>,
         roots: Vec<CertificateDer<'static>>,
         frame_limit: usize,
     ) -> Self {
@@ -126,19 +126,19 @@ async fn run(
     url: String,
     roots: Vec<CertificateDer<'static>>,
     frame_limit: usize,
-    inbox: Sender<Incoming>,
+    inbox: Sender<SignalingNews>,
     outgoing: Outgoing,
 ) {
     let failure = match websocket::connect(&url, &roots, frame_limit).await {
         Ok(stream) => {
-            if inbox.send(Incoming::SignalingOpened(id)).await.is_err() {
+            if inbox.send(SignalingNews::Opened(id)).await.is_err() {
                 return;
             }
-            let wrap = |text| Incoming::SignalingFrame(id, text);
+            let wrap = |text| SignalingNews::Frame(id, text);
             websocket::pump(stream, outgoing, &inbox, wrap).await
         }
         Err(failure) => failure,
     };
     // Fails only if the loop is gone.
-    let _ = inbox.send(Incoming::SignalingClosed(id, failure)).await;
+    let _ = inbox.send(SignalingNews::Closed(id, failure)).await;
 }

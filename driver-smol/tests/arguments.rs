@@ -1,5 +1,14 @@
 //! The command's arguments and exit statuses, where no network is needed.
 
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test, which has std and may panic"
+)]
+
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 

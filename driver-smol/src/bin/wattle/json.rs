@@ -324,7 +324,6 @@ pub(crate) const fn status_name(status: Status) -> &'static str {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made to be mapped over")]
 fn text(node: NodeId) -> String {
     node.to_string()
 }
