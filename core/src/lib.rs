@@ -1,7 +1,9 @@
 //! wattle's Sans-IO core. (being written)
-#![cfg_attr(not(any(feature = "native", feature = "sim", test)), no_std)]
+#![no_std]
 
 extern crate alloc;
+#[cfg(any(feature = "native", feature = "sim", test))]
+extern crate std;
 
 mod code;
 mod config;
