@@ -30,14 +30,8 @@ const HEAD_LIMIT: usize = 8 * 1024;
 /// How many header lines a head may have.
 const HEADER_LINES: usize = 64;
 
-/// How long a client may take to send its head, and to take its answer.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many TCP connections there may be at once, those included that have not asked yet.
-const CONNECTIONS: usize = 4096;
-
-/// How many of them may come from one address.
-const CONNECTIONS_PER_PEER: usize = 512;
+/// How long a client may take to take its answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait after `accept` failed, which it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,7 +47,6 @@ const BUDGET: usize = 64;
 pub struct SignalingServer {
     listener: TcpListener,
     config: ServerConfig,
-    frame_limit: usize,
 }
 
 impl SignalingServer {
@@ -65,7 +58,6 @@ impl SignalingServer {
         Ok(Self {
             listener: TcpListener::bind(address).await?,
             config,
-            frame_limit: frame_limit(),
         })
     }
 
@@ -83,15 +75,11 @@ impl SignalingServer {
     /// If the system has no random bytes.
     pub async fn run(self) -> io::Result<()> {
         let clock = Clock::new();
+        let frame_limit = usize::try_from(self.config.frame).unwrap_or(usize::MAX);
         let mut server = Server::new(self.config, crate::seed()?, clock.now());
         let executor = Arc::new(Executor::new());
         let (sender, inbox) = smol::channel::bounded(INBOX);
-        let mut clients = Clients::new(
-            Arc::clone(&executor),
-            sender,
-            self.listener,
-            self.frame_limit,
-        );
+        let mut clients = Clients::new(Arc::clone(&executor), sender, self.listener, frame_limit);
         executor
             .run(async {
                 loop {
@@ -104,11 +92,6 @@ impl SignalingServer {
 
 /// How many pieces of news may wait for the loop; a full inbox makes the clients wait.
 const INBOX: usize = 64;
-
-/// What a client may send at most.
-fn frame_limit() -> usize {
-    usize::try_from(wattle_core::Limits::default().signaling_frame).unwrap_or(usize::MAX)
-}
 
 /// One turn: waits for news or the deadline, then takes what there is.
 async fn drive(
@@ -157,6 +140,10 @@ async fn drive(
 /// What a client's connection tells the loop.
 #[derive(Debug)]
 pub(crate) enum ClientNews {
+    Accepted {
+        connection: ConnectionId,
+        peer: IpAddr,
+    },
     Request {
         connection: ConnectionId,
         peer: IpAddr,
@@ -177,6 +164,10 @@ impl ClientNews {
     /// The same for the machine.
     pub(crate) fn input(&self) -> ServerInput<'_> {
         match self {
+            Self::Accepted { connection, peer } => ServerInput::Accepted {
+                connection: *connection,
+                peer: *peer,
+            },
             Self::Request {
                 connection,
                 peer,
@@ -217,43 +208,16 @@ pub(crate) struct Clients {
     acceptor: Task<()>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    clients: BTreeMap<ConnectionId, Client>,
-    per_peer: BTreeMap<IpAddr, usize>,
-}
+type Table = BTreeMap<ConnectionId, Client>;
 
 #[derive(Debug)]
 struct Client {
-    peer: IpAddr,
     outbox: Outbox,
     verdict: Sender<Verdict>,
     /// Dropping it closes the connection at once.
     task: Option<Task<()>>,
-}
-
-impl Table {
-    fn has_room(&self, peer: IpAddr) -> bool {
-        self.clients.len() < CONNECTIONS
-            && self.per_peer.get(&peer).copied().unwrap_or(0) < CONNECTIONS_PER_PEER
-    }
-
-    fn insert(&mut self, connection: ConnectionId, client: Client) {
-        let count = self.per_peer.entry(client.peer).or_insert(0);
-        *count = count.saturating_add(1);
-        self.clients.insert(connection, client);
-    }
-
-    fn remove(&mut self, connection: ConnectionId) -> Option<Client> {
-        let client = self.clients.remove(&connection)?;
-        if let Some(count) = self.per_peer.get_mut(&client.peer) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.per_peer.remove(&client.peer);
-            }
-        }
-        Some(client)
-    }
+    /// Whether its request has come: before that there is nothing to finish.
+    has_asked: bool,
 }
 
 impl Clients {
@@ -281,8 +245,16 @@ impl Clients {
 
     /// To be called with all news, before the machine sees it.
     pub(crate) fn note(&mut self, news: &ClientNews) {
-        if let ClientNews::Closed { connection } = news {
-            lock(&self.table).remove(*connection);
+        match news {
+            ClientNews::Request { connection, .. } => {
+                if let Some(client) = lock(&self.table).get_mut(connection) {
+                    client.has_asked = true;
+                }
+            }
+            ClientNews::Closed { connection } => {
+                lock(&self.table).remove(connection);
+            }
+            ClientNews::Accepted { .. } | ClientNews::Frame { .. } => {}
         }
     }
 
@@ -291,7 +263,7 @@ impl Clients {
         let mut table = lock(&self.table);
         match output {
             ServerOutput::Upgrade { connection } => {
-                if let Some(client) = table.clients.get(&connection) {
+                if let Some(client) = table.get(&connection) {
                     let _ = client.verdict.try_send(Verdict::Upgrade);
                 }
             }
@@ -300,25 +272,27 @@ impl Clients {
                 status,
                 body,
             } => {
-                if let Some(mut client) = table.remove(connection) {
+                if let Some(mut client) = table.remove(&connection) {
                     let _ = client.verdict.try_send(Verdict::Respond { status, body });
                     self.closing.extend(client.task.take());
                 }
             }
             ServerOutput::Send { connection, text } => {
-                if let Some(client) = table.clients.get(&connection)
+                if let Some(client) = table.get(&connection)
                     && client.outbox.send(text).is_err()
                 {
                     tracing::debug!("a signaling client takes nothing, closing");
-                    table.remove(connection);
+                    table.remove(&connection);
                     return Some(connection);
                 }
             }
             ServerOutput::Close { connection } => {
-                if let Some(mut client) = table.remove(connection) {
+                if let Some(mut client) = table.remove(&connection) {
                     client.outbox.close();
                     client.verdict.close();
-                    self.closing.extend(client.task.take());
+                    if client.has_asked {
+                        self.closing.extend(client.task.take());
+                    }
                 }
             }
             _ => tracing::error!("a server command that this driver does not know"),
@@ -340,11 +314,13 @@ impl Clients {
             ..
         } = self;
         acceptor.cancel().await;
-        let clients = std::mem::take(&mut lock(&table).clients);
+        let clients = std::mem::take(&mut *lock(&table));
         for mut client in clients.into_values() {
             client.outbox.close();
             client.verdict.close();
-            closing.extend(client.task.take());
+            if client.has_asked {
+                closing.extend(client.task.take());
+            }
         }
         websocket::finish(closing, FINISH).await;
     }
@@ -377,10 +353,6 @@ async fn accept(listener: TcpListener, door: Door) {
         let Some(executor) = door.executor.upgrade() else {
             return;
         };
-        if !lock(&door.table).has_room(peer) {
-            tracing::debug!("too many connections, closing the new one");
-            continue;
-        }
         let _ = stream.set_nodelay(true);
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let (outbox, outgoing) = websocket::outbox();
@@ -394,19 +366,25 @@ async fn accept(listener: TcpListener, door: Door) {
             frame_limit: door.frame_limit,
         };
         let client = Client {
-            peer,
             outbox,
             verdict,
             task: None,
+            has_asked: false,
         };
-        // Known before it runs, so that its news finds it.
+        // Known before anything is said of it.
         lock(&door.table).insert(connection, client);
+        // A full inbox makes new clients wait, too.
+        let accepted = ClientNews::Accepted { connection, peer };
+        if door.inbox.send(accepted).await.is_err() {
+            return;
+        }
         let inbox = door.inbox.clone();
         let task = executor.spawn(async move {
             visit.run(stream).await;
             let _ = inbox.send(ClientNews::Closed { connection }).await;
         });
-        if let Some(client) = lock(&door.table).clients.get_mut(&connection) {
+        // If it is not there any more, it was not wanted: the task ends here.
+        if let Some(client) = lock(&door.table).get_mut(&connection) {
             client.task = Some(task);
         }
     }
@@ -425,11 +403,7 @@ struct Visit {
 impl Visit {
     async fn run(self, mut stream: TcpStream) {
         let connection = self.connection;
-        let too_late = async {
-            Timer::after(HEAD_TIMEOUT).await;
-            Err(HeadError::Silent)
-        };
-        let (head, rest) = match or(read_head(&mut stream), too_late).await {
+        let (head, rest) = match read_head(&mut stream).await {
             Ok(read) => read,
             Err(HeadError::Silent) => return,
             Err(HeadError::Bad(status)) => {
@@ -455,7 +429,10 @@ impl Visit {
                 if stream.write_all(&response).await.is_err() {
                     return;
                 }
-                let config = Some(websocket::config(self.frame_limit));
+                // Frames over the limit are for the machine to judge: it counts them and says
+                // goodbye. What is far over it is not even read.
+                let limit = self.frame_limit.saturating_mul(4);
+                let config = Some(websocket::config(limit));
                 let socket =
                     WebSocketStream::from_partially_read(stream, rest, Role::Server, config).await;
                 let wrap = |text| ClientNews::Frame { connection, text };
@@ -583,7 +560,7 @@ async fn respond(stream: &mut TcpStream, status: u16, body: &str) {
         }
     };
     or(answer, async {
-        Timer::after(HEAD_TIMEOUT).await;
+        Timer::after(ANSWER_TIMEOUT).await;
     })
     .await;
 }
