@@ -20,7 +20,11 @@ use crate::input::{self, Input};
 use crate::output::Output;
 
 pub(crate) async fn host(args: Host) -> ExitCode {
-    let output = Output::new(args.common.report.json);
+    let join_with = match &args.signal {
+        Some(url) => format!(" --signal '{url}'"),
+        None => String::new(),
+    };
+    let output = Output::new(args.common.report.json, join_with);
     let config = config(&args.common, args.signal.as_ref())
         .with_auto_relay(!args.no_relay)
         .with_max_nodes(args.max_nodes);
@@ -40,7 +44,7 @@ pub(crate) async fn host(args: Host) -> ExitCode {
 }
 
 pub(crate) async fn join(args: Join) -> ExitCode {
-    let output = Output::new(args.common.report.json);
+    let output = Output::new(args.common.report.json, String::new());
     let config = config(&args.common, args.signal.as_ref());
     let started = Network::start_join(&args.code, args.common.options(config));
     begin(started, output, false).await
