@@ -23,6 +23,8 @@ pub mod signaling;
 
 #[cfg(feature = "native")]
 pub mod native;
+#[cfg(any(feature = "sim", test))]
+pub mod sim;
 
 pub use code::{CodeError, NetworkCode};
 pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
@@ -34,5 +36,6 @@ pub use event::{
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
+pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -1,8 +1,21 @@
 //! [`Node`]: a [`Network`](crate::Network) whose links are str0m connections. Still no I/O.
-//! (being written)
 
+mod certificate;
+mod clock;
+mod credentials;
+mod crypto;
+mod demux;
+mod description;
+mod dtls;
+mod gather;
 mod io;
+mod link;
 mod node;
+mod probe;
+mod stun;
 
 pub use io::{Input, Interface, Output, Transmit};
 pub use node::Node;
+
+#[cfg(test)]
+mod tests;

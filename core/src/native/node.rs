@@ -1,137 +1,477 @@
-//! The machine.
-//! (being written)
+//! The machine: a [`Network`], its links, and what they share.
 
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
+use core::net::SocketAddr;
 use core::time::Duration;
 #[expect(
     clippy::disallowed_types,
-    reason = "str0m's time; only mapped here, never read"
+    reason = "the origin that the driver hands; str0m counts from it"
 )]
 use std::time::Instant;
 
-use super::io::{Input, Output};
+use dimpl::DtlsCertificate;
+
+use super::certificate;
+use super::clock::Clock;
+use super::demux::{Demux, Kind, classify};
+use super::gather::{self, Gather};
+use super::io::{Input, Interface, Output};
+use super::link::{Link, Outbox, Setup, Update};
 use crate::code::NetworkCode;
-use crate::config::Config;
+use crate::config::{Config, Credit, Limits, Probing};
 use crate::error::{HostError, JoinError, KickError, SendError};
-use crate::event::{Phase, PhaseTiming};
-use crate::id::NodeId;
+use crate::event::{Event, Phase, PhaseTiming};
+use crate::id::{LinkId, NodeId};
+use crate::io::{self as network_io, LinkCommand, LinkFailure};
 use crate::network::{Hosting, Network};
+use crate::rng::Rng;
 use crate::stats::{Stats, Status};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
+
+/// How soon the credit for messages that the application took is passed on. Soon, because the
+/// sender may wait for it; not at once, because `poll_output` does no work.
+const CREDIT_DELAY: Duration = Duration::from_millis(1);
 
 /// A node with native links: datagrams in, datagrams out.
+///
+/// It is a [`Network`] whose links are str0m connections, so all that is said there holds here.
+/// The driver binds one UDP socket per interface, tells them all with [`Input::Interfaces`] (before
+/// or after [`host`](Self::host) and [`join`](Self::join), and again when they change), hands every
+/// datagram to [`handle_input`](Self::handle_input) and sends what [`Output::Transmit`] says.
+///
+/// The same seed and inputs give the same events at the same times, and the same certificate and
+/// credentials. Bytes inside DTLS, SCTP and STUN differ: str0m and dimpl draw on the system's
+/// randomness.
 #[derive(Debug)]
 pub struct Node {
     network: Network,
+    clock: Clock,
+    /// The latest time seen: it never goes back (law 2).
+    now: Timestamp,
+    rng: Rng,
+    certificate: Option<DtlsCertificate>,
+    limits: Limits,
+    loopback: bool,
+    gather: Gather,
+    demux: Demux,
+    links: BTreeMap<LinkId, Link>,
+    /// What links said, for the network.
+    updates: VecDeque<(LinkId, Update)>,
+    outputs: VecDeque<Output>,
+    /// Whether handing a message out counts as taking it.
+    credit_on_poll: bool,
+    /// What was handed out and not yet passed on as credit.
+    taken: Vec<(NodeId, u32)>,
+    taken_due: Option<Timestamp>,
+    datagrams_dropped: u64,
+    candidates_dropped: u64,
 }
 
-#[expect(clippy::disallowed_types, reason = "str0m's time")]
 impl Node {
-    /// Makes a node that is in no network yet; `origin` is the instant that `Timestamp::ZERO` stands for.
+    /// Makes a node that is in no network yet.
+    ///
+    /// `seed` makes its keys: it has to come from the system's secure randomness. `origin` is the
+    /// instant that [`Timestamp::ZERO`] stands for.
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 32], now: Timestamp, origin: Instant) -> Self {
-        let _ = (origin, Duration::ZERO);
+    #[expect(clippy::disallowed_types, reason = "str0m's time")]
+    pub fn new(mut config: Config, seed: [u8; 32], now: Timestamp, origin: Instant) -> Self {
+        let rng = Rng::new(seed);
+        let credit_on_poll = config.credit == Credit::OnPoll;
+        // The network is drained at once; what counts is when we are.
+        config.credit = Credit::OnRelease;
+        config.probing = Probing::ByLink;
+        config.native = true;
         Self {
+            clock: Clock::new(origin),
+            now,
+            certificate: certificate::make(&mut rng.fork("certificate")),
+            rng,
+            limits: config.limits,
+            loopback: config.loopback,
+            gather: Gather::new(config.loopback),
+            demux: Demux::default(),
+            links: BTreeMap::new(),
+            updates: VecDeque::new(),
+            outputs: VecDeque::new(),
+            credit_on_poll,
+            taken: Vec::new(),
+            taken_due: None,
+            datagrams_dropped: 0,
+            candidates_dropped: 0,
             network: Network::new(config, seed, now),
         }
     }
+
     /// See [`Network::host`].
+    ///
     /// # Errors
-    /// see type
+    /// Those of [`Network::host`].
     pub fn host(&mut self, now: Timestamp, hosting: Hosting) -> Result<(), HostError> {
-        self.network.host(now, hosting)
+        self.call(now, |network, now| network.host(now, hosting))
     }
+
     /// See [`Network::join`].
+    ///
     /// # Errors
-    /// see type
+    /// Those of [`Network::join`].
     pub fn join(&mut self, now: Timestamp, code: &NetworkCode) -> Result<(), JoinError> {
-        self.network.join(now, code)
+        self.call(now, |network, now| network.join(now, code))
     }
+
     /// See [`Network::leave`].
     pub fn leave(&mut self, now: Timestamp) {
-        self.network.leave(now);
+        self.call(now, |network, now| network.leave(now));
     }
+
     /// See [`Network::kick`].
+    ///
     /// # Errors
-    /// see type
+    /// Those of [`Network::kick`].
     pub fn kick(&mut self, now: Timestamp, node: NodeId) -> Result<(), KickError> {
-        self.network.kick(now, node)
+        self.call(now, |network, now| network.kick(now, node))
     }
+
     /// See [`Network::broadcast`].
+    ///
     /// # Errors
-    /// see type
+    /// Those of [`Network::broadcast`].
     pub fn broadcast(&mut self, now: Timestamp, payload: Bytes) -> Result<(), SendError> {
-        self.network.broadcast(now, payload)
+        self.call(now, |network, now| network.broadcast(now, payload))
     }
+
     /// See [`Network::send_to`].
+    ///
     /// # Errors
-    /// see type
+    /// Those of [`Network::send_to`].
     pub fn send_to(
         &mut self,
         now: Timestamp,
         node: NodeId,
         payload: Bytes,
     ) -> Result<(), SendError> {
-        self.network.send_to(now, node, payload)
+        self.call(now, |network, now| network.send_to(now, node, payload))
     }
+
     /// See [`Network::broadcast_state`].
+    ///
     /// # Errors
-    /// see type
+    /// Those of [`Network::broadcast_state`].
     pub fn broadcast_state(&mut self, now: Timestamp, payload: Bytes) -> Result<u32, SendError> {
-        self.network.broadcast_state(now, payload)
+        self.call(now, |network, now| network.broadcast_state(now, payload))
     }
+
     /// See [`Network::release`].
     pub fn release(&mut self, now: Timestamp, from: NodeId, bytes: u32) {
-        self.network.release(now, from, bytes);
+        // With `OnPoll` it has been, or is going to be.
+        if !self.credit_on_poll {
+            self.call(now, |network, now| network.release(now, from, bytes));
+        }
     }
-    /// News.
-    pub fn handle_input(&mut self, _now: Timestamp, _input: Input<'_>) {}
-    /// Time.
+
+    /// Takes in what happened in the world. Whatever a remote sends, this does not fail.
+    pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
+        let now = self.clamp(now);
+        match input {
+            Input::Signaling(update) => self
+                .network
+                .handle_input(now, network_io::Input::Signaling(update)),
+            Input::Server(input) => self
+                .network
+                .handle_input(now, network_io::Input::Server(input)),
+            Input::Datagram {
+                local,
+                remote,
+                payload,
+            } => self.datagram(now, local, remote, payload),
+            Input::Interfaces(interfaces) => self.interfaces(now, interfaces),
+        }
+        self.pump(now);
+    }
+
+    /// Does what is due. Best called at [`poll_timeout`](Self::poll_timeout); a call too many
+    /// changes nothing.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        let now = self.clamp(now);
+        let due: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.poll_timeout().is_some_and(|due| due <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.with_link(id, |link, out| link.handle_timeout(now, out));
+        }
         self.network.handle_timeout(now);
+        self.pump(now);
     }
-    /// Next output.
+
+    /// The next thing for the driver to do, if there is one.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        let output = self.outputs.pop_front();
+        if let Some(Output::Event(Event::Message { from, payload })) = &output
+            && self.credit_on_poll
+        {
+            let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            self.taken.push((*from, bytes));
+            self.taken_due = self.taken_due.or_else(|| Some(self.now.plus(CREDIT_DELAY)));
+        }
+        output
     }
-    /// Next deadline.
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, unless something else
+    /// comes before. Every other call may change it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.network.poll_timeout()
+        self.links
+            .values()
+            .map(Link::poll_timeout)
+            .fold(self.network.poll_timeout(), earliest)
+            .into_iter()
+            .chain(self.taken_due)
+            .min()
     }
+
     /// See [`Network::id`].
     #[must_use]
     pub const fn id(&self) -> NodeId {
         self.network.id()
     }
+
     /// See [`Network::status`].
     #[must_use]
     pub fn status(&self) -> Status {
         self.network.status()
     }
+
     /// See [`Network::phase`].
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
         self.network.phase()
     }
+
     /// See [`Network::timing`].
     #[must_use]
     pub fn timing(&self) -> PhaseTiming {
         self.network.timing()
     }
+
     /// See [`Network::code`].
     #[must_use]
     pub fn code(&self) -> Option<NetworkCode> {
         self.network.code()
     }
+
     /// See [`Network::nodes`].
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.network.nodes()
     }
-    /// See [`Network::stats`].
+
+    /// See [`Network::stats`]; the counters of datagrams and candidates are added here.
     #[must_use]
     pub fn stats(&self, now: Timestamp) -> Stats {
-        self.network.stats(now)
+        let mut stats = self.network.stats(now);
+        let counters = &mut stats.counters;
+        counters.datagrams_dropped += self.datagrams_dropped;
+        counters.candidates_dropped += self.candidates_dropped;
+        stats
+    }
+
+    fn clamp(&mut self, now: Timestamp) -> Timestamp {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// A call of the application: the network's answer, and whatever follows from it.
+    fn call<T>(&mut self, now: Timestamp, call: impl FnOnce(&mut Network, Timestamp) -> T) -> T {
+        let now = self.clamp(now);
+        let answer = call(&mut self.network, now);
+        self.pump(now);
+        answer
+    }
+
+    /// Carries commands to links and updates back until both sides are quiet.
+    fn pump(&mut self, now: Timestamp) {
+        self.taken_due = None;
+        for (from, bytes) in core::mem::take(&mut self.taken) {
+            self.network.release(now, from, bytes);
+        }
+        loop {
+            while let Some(output) = self.network.poll_output() {
+                match output {
+                    network_io::Output::Signaling(command) => {
+                        self.outputs.push_back(Output::Signaling(command));
+                    }
+                    network_io::Output::Server(output) => {
+                        self.outputs.push_back(Output::Server(output));
+                    }
+                    network_io::Output::Event(event) => {
+                        self.outputs.push_back(Output::Event(event));
+                    }
+                    network_io::Output::Link { link, command } => {
+                        self.command(now, link, command);
+                    }
+                }
+            }
+            let Some((link, update)) = self.updates.pop_front() else {
+                break;
+            };
+            let update = update.as_link_update();
+            self.network
+                .handle_input(now, network_io::Input::Link { link, update });
+        }
+    }
+
+    fn command(&mut self, now: Timestamp, id: LinkId, command: LinkCommand) {
+        match command {
+            LinkCommand::Open { offerer } => self.open(now, id, offerer),
+            LinkCommand::CreateOffer => self.with_link(id, |link, out| link.create_offer(now, out)),
+            LinkCommand::AcceptOffer { sdp, lead } => {
+                self.with_link(id, |link, out| link.accept_offer(now, &sdp, lead, out));
+            }
+            LinkCommand::AcceptAnswer { sdp, led } => {
+                self.with_link(id, |link, out| link.accept_answer(now, &sdp, led, out));
+            }
+            LinkCommand::AddCandidate(text) => {
+                self.with_link(id, |link, out| link.add_candidate(now, &text, out));
+            }
+            LinkCommand::Send { channel, message } => {
+                self.with_link(id, |link, out| link.send(now, channel, message, out));
+            }
+            LinkCommand::Probe => self.with_link(id, |link, out| link.probe(now, out)),
+            LinkCommand::Close => {
+                self.with_link(id, |link, out| link.close(now, out));
+                self.forget(id);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Timestamp, id: LinkId, offerer: bool) {
+        let Some(certificate) = &self.certificate else {
+            let failed = Update::Failed(LinkFailure::Platform);
+            self.updates.push_back((id, failed));
+            return;
+        };
+        let link = Link::open(
+            now,
+            Setup {
+                offerer,
+                clock: self.clock,
+                rng: self.rng.fork(&alloc::format!("{id}")),
+                certificate,
+                limits: &self.limits,
+                loopback: self.loopback,
+                addresses: self.gather.addresses(),
+            },
+        );
+        self.demux.add_ufrag(link.ufrag(), id);
+        self.links.insert(id, link);
+    }
+
+    /// Calls a link, if there is one of that name, and takes what comes out.
+    fn with_link<T: Default>(
+        &mut self,
+        id: LinkId,
+        call: impl FnOnce(&mut Link, &mut Outbox) -> T,
+    ) -> T {
+        let Some(link) = self.links.get_mut(&id) else {
+            return T::default();
+        };
+        let mut out = Outbox::default();
+        let answer = call(link, &mut out);
+        self.candidates_dropped += out.candidates_dropped;
+        for address in out.addresses {
+            self.demux.add_address(address, id);
+        }
+        for mut transmit in out.transmits {
+            // A socket that has just gone takes nothing any more.
+            if let Some(given) = self.gather.given(transmit.local) {
+                transmit.local = given;
+                self.outputs.push_back(Output::Transmit(transmit));
+            }
+        }
+        let ended = out.updates.iter().any(Update::is_last);
+        self.updates
+            .extend(out.updates.into_iter().map(|update| (id, update)));
+        if ended {
+            self.forget(id);
+        }
+        answer
+    }
+
+    fn forget(&mut self, id: LinkId) {
+        self.links.remove(&id);
+        self.demux.forget(id);
+    }
+
+    fn datagram(&mut self, now: Timestamp, local: SocketAddr, remote: SocketAddr, payload: &[u8]) {
+        let remote = gather::plain(remote);
+        let taken = match self.gather.by_given(local) {
+            Some(host) => self.demultiplex(now, (host.address, remote), payload),
+            None => false,
+        };
+        self.datagrams_dropped += u64::from(!taken);
+    }
+
+    /// Whether some link had a use for it.
+    fn demultiplex(
+        &mut self,
+        now: Timestamp,
+        at: (SocketAddr, SocketAddr),
+        payload: &[u8],
+    ) -> bool {
+        match classify(payload) {
+            Kind::Request { local_ufrag } => match self.demux.link_of_ufrag(local_ufrag) {
+                Some(id) => {
+                    self.with_link(id, |link, out| link.receive_check(now, at, payload, out))
+                }
+                None => false,
+            },
+            Kind::Response { transaction } => self.each_link_at(at.1, |link, out| {
+                if link.expects(&transaction) {
+                    link.receive_probed(now, &transaction, payload, out)
+                } else {
+                    link.receive(now, at, payload, out)
+                }
+            }),
+            Kind::Dtls => self.each_link_at(at.1, |link, out| link.receive(now, at, payload, out)),
+            Kind::Other => false,
+        }
+    }
+
+    /// To every link that has to do with an address; it is one but for moments.
+    fn each_link_at(
+        &mut self,
+        remote: SocketAddr,
+        mut call: impl FnMut(&mut Link, &mut Outbox) -> bool,
+    ) -> bool {
+        let mut taken = false;
+        for id in self.demux.links_of_address(remote).to_vec() {
+            taken |= self.with_link(id, &mut call);
+        }
+        taken
+    }
+
+    fn interfaces(&mut self, now: Timestamp, interfaces: &[Interface]) {
+        let change = self.gather.update(interfaces);
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            for host in &change.removed {
+                self.with_link(id, |link, out| link.remove_host(now, *host, out));
+            }
+            for host in &change.added {
+                self.with_link(id, |link, out| link.add_host(now, *host, out));
+            }
+        }
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one update among many"
+)]
+#[path = "tests/node.rs"]
+mod tests;

@@ -132,11 +132,11 @@ impl Network {
                 Some(failure) => EndReason::HostLinkFailed(failure),
                 None => EndReason::HostLost,
             }),
-            (Stage::Joining { .. }, Role::Joiner(_)) => {
-                self.end(EndReason::LinkFailed(
-                    failure.unwrap_or(LinkFailure::Channel),
-                ));
-            }
+            (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
+                Some(failure) => EndReason::LinkFailed(failure),
+                // A host closes a link in the making only when it closes the network.
+                None => EndReason::HostClosed,
+            }),
             (Stage::Open { number, .. }, Role::Host(_)) => {
                 let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
                 self.expel(number, reason, None);

@@ -1,0 +1,211 @@
+//! DTLS for str0m: dimpl, with a clock of its own and a window into it for the link.
+//!
+//! dimpl doubles its timer from the moment the handshake is prepared, which is before there is a
+//! path. Found late, the path would then see a burst of the same ClientHello, and the next one
+//! seconds later. So DTLS's clock stands still until there is a path, and jumps over what is longer
+//! than [`LONGEST_WAIT`].
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+#[expect(
+    clippy::disallowed_types,
+    reason = "in the signatures of str0m's traits"
+)]
+use std::time::Instant;
+
+use dimpl::{Dtls, DtlsCertificate, Error, Output, ProtocolVersion};
+use str0m::config::DtlsVersion;
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
+
+/// The first retransmission of a flight. RFC 9147 section 5.8.2 says 1 s, and less where ICE has
+/// measured the path, as it has here.
+const FLIGHT_RTO: Duration = Duration::from_millis(150);
+
+/// How far the doubling goes. At 30 % loss every second try fails, and the network's deadline for
+/// all of the handshake is 10 s.
+const LONGEST_WAIT: Duration = Duration::from_millis(600);
+
+/// Tries for 14 s at [`LONGEST_WAIT`]: deadlines are the network's, never DTLS's own.
+const FLIGHT_RETRIES: usize = 24;
+
+/// Longer than all tries together on DTLS's clock (150 ms doubled 24 times is 29 days): what lies
+/// beyond is no retransmission, and not jumped to.
+const HANDSHAKE: Duration = Duration::from_secs(365 * 24 * 3600);
+const RETRANSMISSION: Duration = Duration::from_secs(60 * 24 * 3600);
+
+/// "Not before something else happens".
+const LATER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// What a link and its DTLS know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    has_path: AtomicBool,
+    records: AtomicU64,
+}
+
+impl Window {
+    /// ICE has found a path: the handshake may start.
+    pub(super) fn open(&self) {
+        self.has_path.store(true, Ordering::Relaxed);
+    }
+
+    /// How many records with data were decrypted. str0m does not say whether a datagram was
+    /// authentic unless it completed a message.
+    pub(super) fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
+    }
+}
+
+std::thread_local! {
+    /// The way from a link to the instance that str0m makes for it, which nothing else leads along.
+    static NEXT: RefCell<Option<Arc<Window>>> = const { RefCell::new(None) };
+}
+
+/// Runs `build`, in which str0m makes exactly one DTLS instance: that one gets this window.
+pub(super) fn with_window<T>(window: &Arc<Window>, build: impl FnOnce() -> T) -> T {
+    NEXT.set(Some(Arc::clone(window)));
+    let built = build();
+    NEXT.set(None);
+    built
+}
+
+/// Makes dimpl instances.
+#[derive(Debug)]
+pub(super) struct Dimpl;
+
+#[expect(clippy::disallowed_types, reason = "str0m's trait")]
+impl DtlsProvider for Dimpl {
+    /// Never asked for: each node brings its own.
+    fn generate_certificate(&self) -> Option<DtlsCertificate> {
+        None
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCertificate,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let mut config = dimpl::Config::builder()
+            .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider())
+            // ICE has proved the address already, and a cookie costs a round trip.
+            .use_server_cookie(false)
+            .flight_start_rto(FLIGHT_RTO)
+            .flight_retries(FLIGHT_RETRIES)
+            .handshake_timeout(HANDSHAKE);
+        if let Some(mtu) = mtu {
+            config = config.mtu(mtu);
+        }
+        let config = Arc::new(config.build()?);
+        let certificate = certificate.clone();
+        let make = match version {
+            DtlsVersion::Dtls12 => Dtls::new_12,
+            DtlsVersion::Dtls13 => Dtls::new_13,
+            DtlsVersion::Auto | _ => Dtls::new_auto,
+        };
+        Ok(Box::new(Instance {
+            dtls: make(config, certificate, now),
+            window: NEXT.take().unwrap_or_default(),
+            stands: true,
+            last: now,
+            clock: now,
+        }))
+    }
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::disallowed_types,
+    reason = "str0m's time, only calculated with"
+)]
+struct Instance {
+    dtls: Dtls,
+    window: Arc<Window>,
+    /// Whether DTLS's clock stands.
+    stands: bool,
+    /// The last time that str0m told.
+    last: Instant,
+    /// What it is on DTLS's clock.
+    clock: Instant,
+}
+
+#[expect(clippy::disallowed_types, reason = "str0m's trait")]
+impl DtlsInstance for Instance {
+    fn set_active(&mut self, active: bool) {
+        self.dtls.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
+        self.dtls.handle_packet(packet)
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "everything else passes through, whatever dimpl adds"
+    )]
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> Output<'a> {
+        match self.dtls.poll_output(buf) {
+            Output::Timeout(at) if self.stands => {
+                let has_path = self.window.has_path.load(Ordering::Relaxed);
+                Output::Timeout(if has_path {
+                    // At once: `handle_timeout` starts the clock.
+                    self.last
+                } else {
+                    self.last.checked_add(LATER).unwrap_or(at)
+                })
+            }
+            Output::Timeout(at) => {
+                let mut wait = at.saturating_duration_since(self.clock);
+                if wait > LONGEST_WAIT && wait < RETRANSMISSION {
+                    self.clock += wait - LONGEST_WAIT;
+                    wait = LONGEST_WAIT;
+                }
+                Output::Timeout(self.last.checked_add(wait).unwrap_or(at))
+            }
+            Output::ApplicationData(data) => {
+                self.window.records.fetch_add(1, Ordering::Relaxed);
+                Output::ApplicationData(data)
+            }
+            other => other,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        if self.stands {
+            self.stands = !self.window.has_path.load(Ordering::Relaxed);
+        } else {
+            self.clock += now.saturating_duration_since(self.last);
+        }
+        self.last = now.max(self.last);
+        self.dtls.handle_timeout(self.clock)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, Error> {
+        self.dtls.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.dtls.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.dtls.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.dtls.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.dtls.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        self.dtls.close()
+    }
+}

@@ -1,0 +1,571 @@
+//! One link: a str0m connection. Beside this folder only `crypto` and `dtls` name str0m.
+//!
+//! Every call ends with str0m drained: its documentation asks for it, and its events of several
+//! channels come in random order, so they are collected first and reported in a fixed one.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use bytes::Bytes;
+use dimpl::DtlsCertificate;
+use str0m::change::SdpPendingOffer;
+use str0m::config::DtlsVersion;
+use str0m::net::{Protocol, Receive};
+use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
+use tracing::{debug, trace};
+
+mod candidate;
+mod echo;
+mod lines;
+mod negotiation;
+mod outbox;
+
+use self::echo::Echo;
+use self::lines::Lines;
+pub(in crate::native) use self::outbox::{Outbox, Update};
+use super::clock::Clock;
+use super::credentials::Credentials;
+use super::dtls::{self, Window};
+use super::gather::HostAddress;
+use super::probe::Probes;
+use super::stun::{self, Role, Transaction};
+use super::{crypto, io::Transmit};
+use crate::config::Limits;
+use crate::io::{Channel, ChannelMessage, LinkFailure};
+use crate::rng::Rng;
+use crate::time::{Timestamp, earliest};
+
+/// str0m paces checks by 50 ms, but each early timeout brings one more. Three after every input
+/// save that wait (trap 4).
+const EAGER: u8 = 3;
+
+/// How often a timeout that is due at once is answered before it is put off.
+const SPINS: u8 = 8;
+const PUT_OFF: Duration = Duration::from_millis(1);
+
+/// The first retransmission of a check. RFC 8445 section 14.3 says at least 500 ms, libwebrtc takes
+/// 250; a check is 100 bytes, and it doubles.
+const CHECK_RTO: Duration = Duration::from_millis(100);
+
+/// How far the doubling goes, and how often a path that works is checked by str0m. Its default, 3 s,
+/// makes a join at 30 % loss take longer than its deadline now and then.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1500);
+
+/// Addresses of the remote that we listen to: signalled ones and those that checks came from. The
+/// remote could make up any number, and str0m remembers each.
+const ADDRESSES: usize = 64;
+
+/// str0m keeps checks that come before the remote's description, at most this many.
+const EARLY_CHECKS: u8 = 100;
+
+/// After so many probes without an answer the remote is looked for elsewhere, too.
+const SILENT_PROBES: usize = 2;
+
+/// RFC 8445 section 5.1.2.1: peer-reflexive type preference, highest local preference, component 1.
+const PROBE_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
+
+/// What a link is made of.
+pub(in crate::native) struct Setup<'a> {
+    pub(in crate::native) offerer: bool,
+    pub(in crate::native) clock: Clock,
+    pub(in crate::native) rng: Rng,
+    pub(in crate::native) certificate: &'a DtlsCertificate,
+    pub(in crate::native) limits: &'a Limits,
+    pub(in crate::native) loopback: bool,
+    pub(in crate::native) addresses: &'a [HostAddress],
+}
+
+/// A connection to one other node.
+pub(in crate::native) struct Link {
+    rtc: Box<Rtc>,
+    window: Arc<Window>,
+    clock: Clock,
+    limits: Limits,
+    loopback: bool,
+    local: Credentials,
+    /// Set with the remote's description.
+    remote: Option<Credentials>,
+    pending: Option<SdpPendingOffer>,
+    /// Our sockets, in the order in which they are signalled.
+    hosts: Vec<HostAddress>,
+    /// Our description is out: candidates may follow.
+    described: bool,
+    /// Candidates that came before the remote's description.
+    held: Vec<Candidate>,
+    candidates: u8,
+    addresses: BTreeSet<SocketAddr>,
+    early_checks: u8,
+    lines: Lines,
+    /// The selected pair, local and remote.
+    path: Option<(SocketAddr, SocketAddr)>,
+    /// Where the last authentic check came in.
+    heard_at: Option<(SocketAddr, SocketAddr)>,
+    /// What the last check of ours said.
+    role: Option<Role>,
+    probes: Probes,
+    connected: bool,
+    /// DTLS is done: the remote is the one of the fingerprint.
+    secured: bool,
+    ended: bool,
+    due: Option<Timestamp>,
+    echo: Echo,
+    news: News,
+}
+
+/// What one drain brought, before it is put in order.
+#[derive(Debug, Default)]
+struct News {
+    connected: bool,
+    disconnected: bool,
+    heard: bool,
+    round_trip: Option<Duration>,
+    messages: Vec<(Channel, Bytes)>,
+    failed: Option<LinkFailure>,
+    closed: bool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("local", &self.local)
+            .field("connected", &self.connected)
+            .field("secured", &self.secured)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    pub(in crate::native) fn open(now: Timestamp, setup: Setup<'_>) -> Self {
+        let Setup {
+            offerer,
+            clock,
+            mut rng,
+            certificate,
+            limits,
+            loopback,
+            addresses,
+        } = setup;
+        let local = Credentials::draw(&mut rng);
+        let mut config = RtcConfig::new()
+            .clear_codecs()
+            .clear_extension_map()
+            .set_crypto_provider(crypto::provider())
+            .set_dtls_cert(certificate.clone())
+            .set_dtls_version(DtlsVersion::Auto)
+            .set_snap_enabled(true)
+            .set_sctp_max_buffered_amount(Lines::inside_limit(limits))
+            .set_local_ice_credentials(IceCreds {
+                ufrag: local.ufrag.clone(),
+                pass: local.password.clone(),
+            });
+        config.set_initial_stun_rto(CHECK_RTO);
+        config.set_max_stun_rto(CHECK_INTERVAL);
+        let window = Arc::new(Window::default());
+        let mut rtc = dtls::with_window(&window, || config.build(clock.instant(now)));
+        rtc.direct_api().set_ice_controlling(offerer);
+        Self {
+            rtc: Box::new(rtc),
+            window,
+            clock,
+            limits: *limits,
+            loopback,
+            local,
+            remote: None,
+            pending: None,
+            hosts: addresses.to_vec(),
+            described: false,
+            held: Vec::new(),
+            candidates: 0,
+            addresses: BTreeSet::new(),
+            early_checks: 0,
+            lines: Lines::new(limits),
+            path: None,
+            heard_at: None,
+            role: None,
+            probes: Probes::new(rng),
+            connected: false,
+            secured: false,
+            ended: false,
+            due: None,
+            echo: Echo::default(),
+            news: News::default(),
+        }
+    }
+
+    /// The name by which the remote's checks call this link.
+    pub(in crate::native) fn ufrag(&self) -> &str {
+        &self.local.ufrag
+    }
+
+    pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
+        earliest(self.due, self.echo.poll_timeout())
+    }
+
+    pub(in crate::native) fn send(
+        &mut self,
+        now: Timestamp,
+        channel: Channel,
+        message: ChannelMessage,
+        out: &mut Outbox,
+    ) {
+        // An empty write would break the channel for ever (trap 1).
+        if self.ended || message.is_empty() {
+            return;
+        }
+        if !self.lines.push(channel, message) {
+            self.fail(LinkFailure::Channel);
+        }
+        self.step(now, out);
+    }
+
+    /// Asks for a sign of life on the selected pair; nothing happens before there is one.
+    ///
+    /// When that stays silent, also where the remote was last heard: it may have moved, and str0m
+    /// does not say so. Not there alone, because anybody can send a check of the remote again.
+    pub(in crate::native) fn probe(&mut self, now: Timestamp, out: &mut Outbox) {
+        let (Some(path), Some(credentials), false) = (self.path, &self.remote, self.ended) else {
+            return;
+        };
+        let elsewhere = self
+            .heard_at
+            .filter(|at| *at != path && self.probes.unanswered() >= SILENT_PROBES);
+        for (local, remote) in core::iter::once(path).chain(elsewhere) {
+            let role = self.role.unwrap_or(Role::Controlled(0));
+            let request = self
+                .probes
+                .request(now, &self.local, credentials, PROBE_PRIORITY, role);
+            if let Some(request) = request {
+                out.transmits.push(Transmit {
+                    local,
+                    remote,
+                    payload: request.into(),
+                });
+            }
+        }
+    }
+
+    /// Tells the remote at once; what was not sent yet is lost.
+    pub(in crate::native) fn close(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let _ = self.rtc.close();
+        self.drain(now, out);
+        self.silence();
+    }
+
+    /// Nothing is to come any more.
+    fn silence(&mut self) {
+        self.ended = true;
+        self.due = None;
+        self.echo.stop();
+    }
+
+    /// A check or a probe of the remote. `false`: it is not authentic, or from one address too many.
+    pub(in crate::native) fn receive_check(
+        &mut self,
+        now: Timestamp,
+        at: (SocketAddr, SocketAddr),
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        if self.ended || !stun::is_authentic(datagram, &self.local.password) {
+            return false;
+        }
+        if !self.claim(at.1, out) {
+            return false;
+        }
+        if self.remote.is_none() {
+            self.early_checks = self.early_checks.saturating_add(1).min(EARLY_CHECKS);
+        }
+        self.news.heard = true;
+        self.heard_at = Some(at);
+        self.path = self.path.or(self.heard_at);
+        self.receive(now, at, datagram, out)
+    }
+
+    pub(in crate::native) fn expects(&self, transaction: &Transaction) -> bool {
+        self.probes.expects(transaction)
+    }
+
+    /// The answer to a probe of ours. `false`: it is not authentic.
+    pub(in crate::native) fn receive_probed(
+        &mut self,
+        now: Timestamp,
+        transaction: &Transaction,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(remote) = &self.remote else {
+            return false;
+        };
+        let round_trip = self.probes.response(now, transaction, datagram, remote);
+        self.news.round_trip = round_trip;
+        self.report(out);
+        round_trip.is_some()
+    }
+
+    /// DTLS, or the answer to a check. `false`: str0m has no use for it.
+    pub(in crate::native) fn receive(
+        &mut self,
+        now: Timestamp,
+        (local, remote): (SocketAddr, SocketAddr),
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        if self.ended || !self.addresses.contains(&remote) {
+            return false;
+        }
+        let records = self.window.records();
+        let received = Receive::new(Protocol::Udp, remote, local, datagram)
+            .map_err(RtcError::from)
+            .and_then(|receive| {
+                let at = self.clock.instant(now);
+                self.rtc.handle_input(str0m::Input::Receive(at, receive))
+            });
+        if let Err(error) = &received {
+            trace!(%error, "datagram refused");
+        }
+        self.drain(now, out);
+        if self.window.records() != records {
+            self.news.heard = true;
+            self.echo.stop();
+        }
+        self.step(now, out);
+        received.is_ok()
+    }
+
+    pub(in crate::native) fn handle_timeout(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.ended {
+            return;
+        }
+        self.echo.handle_timeout(now, out);
+        if self.due.is_none_or(|due| due > now) {
+            return;
+        }
+        for _ in 0..SPINS {
+            self.tick(now, out);
+            if self.due.is_none_or(|due| due > now) {
+                break;
+            }
+        }
+        self.step(now, out);
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = Some(now.plus(PUT_OFF));
+        }
+    }
+
+    /// What str0m holds of a channel.
+    #[cfg(test)]
+    pub(in crate::native) fn inside(&mut self, channel: Channel) -> usize {
+        self.lines.inside(&mut self.rtc, channel)
+    }
+
+    /// From here on, datagrams from this address are listened to. `false`: there are too many.
+    fn claim(&mut self, address: SocketAddr, out: &mut Outbox) -> bool {
+        if !self.addresses.contains(&address) {
+            if self.addresses.len() >= ADDRESSES {
+                return false;
+            }
+            self.addresses.insert(address);
+            out.addresses.push(address);
+        }
+        true
+    }
+
+    fn fail(&mut self, failure: LinkFailure) {
+        debug!(%failure, "link failed");
+        self.rtc.disconnect();
+        self.news.failed.get_or_insert(failure);
+    }
+
+    /// What follows every input.
+    fn step(&mut self, now: Timestamp, out: &mut Outbox) {
+        self.drain(now, out);
+        self.check_eagerly(now, out);
+        self.flush(now, out);
+        self.report(out);
+    }
+
+    fn check_eagerly(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.remote.is_none() || self.lines.are_reported() {
+            return;
+        }
+        // str0m answers one early check per timeout, and does nothing else in it.
+        let early = core::mem::take(&mut self.early_checks);
+        for round in 0..early.saturating_add(EAGER) {
+            let sent = out.transmits.len();
+            self.tick(now, out);
+            if round >= early && out.transmits.len() == sent {
+                break;
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp, out: &mut Outbox) {
+        let at = self.clock.instant(now);
+        if let Err(error) = self.rtc.handle_input(str0m::Input::Timeout(at)) {
+            debug!(%error, "timeout");
+        }
+        self.drain(now, out);
+    }
+
+    /// Writes what waits, as far as str0m takes it.
+    fn flush(&mut self, now: Timestamp, out: &mut Outbox) {
+        while self.secured {
+            match self.lines.write(&mut self.rtc) {
+                Ok(true) => self.drain(now, out),
+                Ok(false) => return,
+                Err(error) => {
+                    debug!(%error, "write refused");
+                    self.fail(LinkFailure::Channel);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes everything out of str0m.
+    fn drain(&mut self, now: Timestamp, out: &mut Outbox) {
+        for _ in 0..self.limits.outputs_per_input {
+            match self.rtc.poll_output() {
+                Ok(str0m::Output::Timeout(at)) => {
+                    self.due = self.clock.deadline(now, at);
+                    if !self.rtc.is_alive() && !self.ended && !self.news.closed {
+                        self.fail(LinkFailure::Dtls);
+                    }
+                    return;
+                }
+                Ok(str0m::Output::Transmit(transmit)) => self.transmit(now, transmit, out),
+                Ok(str0m::Output::Event(event)) => self.event(event),
+                Err(error) => {
+                    debug!(%error, "connection broke");
+                    self.fail(failure_of(&error));
+                    self.due = None;
+                    return;
+                }
+            }
+        }
+        // More than one input may bring (law 6): the rest comes with the next call, which is now.
+        self.due = Some(now);
+    }
+
+    fn transmit(&mut self, now: Timestamp, transmit: str0m::net::Transmit, out: &mut Outbox) {
+        if transmit.proto != Protocol::Udp {
+            return;
+        }
+        let transmit = Transmit {
+            local: transmit.source,
+            remote: transmit.destination,
+            payload: Vec::from(transmit.contents).into(),
+        };
+        match transmit.payload.first() {
+            Some(20..=63) => {
+                self.path = Some((transmit.local, transmit.remote));
+                if self.secured {
+                    self.echo.sent(now, &transmit);
+                }
+            }
+            Some(_) => {
+                self.role = stun::role_of(&transmit.payload).or(self.role);
+                // A link that sends no data learns of a new path by this.
+                if self.path.is_none() || stun::nominates(&transmit.payload) {
+                    self.path = Some((transmit.local, transmit.remote));
+                }
+            }
+            None => return,
+        }
+        out.transmits.push(transmit);
+    }
+
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "str0m has many more events, for media, and gets new ones"
+    )]
+    fn event(&mut self, event: str0m::Event) {
+        match event {
+            str0m::Event::IceConnectionStateChange(state) => {
+                debug!(?state, "ice");
+                if state.is_connected() && !self.connected {
+                    self.connected = true;
+                    self.news.connected = true;
+                    self.window.open();
+                } else if state.is_disconnected() && self.connected {
+                    self.connected = false;
+                    self.news.disconnected = true;
+                }
+            }
+            // str0m has compared the certificate with the fingerprint before it says this.
+            str0m::Event::Connected => self.secured = true,
+            str0m::Event::ChannelOpen(id, _) => self.lines.opened(id),
+            str0m::Event::ChannelData(data) => {
+                if let Some(channel) = self.lines.channel(data.id) {
+                    self.news.messages.push((channel, data.data.into()));
+                }
+            }
+            // While the link closes this is the end of everything, not of a channel.
+            str0m::Event::ChannelClose(id) => {
+                if self.lines.channel(id).is_some() && !self.news.closed {
+                    self.news.failed.get_or_insert(LinkFailure::Channel);
+                }
+            }
+            str0m::Event::Closed => self.news.closed = true,
+            event => trace!(?event, "not used"),
+        }
+    }
+
+    /// Says what happened, in an order that does not depend on str0m's.
+    fn report(&mut self, out: &mut Outbox) {
+        if self.ended {
+            return;
+        }
+        let news = core::mem::take(&mut self.news);
+        let updates = &mut out.updates;
+        if news.heard || news.round_trip.is_some() {
+            updates.push(Update::Alive {
+                round_trip: news.round_trip,
+            });
+        }
+        if news.connected {
+            updates.push(Update::Connected);
+        }
+        if self.secured {
+            self.lines.report_opened(updates);
+        }
+        for (channel, payload) in news.messages {
+            updates.push(Update::Message { channel, payload });
+        }
+        self.lines.report_amounts(&mut self.rtc, updates);
+        if news.disconnected {
+            updates.push(Update::Disconnected);
+        }
+        if news.closed {
+            updates.push(Update::Closed);
+            self.silence();
+        } else if let Some(failure) = news.failed {
+            updates.push(Update::Failed(failure));
+            self.silence();
+        }
+    }
+}
+
+/// str0m's errors are texts; their kinds tell enough: of the description it complains here only
+/// when the certificate is not the announced one.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "of str0m's many kinds these two say more than that it is over"
+)]
+fn failure_of(error: &RtcError) -> LinkFailure {
+    match error {
+        RtcError::RemoteSdp(_) => LinkFailure::FingerprintMismatch,
+        RtcError::Sctp(_) => LinkFailure::Channel,
+        _ => LinkFailure::Dtls,
+    }
+}

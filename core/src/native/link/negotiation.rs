@@ -1,0 +1,195 @@
+//! How a link comes to be: descriptions and candidates, given one by one and in their order.
+
+use alloc::string::String;
+use core::net::SocketAddr;
+
+use str0m::change::{SdpAnswer, SdpOffer};
+
+use super::{Link, Outbox, Update, candidate};
+use crate::io::LinkFailure;
+use crate::native::description;
+use crate::native::gather::HostAddress;
+use crate::time::Timestamp;
+
+impl Link {
+    /// Makes the offer, with both channels.
+    pub(in crate::native) fn create_offer(&mut self, now: Timestamp, out: &mut Outbox) {
+        if self.ended || self.described || self.remote.is_some() {
+            return;
+        }
+        let mut changes = self.rtc.sdp_api();
+        self.lines
+            .create(|config| changes.add_channel_with_config(config));
+        match changes.apply() {
+            Some((offer, pending)) => {
+                self.pending = Some(pending);
+                self.describe(offer.to_sdp_string(), out);
+            }
+            None => self.fail(LinkFailure::Platform),
+        }
+        self.step(now, out);
+    }
+
+    /// Takes an offer and makes the answer; with `lead` in the roles that save two trips.
+    pub(in crate::native) fn accept_offer(
+        &mut self,
+        now: Timestamp,
+        sdp: &str,
+        lead: bool,
+        out: &mut Outbox,
+    ) {
+        if self.ended || self.described || self.remote.is_some() {
+            return;
+        }
+        let limit = self.limits.description as usize;
+        let answered = description::read(sdp, limit, lead).and_then(|read| {
+            let offer = SdpOffer::from_sdp_string(&read.sdp).ok()?;
+            let answer = self.rtc.sdp_api().accept_offer(offer).ok()?;
+            Some((answer, read.credentials, read.candidates))
+        });
+        let Some((answer, credentials, candidates)) = answered else {
+            self.fail(LinkFailure::Description);
+            self.step(now, out);
+            return;
+        };
+        // After `accept_offer`, which makes us the controlled side.
+        self.rtc.direct_api().set_ice_controlling(lead);
+        self.lines
+            .create(|config| self.rtc.direct_api().create_data_channel(config));
+        self.remote = Some(credentials);
+        self.describe(answer.to_sdp_string(), out);
+        self.add_remote_candidates(&candidates, out);
+        self.step(now, out);
+    }
+
+    /// Takes the answer to our offer; `led` if the answerer took those roles.
+    pub(in crate::native) fn accept_answer(
+        &mut self,
+        now: Timestamp,
+        sdp: &str,
+        led: bool,
+        out: &mut Outbox,
+    ) {
+        if self.ended {
+            return;
+        }
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        // Before any check that came early is answered: they are from the controlling side.
+        self.rtc.direct_api().set_ice_controlling(!led);
+        let limit = self.limits.description as usize;
+        let accepted = description::read(sdp, limit, false).and_then(|read| {
+            let answer = SdpAnswer::from_sdp_string(&read.sdp).ok()?;
+            self.rtc.sdp_api().accept_answer(pending, answer).ok()?;
+            Some((read.credentials, read.candidates))
+        });
+        match accepted {
+            Some((credentials, candidates)) => {
+                self.remote = Some(credentials);
+                self.add_remote_candidates(&candidates, out);
+            }
+            None => self.fail(LinkFailure::Description),
+        }
+        self.step(now, out);
+    }
+
+    /// Takes a candidate of the remote, also before its description.
+    pub(in crate::native) fn add_candidate(
+        &mut self,
+        now: Timestamp,
+        text: &str,
+        out: &mut Outbox,
+    ) {
+        if self.ended {
+            return;
+        }
+        self.take_candidate(text, out);
+        self.step(now, out);
+    }
+
+    /// A socket of ours is new.
+    pub(in crate::native) fn add_host(
+        &mut self,
+        now: Timestamp,
+        host: HostAddress,
+        out: &mut Outbox,
+    ) {
+        if self.ended {
+            return;
+        }
+        self.hosts.push(host);
+        if self.described {
+            self.offer_host(host, out);
+        }
+        self.step(now, out);
+    }
+
+    /// A socket of ours is gone.
+    pub(in crate::native) fn remove_host(
+        &mut self,
+        now: Timestamp,
+        host: HostAddress,
+        out: &mut Outbox,
+    ) {
+        if self.ended {
+            return;
+        }
+        self.hosts.retain(|known| known.address != host.address);
+        let is_left = |(local, _): &(SocketAddr, SocketAddr)| *local != host.address;
+        self.path = self.path.filter(is_left);
+        self.heard_at = self.heard_at.filter(is_left);
+        let candidate = candidate::host(host);
+        self.rtc.direct_api().invalidate_candidate(&candidate);
+        self.step(now, out);
+    }
+
+    /// Our description is made: tell it, then the candidates, which are not in it.
+    fn describe(&mut self, sdp: String, out: &mut Outbox) {
+        out.updates.push(Update::LocalDescription(sdp));
+        self.described = true;
+        for host in self.hosts.clone() {
+            self.offer_host(host, out);
+        }
+    }
+
+    fn offer_host(&mut self, host: HostAddress, out: &mut Outbox) {
+        if let Some(candidate) = self.rtc.add_local_candidate(candidate::host(host)) {
+            let text = candidate.to_sdp_string();
+            out.updates.push(Update::LocalCandidate(text));
+        }
+    }
+
+    /// The remote's description is set: add what was in it and what came before it.
+    fn add_remote_candidates(&mut self, candidates: &[String], out: &mut Outbox) {
+        for candidate in core::mem::take(&mut self.held) {
+            self.rtc.add_remote_candidate(candidate);
+        }
+        for candidate in candidates {
+            self.take_candidate(candidate, out);
+        }
+    }
+
+    fn take_candidate(&mut self, text: &str, out: &mut Outbox) {
+        let text = text.trim();
+        let text = text.strip_prefix("a=").unwrap_or(text);
+        // The end of candidates, which we have no use for.
+        if text.is_empty() {
+            return;
+        }
+        let candidate = (self.candidates < self.limits.candidates)
+            .then(|| candidate::remote(text, self.loopback))
+            .flatten()
+            .filter(|candidate| self.claim(candidate.addr(), out));
+        let Some(candidate) = candidate else {
+            out.candidates_dropped += 1;
+            return;
+        };
+        self.candidates += 1;
+        if self.remote.is_some() {
+            self.rtc.add_remote_candidate(candidate);
+        } else {
+            self.held.push(candidate);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The machine around the links, as far as it can be seen without a network that works.
+
+use super::*;
+use crate::io::Channel;
+
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "an instant can only be had from the clock"
+)]
+fn node() -> Node {
+    Node::new(Config::default(), [7; 32], Timestamp::ZERO, Instant::now())
+}
+
+fn interfaces(addresses: &[&str]) -> Vec<Interface> {
+    addresses
+        .iter()
+        .map(|address| Interface {
+            name: "eth0".into(),
+            address: address.parse().unwrap(),
+        })
+        .collect()
+}
+
+#[test]
+fn a_node_can_move_to_another_thread() {
+    fn is_send<T: Send + Sync>() {}
+    is_send::<Node>();
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let mut node = node();
+    node.handle_timeout(Timestamp::from_millis(100));
+    node.command(
+        Timestamp::from_millis(100),
+        LinkId(1),
+        LinkCommand::Open { offerer: true },
+    );
+    node.command(
+        Timestamp::from_millis(100),
+        LinkId(1),
+        LinkCommand::CreateOffer,
+    );
+    node.handle_timeout(Timestamp::from_millis(5));
+    assert!(
+        node.poll_timeout()
+            .is_none_or(|due| due > Timestamp::from_millis(100))
+    );
+}
+
+#[test]
+fn datagrams_from_nowhere_and_to_nowhere_are_counted() {
+    let mut node = node();
+    let now = Timestamp::ZERO;
+    let payloads: [&[u8]; 4] = [&[], &[0; 20], &[22; 40], &[128; 12]];
+    for local in ["192.0.2.1:1", "192.0.2.2:2"] {
+        for payload in payloads {
+            node.handle_input(
+                now,
+                Input::Datagram {
+                    local: local.parse().unwrap(),
+                    remote: "203.0.113.1:5".parse().unwrap(),
+                    payload,
+                },
+            );
+        }
+        node.handle_input(now, Input::Interfaces(&interfaces(&["192.0.2.2:2"])));
+    }
+    assert_eq!(node.stats(now).counters.datagrams_dropped, 8);
+}
+
+/// Two nodes whose links are commanded by hand: what they would send goes to the other at once.
+struct Pair {
+    nodes: [Node; 2],
+    ids: [LinkId; 2],
+    now: Timestamp,
+    updates: [Vec<Update>; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        let mut pair = Self {
+            nodes: [node(), node()],
+            ids: [LinkId(3), LinkId(8)],
+            now: Timestamp::from_millis(1),
+            updates: [Vec::new(), Vec::new()],
+        };
+        for (n, address) in ["[2001:db8::1%4]:1", "[2001:db8::2%9]:2"]
+            .iter()
+            .enumerate()
+        {
+            pair.nodes[n].handle_input(pair.now, Input::Interfaces(&interfaces(&[address])));
+            pair.command(n, LinkCommand::Open { offerer: n == 0 });
+        }
+        pair.command(0, LinkCommand::CreateOffer);
+        pair
+    }
+
+    fn command(&mut self, which: usize, command: LinkCommand) {
+        self.nodes[which].command(self.now, self.ids[which], command);
+    }
+
+    /// Everything that is under way, for so many milliseconds.
+    fn run(&mut self, millis: u64) {
+        for _ in 0..millis {
+            loop {
+                let mut quiet = true;
+                for n in 0..2 {
+                    while let Some((_, update)) = self.nodes[n].updates.pop_front() {
+                        quiet = false;
+                        let command = match update.clone() {
+                            Update::LocalDescription(sdp) if n == 0 => {
+                                Some(LinkCommand::AcceptOffer { sdp, lead: true })
+                            }
+                            Update::LocalDescription(sdp) => {
+                                Some(LinkCommand::AcceptAnswer { sdp, led: true })
+                            }
+                            Update::LocalCandidate(text) => Some(LinkCommand::AddCandidate(text)),
+                            _ => None,
+                        };
+                        self.updates[n].push(update);
+                        if let Some(command) = command {
+                            self.command(1 - n, command);
+                        }
+                    }
+                    while let Some(output) = self.nodes[n].outputs.pop_front() {
+                        quiet = false;
+                        let Output::Transmit(transmit) = output else {
+                            panic!("{output:?}");
+                        };
+                        // As the driver gave them, and as a socket would tell them.
+                        let local = transmit.remote;
+                        let remote = transmit.local;
+                        let now = self.now;
+                        self.nodes[1 - n].datagram(now, local, remote, &transmit.payload);
+                    }
+                }
+                if quiet {
+                    break;
+                }
+            }
+            self.now = self.now.plus(Duration::from_millis(1));
+            for node in &mut self.nodes {
+                let due: Vec<_> = node.links.keys().copied().collect();
+                for id in due {
+                    let now = self.now;
+                    node.with_link(id, |link, out| link.handle_timeout(now, out));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn links_of_two_nodes_connect_through_the_demultiplexer() {
+    let mut pair = Pair::new();
+    pair.run(500);
+    for n in 0..2 {
+        let opened = Update::ChannelOpened(Channel::Data);
+        assert!(pair.updates[n].contains(&opened), "{:?}", pair.updates[n]);
+        assert_eq!(pair.nodes[n].datagrams_dropped, 0);
+    }
+    // Sockets are named as the driver named them, scope and all.
+    let now = pair.now;
+    pair.nodes[0].command(now, LinkId(3), LinkCommand::Probe);
+    let Some(Output::Transmit(transmit)) = pair.nodes[0].outputs.front() else {
+        panic!("no probe");
+    };
+    assert_eq!(transmit.local, "[2001:db8::1%4]:1".parse().unwrap());
+    pair.run(10);
+
+    pair.command(0, LinkCommand::Close);
+    assert!(pair.nodes[0].links.is_empty() && pair.nodes[0].demux.is_empty());
+    pair.run(10);
+    assert_eq!(pair.updates[1].last(), Some(&Update::Closed));
+    assert!(pair.nodes[1].links.is_empty() && pair.nodes[1].demux.is_empty());
+    // Late commands name nothing.
+    for n in 0..2 {
+        pair.command(n, LinkCommand::Probe);
+        pair.command(n, LinkCommand::Close);
+    }
+    pair.run(10);
+    assert_eq!(pair.nodes[0].poll_timeout(), None);
+    assert_eq!(pair.nodes[1].poll_timeout(), None);
+}
+
+#[test]
+fn a_node_that_joins_again_from_the_same_socket_is_not_mistaken_for_its_old_link() {
+    let mut pair = Pair::new();
+    pair.run(500);
+    // The joiner forgets its link without a word, and joins again. The host still has the old one.
+    pair.nodes[0].forget(LinkId(3));
+    pair.ids = [LinkId(4), LinkId(9)];
+    pair.updates = [Vec::new(), Vec::new()];
+    for n in 0..2 {
+        pair.command(n, LinkCommand::Open { offerer: n == 0 });
+    }
+    pair.command(0, LinkCommand::CreateOffer);
+    pair.run(500);
+    for n in 0..2 {
+        assert!(pair.updates[n].contains(&Update::ChannelOpened(Channel::Data)));
+    }
+    assert_eq!(pair.nodes[1].links.len(), 2);
+}
