@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_signal::{Signal, Signals};
 use smol::Timer;
 use smol::channel::Receiver;
-use smol::future::or;
+use smol::future::{or, race};
 use smol::stream::StreamExt as _;
 use wattle_smol::{
     Config, ConnectError, EndReason, Event, Hosting, KickError, Network, SendError, SignalingUrl,
@@ -198,8 +198,8 @@ impl Run {
             Timer::after(TICK).await;
             Next::Tick
         };
-        // In this order: a signal is heard even if lines and events never cease.
-        or(signal, or(event, or(line, tick))).await
+        // A signal is heard even if events and lines never cease, and neither shuts out the other.
+        or(signal, race(event, or(line, tick))).await
     }
 
     fn event(&mut self, event: Event) {
