@@ -70,27 +70,32 @@ fn print(event: &Event) {
     }
 }
 
-/// A joiner says something, the host answers, the joiner goes.
+/// A joiner says something, the host answers, and both go.
 async fn show() -> Result<(), Box<dyn Error>> {
     let loopback = || Options::default().with_bind(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let host = Network::host(Hosting::Lan, loopback()).await?;
     let code = host.code().ok_or("a host has a code")?;
     let joiner = Network::join(&code, loopback()).await?;
     joiner.broadcast("hello!")?;
-    while let Some(event) = host.next_event().await {
-        print(&event);
-        match event {
-            Event::Message { from, .. } => host.send_to(from, "welcome!")?,
-            Event::NodeLeft { .. } => host.start_leave(),
-            _ => {}
-        }
-        while let Some(event) = joiner.try_next_event() {
+    let hosting = async {
+        while let Some(event) = host.next_event().await {
             print(&event);
+            match event {
+                Event::Message { from, .. } => host.send_to(from, "welcome!")?,
+                Event::NodeLeft { .. } => host.start_leave(),
+                _ => {}
+            }
         }
-        // The joiner goes once it has heard the answer.
-        if host.nodes().len() == 2 && host.stats().nodes.iter().any(|node| node.messages_sent > 0) {
-            joiner.leave().await;
+        Ok(())
+    };
+    let joining = async {
+        while let Some(event) = joiner.next_event().await {
+            print(&event);
+            if matches!(event, Event::Message { .. }) {
+                joiner.start_leave();
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    smol::future::try_zip(hosting, joining).await.map(|_| ())
 }

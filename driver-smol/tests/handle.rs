@@ -148,3 +148,36 @@ fn a_slow_reader_slows_the_sender() {
         soon(smol::future::zip(reading, sending)).await;
     });
 }
+
+/// How many files this process has open; nothing where there is no `/proc`.
+fn open_files() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+#[test]
+fn coming_and_going_leaves_nothing_behind() {
+    smol::block_on(async {
+        let host = soon(Network::host(Hosting::Lan, options())).await.unwrap();
+        let code = host.code().unwrap();
+        let mut before = None;
+        for round in 0..40 {
+            let joiner = soon(Network::join(&code, options())).await.unwrap();
+            if round % 2 == 0 {
+                soon(joiner.leave()).await;
+            }
+            drop(joiner);
+            soon(until(&host, |e| matches!(e, Event::NodeLeft { .. }))).await;
+            if round == 4 {
+                before = open_files();
+            }
+        }
+        // Other tests of this process have files open, too: a leak would be of dozens.
+        let limit = before.map(|count| count + 60);
+        assert!(
+            open_files() <= limit,
+            "{:?} files, before {before:?}",
+            open_files()
+        );
+        assert_eq!(host.nodes(), [host.id()]);
+    });
+}

@@ -19,9 +19,12 @@ use crate::json::{self, At, Line};
 /// How long each step may take: long for this machine, short for a person.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How many states a node sends, and how often.
+/// How many states a node sends, and how often: a second of a game.
 const STATES: u32 = 20;
-const STATE_INTERVAL: Duration = Duration::from_millis(25);
+const STATE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A pause between the steps, for the eye; nothing waits for it.
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) async fn run(args: Demo) -> ExitCode {
     let json = args.common.report.json;
@@ -113,8 +116,11 @@ impl Show {
 
     async fn play(&mut self) -> Result<(), Failure> {
         self.connect().await?;
+        Timer::after(PAUSE).await;
         self.talk().await?;
+        Timer::after(PAUSE).await;
         self.move_about().await?;
+        Timer::after(PAUSE).await;
         self.part().await
     }
 
@@ -126,7 +132,7 @@ impl Show {
             self.address
         ));
         let place = Hosting::LanAt(SocketAddr::new(self.address, 0));
-        let host = Network::host(place, self.options()?).await?;
+        let host = in_time("the host", Network::host(place, self.options()?)).await??;
         let code = host.code().ok_or(Failure::Late { what: "the code" })?;
         self.say(format_args!(
             "  {} hosts, the code is {}\n",
@@ -232,11 +238,15 @@ impl Show {
             let stats = node.stats();
             let seen = stats.nodes.iter().map(|of| of.state.received);
             let all = u64::from(STATES).saturating_mul(stats.nodes.len() as u64);
+            let latency = match stats.latency_best {
+                Some(_) => format!(", best round trip {}", duration(stats.latency_best)),
+                None => String::new(),
+            };
             self.say(format_args!(
-                "  {} saw {} of {all} states of the others, best latency {}",
+                "  {} saw {} of {all} states of the others{}",
                 styled(NAME, short(node.id())),
                 seen.sum::<u64>(),
-                duration(stats.latency_best)
+                styled(FAINT, latency)
             ));
         }
         Ok(())

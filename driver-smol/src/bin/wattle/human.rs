@@ -67,6 +67,8 @@ pub(crate) fn failure(message: &str, remedy: &str) {
 /// The screen of `wattle host` and `wattle join`.
 pub(crate) struct Screen {
     since: Instant,
+    /// What joiners have to say besides the code.
+    join_with: String,
     moves: bool,
     frame: usize,
     /// Whether the moving line is on the screen.
@@ -78,9 +80,10 @@ pub(crate) struct Screen {
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 impl Screen {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(join_with: String) -> Self {
         Self {
             since: Instant::now(),
+            join_with,
             moves: std::io::stderr().is_terminal(),
             frame: 0,
             drawn: false,
@@ -140,7 +143,8 @@ impl Screen {
                 self.say(format_args!("╭{line}╮"));
                 self.say(format_args!("│  {}  │", styled(BRIGHT, &code)));
                 self.say(format_args!("╰{line}╯"));
-                self.say(format_args!("Others join with: wattle join {code}"));
+                let more = self.join_with.clone();
+                self.say(format_args!("Others join with: wattle join {code}{more}"));
                 self.say(styled(
                     FAINT,
                     format_args!(

@@ -71,10 +71,18 @@ fn start_log(verbose: bool) {
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
     let wanted = std::env::var("WATTLE_LOG").unwrap_or_default();
+    let level = if verbose {
+        LevelFilter::WARN
+    } else {
+        LevelFilter::ERROR
+    };
     let filter = match wanted.parse::<Targets>() {
-        Ok(targets) if !wanted.is_empty() => targets,
-        _ if verbose => Targets::new().with_default(LevelFilter::WARN),
-        _ => Targets::new().with_default(LevelFilter::ERROR),
+        // A level alone means our own crates: others write addresses and secrets at debug.
+        Ok(targets) if !wanted.is_empty() => Targets::new()
+            .with_default(level)
+            .with_target("wattle", targets.default_level().unwrap_or(level))
+            .with_targets(targets),
+        _ => Targets::new().with_default(level),
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)

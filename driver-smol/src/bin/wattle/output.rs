@@ -16,11 +16,12 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
+    /// For a program or for a person; `join_with` is what joiners have to say besides the code.
+    pub(crate) fn new(json: bool, join_with: String) -> Self {
         if json {
             Self::Program { gone: false }
         } else {
-            Self::Person(Screen::new())
+            Self::Person(Screen::new(join_with))
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_signal::{Signal, Signals};
 use smol::Timer;
 use smol::channel::Receiver;
-use smol::future::or;
+use smol::future::{or, race};
 use smol::stream::StreamExt as _;
 use wattle_smol::{
     Config, ConnectError, EndReason, Event, Hosting, KickError, Network, SendError, SignalingUrl,
@@ -20,7 +20,11 @@ use crate::input::{self, Input};
 use crate::output::Output;
 
 pub(crate) async fn host(args: Host) -> ExitCode {
-    let output = Output::new(args.common.report.json);
+    let join_with = match &args.signal {
+        Some(url) => format!(" --signal '{url}'"),
+        None => String::new(),
+    };
+    let output = Output::new(args.common.report.json, join_with);
     let config = config(&args.common, args.signal.as_ref())
         .with_auto_relay(!args.no_relay)
         .with_max_nodes(args.max_nodes);
@@ -40,7 +44,7 @@ pub(crate) async fn host(args: Host) -> ExitCode {
 }
 
 pub(crate) async fn join(args: Join) -> ExitCode {
-    let output = Output::new(args.common.report.json);
+    let output = Output::new(args.common.report.json, String::new());
     let config = config(&args.common, args.signal.as_ref());
     let started = Network::start_join(&args.code, args.common.options(config));
     begin(started, output, false).await
@@ -194,8 +198,8 @@ impl Run {
             Timer::after(TICK).await;
             Next::Tick
         };
-        // In this order: a signal is heard even if lines and events never cease.
-        or(signal, or(event, or(line, tick))).await
+        // A signal is heard even if events and lines never cease, and neither shuts out the other.
+        or(signal, race(event, or(line, tick))).await
     }
 
     fn event(&mut self, event: Event) {
