@@ -131,6 +131,13 @@ impl Channels {
         self.queued = 0;
     }
 
+    /// Bytes and frames that wait, to be looked at by tests.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let streams = self.streams.values().map(|stream| stream.frames.len());
+        (self.queued, self.control.len() + streams.sum::<usize>())
+    }
+
     /// Whether all reliable frames have left this queue.
     pub(crate) fn is_drained(&self) -> bool {
         self.control.is_empty() && self.streams.is_empty()

@@ -8,6 +8,8 @@ mod inspect;
 mod joiner;
 mod links;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;

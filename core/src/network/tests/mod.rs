@@ -1,0 +1,6 @@
+//! One `Network` against the laws, whatever the others do.
+
+mod harm;
+mod hostile;
+mod room;
+mod watched;
