@@ -5,7 +5,7 @@
 
 use alloc::collections::BTreeMap;
 
-use super::pair::cost;
+use super::pair::{cost, is_crumb};
 use crate::link::negotiation::Terms;
 use crate::time::Timestamp;
 use crate::wire::{Ack, Number, Piece};
@@ -79,7 +79,7 @@ impl Relay {
             (Some(_), Some(_)) | (None, _) => return Err(RelayError::Sequence),
         };
         let missing = missing.checked_sub(length).ok_or(RelayError::Sequence)?;
-        if missing > 0 && length == 0 {
+        if missing > 0 && is_crumb(piece) {
             return Err(RelayError::Sequence);
         }
         if missing == 0 {
@@ -159,8 +159,8 @@ mod tests {
     use alloc::vec;
 
     const TERMS: Terms = Terms {
-        message: 1000,
-        window: 2000,
+        message: 10_000,
+        window: 20_000,
         relay: true,
     };
 
@@ -184,19 +184,28 @@ mod tests {
             relay.pass(now, (1, 2), 1, &piece(None, 10)),
             Err(RelayError::Sequence)
         );
-        assert_eq!(relay.pass(now, (1, 2), 1, &piece(Some(10), 4)), Ok(()));
+        assert_eq!(relay.pass(now, (1, 2), 1, &piece(Some(4000), 2000)), Ok(()));
         assert_eq!(
-            relay.pass(now, (1, 2), 1, &piece(None, 7)),
+            relay.pass(now, (1, 2), 1, &piece(None, 2001)),
             Err(RelayError::Sequence)
         );
-        assert_eq!(relay.pass(now, (1, 2), 1, &piece(None, 6)), Ok(()));
+        assert_eq!(relay.pass(now, (1, 2), 1, &piece(None, 2000)), Ok(()));
         assert_eq!(
-            relay.pass(now, (1, 2), 2, &piece(Some(1001), 6)),
+            relay.pass(now, (1, 2), 2, &piece(Some(4000), 1023)),
+            Err(RelayError::Sequence),
+            "a crumb"
+        );
+        let mut relay = Relay::new(TERMS);
+        assert_eq!(
+            relay.pass(now, (1, 2), 0, &piece(Some(10_001), 6000)),
             Err(RelayError::TooLarge)
         );
-        assert_eq!(relay.pass(now, (3, 2), 0, &piece(Some(1000), 1000)), Ok(()));
         assert_eq!(
-            relay.pass(now, (3, 2), 1, &piece(Some(1000), 1000)),
+            relay.pass(now, (3, 2), 0, &piece(Some(10_000), 10_000)),
+            Ok(())
+        );
+        assert_eq!(
+            relay.pass(now, (3, 2), 1, &piece(Some(10_000), 10_000)),
             Err(RelayError::Credit)
         );
     }
@@ -208,7 +217,7 @@ mod tests {
         relay.pass(now, (1, 2), 0, &piece(Some(100), 100)).unwrap();
         let too_much = Ack {
             next: 1,
-            limit: 2133,
+            limit: 20_133,
         };
         assert_eq!(
             relay.pass_ack(now, 2, 1, too_much),
@@ -221,7 +230,7 @@ mod tests {
                 1,
                 Ack {
                     next: 1,
-                    limit: 2132
+                    limit: 20_132
                 }
             ),
             Ok(())
@@ -237,11 +246,11 @@ mod tests {
         let mut relay = Relay::new(TERMS);
         let at = Timestamp::from_millis;
         relay
-            .pass(at(0), (1, 2), 0, &piece(Some(900), 900))
+            .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000))
             .unwrap();
         assert_eq!(relay.most_stuck(), None, "the largest message still fits");
         relay
-            .pass(at(10), (1, 2), 1, &piece(Some(900), 900))
+            .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
             .unwrap();
         assert_eq!(relay.most_stuck(), Some((2, at(10))));
         relay
@@ -251,7 +260,7 @@ mod tests {
                 1,
                 Ack {
                     next: 1,
-                    limit: 2100,
+                    limit: 20_100,
                 },
             )
             .unwrap();
@@ -267,7 +276,7 @@ mod tests {
                 1,
                 Ack {
                     next: 1,
-                    limit: 3800,
+                    limit: 38_000,
                 },
             )
             .unwrap();

@@ -135,6 +135,10 @@ impl Network {
                 Ok(())
             }
             Frame::MessageTo { to, piece } => {
+                // Named twice, one frame would be many messages (law 6).
+                if names_twice(&to) {
+                    return Err(Misbehaved);
+                }
                 for (to, sequence) in to {
                     if to == HOST {
                         self.deliver(number, sequence, piece.clone())?;
@@ -295,6 +299,9 @@ impl Network {
         let Role::Host(host) = &mut self.role else {
             return Err(Misbehaved);
         };
+        if from == to {
+            return Err(Misbehaved);
+        }
         let Some(link) = self
             .links
             .values_mut()
@@ -368,4 +375,11 @@ impl Network {
     const fn count_stale(&mut self) {
         self.counters.frames_stale = self.counters.frames_stale.saturating_add(1);
     }
+}
+
+/// Whether a number occurs more than once; there are at most 64.
+fn names_twice(to: &[(Number, u64)]) -> bool {
+    to.iter()
+        .enumerate()
+        .any(|(place, (number, _))| to.iter().take(place).any(|(other, _)| other == number))
 }

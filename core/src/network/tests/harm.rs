@@ -103,6 +103,137 @@ fn assert_unharmed(room: &mut Room, honest: [usize; 2]) {
 }
 
 #[test]
+fn each_wrong_frame_ends_its_sender_and_nobody_else() {
+    type Wrong = fn(&Room, LinkId) -> Vec<Frame>;
+    let cases: [(&str, Wrong); 19] = [
+        ("a welcome to the host", |_, _| {
+            vec![Frame::Welcome(crate::wire::Welcome {
+                epoch: 0,
+                number: 1,
+                token: crate::wire::Token([0; 16]),
+                roster: vec![],
+            })]
+        }),
+        ("a node that is not its to announce", |_, _| {
+            let node = crate::id::NodeId::from_bytes([9; 16]);
+            vec![Frame::Joined(Member { number: 9, node })]
+        }),
+        ("another's leaving", |_, _| {
+            let why = Farewell::Kicked;
+            vec![Frame::Left { number: 1, why }]
+        }),
+        ("a forged origin", |_, _| {
+            let body = Body::Message {
+                sequence: 0,
+                piece: whole(b"I am the first joiner"),
+            };
+            vec![Frame::From { origin: 1, body }]
+        }),
+        ("a repeated sequence", |_, _| {
+            vec![direct(0, whole(b"a")), direct(0, whole(b"a"))]
+        }),
+        ("a sequence too far", |_, _| vec![direct(5, whole(b"a"))]),
+        ("a piece without a first", |_, _| {
+            let payload = Bytes::from_static(b"a");
+            vec![direct(
+                0,
+                Piece {
+                    total: None,
+                    payload,
+                },
+            )]
+        }),
+        ("a message that is too large", |_, _| {
+            let payload = Bytes::from(vec![0; 2000]);
+            let total = Some(256 * 1024 + 1);
+            vec![direct(0, Piece { total, payload })]
+        }),
+        ("the same for a joiner", |_, _| {
+            let payload = Bytes::from(vec![0; 2000]);
+            let total = Some(256 * 1024 + 1);
+            vec![to(&[(1, 0)], Piece { total, payload })]
+        }),
+        ("over credit to a joiner", |_, _| {
+            (0..3u64)
+                .flat_map(|sequence| {
+                    (0..16u32).map(move |nth| {
+                        let payload = Bytes::from(vec![0; 16 * 1024]);
+                        let total = (nth == 0).then_some(256 * 1024);
+                        to(&[(1, sequence)], Piece { total, payload })
+                    })
+                })
+                .collect()
+        }),
+        ("an acknowledgement of what was never sent", |_, _| {
+            vec![Frame::Direct(Body::Ack(Ack { next: 1, limit: 0 }))]
+        }),
+        ("an absurd grant", |_, _| {
+            let limit = u64::MAX;
+            vec![Frame::Direct(Body::Ack(Ack { next: 0, limit }))]
+        }),
+        ("an absurd grant to a joiner", |_, _| {
+            let limit = u64::MAX;
+            vec![Frame::AckTo {
+                to: 1,
+                ack: Ack { next: 0, limit },
+            }]
+        }),
+        ("a message to itself", |room, hand| {
+            vec![to(&[(room.hands[&hand].number, 0)], whole(b"me"))]
+        }),
+        ("an acknowledgement to itself", |room, hand| {
+            let to = room.hands[&hand].number;
+            vec![Frame::AckTo {
+                to,
+                ack: Ack { next: 0, limit: 0 },
+            }]
+        }),
+        ("the host twice", |_, _| {
+            vec![to(&[(0, 0), (0, 1)], whole(b"x"))]
+        }),
+        ("a joiner twice", |_, _| {
+            vec![to(&[(1, 0), (1, 1)], whole(b"x"))]
+        }),
+        ("crumbs for a joiner", |_, _| {
+            let payload = Bytes::from_static(b"x");
+            vec![to(
+                &[(1, 0)],
+                Piece {
+                    total: Some(9000),
+                    payload,
+                },
+            )]
+        }),
+        ("a second hello", |room, hand| {
+            let node = room.hands[&hand].node;
+            let version = crate::wire::Version::OURS;
+            vec![Frame::Hello(crate::wire::Hello { version, node })]
+        }),
+    ];
+    for (what, frames) in cases {
+        let (mut room, honest, hand) = four();
+        let frames = frames(&room, hand);
+        for frame in frames {
+            room.say(hand, &[frame]);
+        }
+        for node in [HOST, honest[0], honest[1]] {
+            assert_eq!(
+                left(&room, node, hand),
+                Some(LeaveReason::Misbehaved),
+                "{what}"
+            );
+        }
+        let goodbye = Frame::Goodbye(Farewell::Misbehaved);
+        assert_eq!(room.hands[&hand].heard.last(), Some(&goodbye), "{what}");
+        assert!(room.hands[&hand].closed, "{what}");
+        assert_unharmed(&mut room, honest);
+        for node in &mut room.nodes {
+            node.finish();
+        }
+    }
+}
+
+#[test]
 fn what_is_for_nodes_that_are_gone_is_dropped() {
     let (mut room, honest, hand) = four();
     let piece = whole(b"anybody there?");
