@@ -23,6 +23,7 @@ struct Flow {
     next: u64,
     /// What is missing of the message under way.
     missing: Option<u32>,
+    acknowledged: u64,
     sent: u64,
     limit: u64,
     /// Since when the receiver has taken nothing although its window is full.
@@ -94,24 +95,31 @@ impl Relay {
         Ok(())
     }
 
-    /// `from` acknowledges what came from `to`.
+    /// `from` acknowledges what came from `to`: what is to be passed on, if it says anything new.
     pub(crate) fn pass_ack(
         &mut self,
         now: Timestamp,
         from: Number,
         to: Number,
         ack: Ack,
-    ) -> Result<(), RelayError> {
+    ) -> Result<Option<Ack>, RelayError> {
         let terms = self.terms;
         let flow = self.flow((to, from));
         if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
             return Err(RelayError::Acknowledgement);
         }
+        if ack.next <= flow.acknowledged && ack.limit <= flow.limit {
+            return Ok(None);
+        }
+        flow.acknowledged = flow.acknowledged.max(ack.next);
         if ack.limit > flow.limit {
             flow.limit = ack.limit;
             flow.stuck_since = flow.is_full(terms).then_some(now);
         }
-        Ok(())
+        Ok(Some(Ack {
+            next: flow.acknowledged,
+            limit: flow.limit,
+        }))
     }
 
     /// A node left: nothing goes to it or from it any more.
@@ -139,6 +147,7 @@ impl Relay {
         self.flows.entry(pair).or_insert(Flow {
             next: 0,
             missing: None,
+            acknowledged: 0,
             sent: 0,
             limit: window,
             stuck_since: None,
@@ -233,8 +242,14 @@ mod tests {
                     limit: 20_132
                 }
             ),
-            Ok(())
+            Ok(Some(Ack {
+                next: 1,
+                limit: 20_132
+            }))
         );
+        // Nothing new, and never less than before.
+        let old = Ack { next: 1, limit: 5 };
+        assert_eq!(relay.pass_ack(now, 2, 1, old), Ok(None));
         assert_eq!(
             relay.pass_ack(now, 2, 1, Ack { next: 2, limit: 0 }),
             Err(RelayError::Acknowledgement)

@@ -310,13 +310,17 @@ impl Network {
             self.count_stale();
             return Ok(());
         };
-        if host.relay.pass_ack(self.now, from, to, ack).is_err() {
-            return Err(Misbehaved);
-        }
-        link.channels.push_control(&Frame::From {
+        let ack = host.relay.pass_ack(self.now, from, to, ack);
+        let Some(ack) = ack.map_err(|_| Misbehaved)? else {
+            // It says nothing new, and is not worth the receiver's channel.
+            self.count_stale();
+            return Ok(());
+        };
+        let frame = Frame::From {
             origin: from,
             body: Body::Ack(ack),
-        });
+        };
+        link.channels.put_ack(from, frame);
         Ok(())
     }
 

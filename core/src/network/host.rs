@@ -437,7 +437,7 @@ impl Network {
                         why: Farewell::from(reason),
                     };
                     link.channels.push(number, left.encode());
-                    link.channels.forget_state(number);
+                    link.channels.forget(number);
                 }
                 None => {}
             }

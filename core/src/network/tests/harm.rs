@@ -267,6 +267,30 @@ fn nobody_is_muted_by_another_ones_states() {
 }
 
 #[test]
+fn a_flood_of_acknowledgements_fills_no_queue() {
+    let (mut room, honest, hand) = four();
+    let (victim, link) = (number(&room, honest[0]), room.link_to(honest[0]));
+    // The victim's channel is full.
+    room.hold(link);
+    room.call(HOST, |network, now| {
+        network.broadcast(now, vec![0; 200 * 1024].into())
+    })
+    .unwrap();
+    let before = queued(&room, link);
+    for limit in 0..5_000 {
+        let ack = Ack {
+            next: 0,
+            limit: 512 * 1024 - 5_000 + limit,
+        };
+        room.say(hand, &[Frame::AckTo { to: victim, ack }]);
+    }
+    let after = queued(&room, link);
+    assert!(after.1 <= before.1 + 1, "{before:?} {after:?}");
+    room.release(link);
+    assert_unharmed(&mut room, honest);
+}
+
+#[test]
 fn flows_of_nodes_that_left_are_forgotten() {
     let (mut room, honest, hand) = four();
     assert_unharmed(&mut room, honest);
