@@ -1,6 +1,7 @@
 //! What waits for the two channels of a link, and in which order it leaves.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::io::{Channel, ChannelMessage};
 use crate::wire::{Bundle, Frame, Number, Outgoing, State};
@@ -105,6 +106,21 @@ impl Channels {
             .or_default()
             .frames
             .push_back(frame);
+    }
+
+    /// Puts what still waits of these origins before whatever is queued from now on.
+    pub(crate) fn hurry(&mut self, is_one: impl Fn(Number) -> bool) {
+        let hurried: Vec<Number> = self
+            .streams
+            .keys()
+            .copied()
+            .filter(|n| is_one(*n))
+            .collect();
+        for origin in hurried {
+            if let Some(stream) = self.streams.remove(&origin) {
+                self.control.extend(stream.frames);
+            }
+        }
     }
 
     /// Puts an acknowledgement in the place of the one that waits there: it is cumulative, so the
@@ -272,7 +288,6 @@ impl Channels {
 mod tests {
     use super::*;
     use crate::wire::{Ack, Body, Piece, decode};
-    use alloc::vec::Vec;
     use bytes::Bytes;
 
     const BOUNDS: Bounds = Bounds {

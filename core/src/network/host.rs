@@ -398,6 +398,9 @@ impl Network {
         link.channels.push_control(&welcome);
         for (other, link) in &mut self.links {
             if *other != id && link.number().is_some() {
+                // If it was here before, its last words and its leaving come first.
+                link.channels
+                    .hurry(|origin| self.roster.node(origin).is_none());
                 link.channels.push_control(&Frame::Joined(member));
             }
         }

@@ -290,6 +290,45 @@ fn a_flood_of_acknowledgements_fills_no_queue() {
     assert_unharmed(&mut room, honest);
 }
 
+/// A node that leaves and comes back under its name, while one receiver is far behind.
+#[test]
+fn who_comes_back_is_announced_after_its_leaving() {
+    let (mut room, honest, _) = four();
+    let [back, behind] = honest;
+    let link = room.link_to(behind);
+    room.hold(link);
+    for nth in 0..20u8 {
+        room.call(back, |network, now| {
+            network.broadcast(now, vec![nth; 16 * 1024].into())
+        })
+        .unwrap();
+    }
+    room.call(back, |network, now| network.leave(now));
+    room.pass(Duration::from_millis(100));
+    room.join(back);
+    room.call(back, |network, now| {
+        network.broadcast(now, Bytes::from_static(b"here again"))
+    })
+    .unwrap();
+    room.release(link);
+    let who = room.id(back);
+    let story: Vec<_> = room.nodes[behind]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::NodeJoined { node } if *node == who => Some("joined"),
+            Event::NodeLeft { node, .. } if *node == who => Some("left"),
+            Event::Message { payload, .. } if payload == "here again" => Some("again"),
+            Event::Message { .. } => Some("before"),
+            _ => None,
+        })
+        .collect();
+    let mut expected = vec!["joined"];
+    expected.extend([&"before"; 20]);
+    expected.extend(["left", "joined", "again"]);
+    assert_eq!(story, expected);
+}
+
 #[test]
 fn flows_of_nodes_that_left_are_forgotten() {
     let (mut room, honest, hand) = four();
