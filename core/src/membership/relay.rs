@@ -25,6 +25,8 @@ struct Flow {
     missing: Option<u32>,
     acknowledged: u64,
     sent: u64,
+    /// The part of it that has passed with its last piece: only of this can anything be taken.
+    complete: u64,
     limit: u64,
     /// Since when the receiver has taken nothing although its window is full.
     stuck_since: Option<Timestamp>,
@@ -85,11 +87,12 @@ impl Relay {
         }
         if missing == 0 {
             flow.missing = None;
+            flow.complete = flow.sent;
             flow.next = flow.next.saturating_add(1);
         } else {
             flow.missing = Some(missing);
         }
-        if flow.is_full(terms) && flow.stuck_since.is_none() {
+        if flow.is_stuck(terms) && flow.stuck_since.is_none() {
             flow.stuck_since = Some(now);
         }
         Ok(())
@@ -114,7 +117,7 @@ impl Relay {
         flow.acknowledged = flow.acknowledged.max(ack.next);
         if ack.limit > flow.limit {
             flow.limit = ack.limit;
-            flow.stuck_since = flow.is_full(terms).then_some(now);
+            flow.stuck_since = flow.is_stuck(terms).then_some(now);
         }
         Ok(Some(Ack {
             next: flow.acknowledged,
@@ -149,6 +152,7 @@ impl Relay {
             missing: None,
             acknowledged: 0,
             sent: 0,
+            complete: 0,
             limit: window,
             stuck_since: None,
         })
@@ -156,9 +160,12 @@ impl Relay {
 }
 
 impl Flow {
-    /// Whether the origin may be waiting: the largest message would not fit any more.
-    fn is_full(&self, terms: Terms) -> bool {
-        self.limit.saturating_sub(self.sent) < cost(terms.message as usize)
+    /// Whether the origin may be waiting for the receiver: the largest message would not fit any
+    /// more, and there is a whole message that was not taken.
+    fn is_stuck(&self, terms: Terms) -> bool {
+        let taken = self.limit.saturating_sub(terms.window.into());
+        let full = self.limit.saturating_sub(self.sent) < cost(terms.message as usize);
+        full && self.complete > taken
     }
 }
 

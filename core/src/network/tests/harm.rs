@@ -266,6 +266,18 @@ fn nobody_is_muted_by_another_ones_states() {
     assert!(heard(HOST) && heard(honest[1]));
 }
 
+/// A message that never gets its last piece is the sender's fault, not the receiver's.
+#[test]
+fn a_message_that_stops_in_the_middle_gets_nobody_else_removed() {
+    let (mut room, honest, hand) = four();
+    let victim = number(&room, honest[0]);
+    let payload = Bytes::from(vec![0; 2000]);
+    let total = Some(256 * 1024);
+    room.say(hand, &[to(&[(victim, 0)], Piece { total, payload })]);
+    room.pass_alive(Duration::from_secs(20));
+    assert_unharmed(&mut room, honest);
+}
+
 #[test]
 fn a_flood_of_acknowledgements_fills_no_queue() {
     let (mut room, honest, hand) = four();
