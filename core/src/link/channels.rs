@@ -87,8 +87,12 @@ impl Channels {
         }
     }
 
-    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) {
-        self.lane(channel).buffered = bytes;
+    /// What the channel holds now; says whether it was more.
+    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) -> bool {
+        let lane = self.lane(channel);
+        let less = bytes < lane.buffered;
+        lane.buffered = bytes;
+        less
     }
 
     /// Queues a frame that goes before everything else.

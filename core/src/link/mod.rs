@@ -32,6 +32,8 @@ pub(crate) struct Link {
     pub(crate) clock: PhaseClock,
     /// Whether anything authenticated has come.
     pub(crate) heard: bool,
+    /// When the remote last took something out of the data channel.
+    pub(crate) drained: Timestamp,
     /// How many candidates of the remote were used.
     pub(crate) candidates: u8,
     /// The ANSWER's text, to be sent again if the offer comes again.
@@ -69,6 +71,7 @@ impl Link {
             liveness: Liveness::new(now),
             clock: PhaseClock::new(now),
             heard: false,
+            drained: now,
             candidates: 0,
             answer: None,
         }

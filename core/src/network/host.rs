@@ -460,17 +460,20 @@ impl Network {
         let ours = self
             .pairs
             .iter()
-            .filter_map(|(number, pair)| Some((pair.stuck_since()?, *number)))
-            .min();
-        let relayed = host
-            .relay
-            .most_stuck()
-            .map(|(number, since)| (since, number));
-        let (since, number) = match (ours, relayed) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
+            .filter_map(|(number, pair)| Some((*number, pair.stuck_since()?)));
+        let (since, number) = ours
+            .chain(host.relay.stuck())
+            // As long as its channel moves, the way is narrow; nothing is being refused.
+            .map(|(number, since)| (since.max(self.drained(number)), number))
+            .min()?;
         Some((since.plus(self.config.timeouts.too_slow), number))
+    }
+
+    fn drained(&self, number: Number) -> Timestamp {
+        self.links
+            .values()
+            .find(|link| link.number() == Some(number))
+            .map_or(Timestamp::ZERO, |link| link.drained)
     }
 
     pub(super) fn host_deadline(&self) -> Option<Timestamp> {

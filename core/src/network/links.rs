@@ -45,7 +45,11 @@ impl Network {
                 self.heard(id, None);
                 self.handle_channel_message(id, channel, payload);
             }
-            LinkUpdate::BufferedAmount { channel, bytes } => link.channels.buffered(channel, bytes),
+            LinkUpdate::BufferedAmount { channel, bytes } => {
+                if link.channels.buffered(channel, bytes) && channel == Channel::Data {
+                    link.drained = self.now;
+                }
+            }
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
             // Our own liveness decides; a passing loss of the path is no end.
             LinkUpdate::Disconnected => self.diagnose_link(id, LinkState::Disconnected),

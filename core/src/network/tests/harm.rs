@@ -341,6 +341,28 @@ fn who_comes_back_is_announced_after_its_leaving() {
     assert_eq!(story, expected);
 }
 
+/// A receiver that is behind but moves is not too slow: its way is narrow.
+#[test]
+fn a_narrow_way_is_not_a_slow_reader() {
+    let (mut room, honest, _) = four();
+    let link = room.link_to(honest[0]);
+    room.hold(link);
+    room.call(HOST, |network, now| {
+        network.broadcast(now, vec![0; 256 * 1024].into())
+    })
+    .unwrap();
+    for nth in 1..16u32 {
+        let update = LinkUpdate::BufferedAmount {
+            channel: Channel::Data,
+            bytes: (16 - nth) * 8 * 1024,
+        };
+        room.pass_alive(Duration::from_secs(1));
+        room.tell_host(link, update);
+    }
+    room.release(link);
+    assert_unharmed(&mut room, honest);
+}
+
 #[test]
 fn flows_of_nodes_that_left_are_forgotten() {
     let (mut room, honest, hand) = four();

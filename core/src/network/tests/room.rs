@@ -34,7 +34,7 @@ pub(super) struct Room {
     news: VecDeque<(usize, News)>,
     wires: BTreeMap<(usize, LinkId), (usize, LinkId)>,
     signaling: BTreeMap<usize, (SignalingId, String)>,
-    /// Ends whose sending goes nowhere for now.
+    /// Ends whose data channel goes nowhere for now.
     held: BTreeSet<(usize, LinkId)>,
     waiting: Vec<((usize, LinkId), (Channel, Bytes))>,
     /// The joiners that are written by hand, by the host's link to them.
@@ -156,6 +156,13 @@ impl Room {
         self.run();
     }
 
+    /// News of one of the host's links.
+    pub(super) fn tell_host(&mut self, link: LinkId, update: LinkUpdate<'_>) {
+        let outputs = self.update(HOST, link, update);
+        self.see_to(HOST, outputs);
+        self.run();
+    }
+
     /// A frame comes to a node from the signaling server.
     pub(super) fn frame_to(&mut self, node: usize, text: &str) {
         let connection = self.signaling[&node].0;
@@ -186,7 +193,7 @@ impl Room {
             .expect("there is a link")
     }
 
-    /// From now on nothing that the host says on this link arrives.
+    /// From now on nothing reliable that the host says on this link arrives.
     pub(super) fn hold(&mut self, link: LinkId) {
         self.held.insert((HOST, link));
     }
@@ -234,10 +241,7 @@ impl Room {
             self.pass(Duration::from_millis(500).min(end.since(self.now)));
             let alive: Vec<LinkId> = self.hands.keys().copied().collect();
             for link in alive {
-                let update = LinkUpdate::Alive { round_trip: None };
-                let outputs = self.nodes[HOST].input(self.now, Input::Link { link, update });
-                self.see_to(HOST, outputs);
-                self.run();
+                self.tell_host(link, LinkUpdate::Alive { round_trip: None });
             }
         }
     }
@@ -378,7 +382,7 @@ impl Room {
     }
 
     fn carry(&mut self, node: usize, link: LinkId, channel: Channel, payload: Bytes) {
-        if self.held.contains(&(node, link)) {
+        if channel == Channel::Data && self.held.contains(&(node, link)) {
             self.waiting.push(((node, link), (channel, payload)));
             return;
         }
