@@ -162,6 +162,11 @@ impl Channels {
         self.queued = 0;
     }
 
+    /// Bytes of reliable frames that wait.
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Bytes and frames that wait, to be looked at by tests.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> (usize, usize) {

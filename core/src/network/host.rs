@@ -23,6 +23,9 @@ use crate::wire::{Farewell, Frame, HOST, Member, Number, Token, Version, Welcome
 /// rare and two mean that something else is wrong.
 const CODE_ATTEMPTS: u8 = 8;
 
+/// Bytes of news (who comes, who goes) that may wait for a receiver besides messages: thousands.
+const NEWS: usize = 64 * 1024;
+
 /// What only a host has.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -450,6 +453,23 @@ impl Network {
         }
         tracing::info!(%node, reason = reason.name(), "node left");
         self.tell(Event::NodeLeft { node, reason });
+    }
+
+    /// Credit bounds what waits for a receiver; but one that acknowledges what has not even left us
+    /// gets more credit, and one that reads nothing still hears who comes and goes.
+    pub(super) fn expel_overfull(&mut self) {
+        if !matches!(self.role, Role::Host(_)) {
+            return;
+        }
+        // A window for every other node, and one more for departed nodes and the heads of pieces.
+        let windows = usize::from(self.config.max_nodes);
+        let most = (self.terms.window as usize)
+            .saturating_mul(windows)
+            .saturating_add(NEWS);
+        let full = |link: &Link| link.number().filter(|_| link.channels.queued() > most);
+        while let Some(number) = self.links.values().find_map(full) {
+            self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
+        }
     }
 
     /// When the first receiver that takes nothing has had its time.

@@ -292,6 +292,7 @@ impl Network {
             }
         }
         self.send_acks();
+        self.expel_overfull();
         self.pump_links();
         self.finish_leaving();
         self.tell_writable();

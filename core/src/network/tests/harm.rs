@@ -302,6 +302,30 @@ fn a_flood_of_acknowledgements_fills_no_queue() {
     assert_unharmed(&mut room, honest);
 }
 
+#[test]
+fn acknowledging_what_has_not_even_left_the_host_does_not_fill_it() {
+    let (mut room, honest, hand) = four();
+    room.hands.get_mut(&hand).unwrap().stuck = true;
+    let mut cost = 0;
+    for sequence in 0..1_000u64 {
+        let sent = room.call(HOST, |network, now| {
+            network.broadcast(now, vec![0; 64 * 1024].into())
+        });
+        assert_eq!(sent, Ok(()), "{sequence}");
+        cost += 64 * 1024 + 32;
+        let ack = Ack {
+            next: sequence + 1,
+            limit: cost + 512 * 1024,
+        };
+        room.say(hand, &[Frame::Direct(Body::Ack(ack))]);
+        // The honest ones acknowledge in their own time.
+        room.pass_alive(Duration::from_millis(5));
+        assert!(queued(&room, hand).0 < 8 * 1024 * 1024);
+    }
+    assert!(left(&room, HOST, hand).is_some());
+    assert_unharmed(&mut room, honest);
+}
+
 /// A node that leaves and comes back under its name, while one receiver is far behind.
 #[test]
 fn who_comes_back_is_announced_after_its_leaving() {
