@@ -1,6 +1,8 @@
 //! The host's part: the code, who is let in, who has to go.
 
 use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
 
 use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
@@ -113,7 +115,14 @@ impl Network {
     /// News of the registration.
     pub(super) fn host_signaling(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Registered { again: true } => self.tell(Event::SignalingRestored),
+            ClientEvent::Registered { again: true } => {
+                self.tell(Event::SignalingRestored);
+                // Answers of the meantime went nowhere.
+                let joining: Vec<LinkId> = self.links.keys().copied().collect();
+                for link in joining {
+                    self.say_again(link);
+                }
+            }
             ClientEvent::Registered { again: false } => self.created(),
             ClientEvent::IdTaken => self.code_taken(),
             ClientEvent::Lost(failure) => {
@@ -262,9 +271,7 @@ impl Network {
         };
         if let Some(link) = self.link_of(&peer, &offer.connection_id) {
             // The offer came twice, or again after a reconnect that may have cost the answer.
-            if let Some(answer) = self.links.get(&link).and_then(|link| link.answer.clone()) {
-                self.signal(answer);
-            }
+            self.say_again(link);
             return;
         }
         match self.admit(&peer, &hello, &offer) {
@@ -359,9 +366,17 @@ impl Network {
         };
         let payload = negotiation::answer(&link.connection_id, &admission);
         let text = write_relayed(RelayedKind::Answer, &link.signaling_id, payload);
-        link.answer = Some(text.clone());
+        link.said = vec![text.clone()];
         link.clock.answered(now);
         self.signal(text);
+    }
+
+    /// Repeats our answer and candidates, as long as the joiner may be waiting for them.
+    fn say_again(&mut self, id: LinkId) {
+        let said = self.links.get(&id).map(|link| link.said.clone());
+        for text in said.unwrap_or_default() {
+            self.signal(text);
+        }
     }
 
     /// The data channel of a joiner is open: it is a node now, and told so at once.
@@ -388,7 +403,7 @@ impl Network {
         };
         link.clock.welcomed(self.now);
         // Candidates may still come, but nobody waits for the answer again.
-        link.answer = None;
+        link.said = Vec::new();
         self.roster.add(member);
         self.pairs.insert(number, Pair::new(self.terms));
         let roster = self.roster.members().to_vec();

@@ -83,11 +83,16 @@ impl Network {
         self.diagnose_candidate(id, Side::Local, candidate);
         match self.role {
             Role::Host(_) => {
-                let Some(link) = self.links.get(&id).filter(|link| link.is_joining()) else {
+                let most = usize::from(self.config.limits.candidates);
+                let link = self.links.get_mut(&id);
+                let Some(link) = link.filter(|link| link.is_joining()) else {
                     return;
                 };
                 let payload = negotiation::candidate(&link.connection_id, candidate);
                 let text = write_relayed(RelayedKind::Candidate, &link.signaling_id, payload);
+                if link.said.len() <= most {
+                    link.said.push(text.clone());
+                }
                 self.signal(text);
             }
             Role::Joiner(_) => self.candidate_found(candidate),

@@ -387,6 +387,47 @@ fn a_narrow_way_is_not_a_slow_reader() {
     assert_unharmed(&mut room, honest);
 }
 
+/// The host's own connection to the signaling server breaks between the offer and the answer.
+#[test]
+fn an_answer_that_found_no_server_is_sent_when_it_is_back() {
+    let mut room = Room::new(Config::default());
+    let host = &mut room.nodes[HOST];
+    let node = crate::id::NodeId::from_bytes([5; 16]);
+    let now = room.now;
+    let sent = |outputs: Vec<crate::io::Output>| -> Vec<alloc::string::String> {
+        outputs
+            .into_iter()
+            .filter_map(|output| match output {
+                crate::io::Output::Signaling(crate::signaling::SignalingCommand::Send(_, text)) => {
+                    Some(text)
+                }
+                _ => None,
+            })
+            .collect()
+    };
+    let first = crate::signaling::SignalingId(0);
+    let offer = offer_frame("peer", "dc_x", node, "an offer");
+    let _ = host.input(now, Input::Signaling(SignalingUpdate::Frame(first, &offer)));
+    let closed = SignalingUpdate::Closed(first, SignalingFailure::Closed);
+    let _ = host.input(now, Input::Signaling(closed));
+    let link = LinkId::from_u64(0);
+    for update in [
+        LinkUpdate::LocalDescription("an answer"),
+        LinkUpdate::LocalCandidate("candidate:1 1 udp 1 10.0.0.1 5 typ host"),
+    ] {
+        assert!(sent(host.input(now, Input::Link { link, update })).is_empty());
+    }
+    let at = host.network.poll_timeout().unwrap();
+    let _ = host.wake(at);
+    let second = crate::signaling::SignalingId(1);
+    let texts = sent(host.input(at, Input::Signaling(SignalingUpdate::Frame(second, OPEN))));
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert!(texts[0].contains("an answer") && texts[1].contains("10.0.0.1"));
+    // And again if the offer comes again, for the joiner may have missed both.
+    let texts = sent(host.input(at, Input::Signaling(SignalingUpdate::Frame(second, &offer))));
+    assert_eq!(texts.len(), 2, "{texts:?}");
+}
+
 #[test]
 fn flows_of_nodes_that_left_are_forgotten() {
     let (mut room, honest, hand) = four();
