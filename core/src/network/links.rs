@@ -70,11 +70,8 @@ impl Network {
                 self.welcome(id);
                 self.diagnose_link(id, LinkState::Open);
             }
-            Role::Joiner(_) => {
-                // Channels cannot open without a path, even if nobody told us of it.
-                self.joiner_connected();
-                self.say_hello(id);
-            }
+            // Channels cannot open without a path, even if nobody told us of it.
+            Role::Joiner(_) => self.joiner_connected(),
             Role::Idle | Role::Leaving { .. } => {}
         }
     }

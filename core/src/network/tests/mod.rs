@@ -1,5 +1,6 @@
 //! One `Network` against the laws, whatever the others do.
 
+mod bare;
 mod harm;
 mod hostile;
 mod room;
