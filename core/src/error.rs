@@ -93,6 +93,8 @@ pub enum EndReason {
     CodeNotFound,
     /// The code that was asked for belongs to another network.
     CodeTaken,
+    /// The host is not a wattle node (Clayground or PeerJS), which this version cannot talk to.
+    ForeignHost,
     /// The host does not let us in.
     Refused(Refusal),
     /// The signaling server cannot be reached.
@@ -134,6 +136,7 @@ impl EndReason {
             Self::HostMisbehaved => "host_misbehaved",
             Self::CodeNotFound => "code_not_found",
             Self::CodeTaken => "code_taken",
+            Self::ForeignHost => "foreign_host",
             Self::Refused(refusal) => refusal.name(),
             Self::SignalingUnreachable(failure) => failure.kind(),
             Self::SignalingRefused(ServerRefusal::IdTaken) => "signaling_id_taken",
@@ -171,6 +174,7 @@ impl EndReason {
             Self::CodeNotFound => {
                 "Check the code, and that host and joiner use the same signaling server."
             }
+            Self::ForeignHost => "Host the network with wattle.",
             Self::CodeTaken => "Choose another code, or none to get a free one.",
             Self::Refused(Refusal::NetworkFull) => {
                 "Wait until somebody leaves, or host with a larger --max-nodes."
@@ -211,6 +215,7 @@ impl fmt::Display for EndReason {
             Self::HostMisbehaved => f.write_str("the host broke the protocol"),
             Self::CodeNotFound => f.write_str("nobody hosts a network with this code"),
             Self::CodeTaken => f.write_str("this code belongs to another network"),
+            Self::ForeignHost => f.write_str("the host is not a wattle node"),
             Self::Refused(Refusal::NetworkFull) => f.write_str("the network is full"),
             Self::Refused(Refusal::NodeIdTaken) => {
                 f.write_str("a node with this name is in the network already")

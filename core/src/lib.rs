@@ -1,7 +1,9 @@
 //! wattle's Sans-IO core. (being written)
-#![cfg_attr(not(any(feature = "native", feature = "sim", test)), no_std)]
+#![no_std]
 
 extern crate alloc;
+#[cfg(any(feature = "native", feature = "sim", test))]
+extern crate std;
 
 mod code;
 mod config;
@@ -21,6 +23,8 @@ pub mod signaling;
 
 #[cfg(feature = "native")]
 pub mod native;
+#[cfg(any(feature = "sim", test))]
+pub mod sim;
 
 pub use code::{CodeError, NetworkCode};
 pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
@@ -32,5 +36,6 @@ pub use event::{
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
+pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -3,3 +3,154 @@
 mod channels;
 mod liveness;
 pub(crate) mod negotiation;
+
+use alloc::string::String;
+use core::time::Duration;
+
+pub(crate) use channels::{Bounds, Channels};
+pub(crate) use liveness::{Liveness, Verdict as Silence};
+
+use crate::event::PhaseTiming;
+use crate::time::Timestamp;
+use crate::wire::{Farewell, Number};
+use negotiation::OfferHello;
+
+/// How long a join may hold a place before anything authenticated came from it.
+const FIRST_PACKET: Duration = Duration::from_secs(5);
+
+/// A link to one remote node, from the first description to the last goodbye.
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// The remote's id at the signaling server, and the connection's id between the two.
+    pub(crate) signaling_id: String,
+    pub(crate) connection_id: String,
+    /// What a joiner said in its OFFER; `None` on the joiner's own side.
+    pub(crate) hello: Option<OfferHello>,
+    pub(crate) stage: Stage,
+    pub(crate) channels: Channels,
+    pub(crate) liveness: Liveness,
+    pub(crate) clock: PhaseClock,
+    /// Whether anything authenticated has come.
+    pub(crate) heard: bool,
+    /// How many candidates of the remote were used.
+    pub(crate) candidates: u8,
+    /// The ANSWER's text, to be sent again if the offer comes again.
+    pub(crate) answer: Option<String>,
+}
+
+/// How far a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not yet a node's link; it must be by the deadline.
+    Joining { deadline: Timestamp },
+    /// The link of the node with this number. `greeted` once its hello (at the host) came.
+    Open { number: Number, greeted: bool },
+    /// Says goodbye once its queue is empty, and closes when that has left.
+    Closing {
+        farewell: Option<Farewell>,
+        deadline: Timestamp,
+    },
+}
+
+impl Link {
+    pub(crate) fn new(
+        now: Timestamp,
+        signaling_id: String,
+        connection_id: String,
+        bounds: Bounds,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            signaling_id,
+            connection_id,
+            hello: None,
+            stage: Stage::Joining { deadline },
+            channels: Channels::new(bounds),
+            liveness: Liveness::new(now),
+            clock: PhaseClock::new(now),
+            heard: false,
+            candidates: 0,
+            answer: None,
+        }
+    }
+
+    /// The number of the node at the other end, if it is one.
+    pub(crate) const fn number(&self) -> Option<Number> {
+        match self.stage {
+            Stage::Open { number, .. } => Some(number),
+            Stage::Joining { .. } | Stage::Closing { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_joining(&self) -> bool {
+        matches!(self.stage, Stage::Joining { .. })
+    }
+
+    /// Until when a join may go on: shorter as long as nothing was heard.
+    pub(crate) fn join_deadline(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Joining { deadline } if self.heard => Some(deadline),
+            Stage::Joining { deadline } => Some(deadline.min(self.clock.start.plus(FIRST_PACKET))),
+            Stage::Open { .. } | Stage::Closing { .. } => None,
+        }
+    }
+
+    /// Lets everything that waits go out, then the farewell, then closes.
+    pub(crate) const fn close_after(&mut self, farewell: Farewell, deadline: Timestamp) {
+        self.stage = Stage::Closing {
+            farewell: Some(farewell),
+            deadline,
+        };
+    }
+}
+
+/// When the phases of a connection ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PhaseClock {
+    start: Timestamp,
+    answered: Option<Timestamp>,
+    connected: Option<Timestamp>,
+    welcomed: Option<Timestamp>,
+}
+
+impl PhaseClock {
+    pub(crate) const fn new(now: Timestamp) -> Self {
+        Self {
+            start: now,
+            answered: None,
+            connected: None,
+            welcomed: None,
+        }
+    }
+
+    pub(crate) fn answered(&mut self, now: Timestamp) {
+        self.answered.get_or_insert(now);
+    }
+
+    /// A path can be there before the answer has come: then the phase took no time.
+    pub(crate) fn connected(&mut self, now: Timestamp) {
+        self.connected.get_or_insert(now);
+    }
+
+    pub(crate) fn welcomed(&mut self, now: Timestamp) {
+        self.answered(now);
+        self.connected(now);
+        self.welcomed.get_or_insert(now);
+    }
+
+    pub(crate) fn timing(&self) -> PhaseTiming {
+        let mut timing = PhaseTiming::default();
+        timing.signaling = self.answered.map(|at| at.since(self.start));
+        timing.ice = self
+            .answered
+            .zip(self.connected)
+            .map(|(from, to)| to.since(from));
+        timing.datachannel = self
+            .connected
+            .max(self.answered)
+            .zip(self.welcomed)
+            .map(|(from, to)| to.since(from));
+        timing.total = self.welcomed.map(|at| at.since(self.start));
+        timing
+    }
+}

@@ -4,6 +4,6 @@ mod pair;
 mod relay;
 mod roster;
 
-pub(crate) use pair::{Delivered, Pair, PairError};
-pub(crate) use relay::{Relay, RelayError};
+pub(crate) use pair::{Delivered, Pair, cost};
+pub(crate) use relay::Relay;
 pub(crate) use roster::Roster;

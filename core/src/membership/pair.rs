@@ -28,6 +28,8 @@ pub(crate) struct Pair {
     sent_cost: u64,
     /// How much we may send in all.
     limit: u64,
+    /// Since when it has taken nothing although its window is full.
+    stuck_since: Option<Timestamp>,
     // Its to us.
     expected: u64,
     partial: Option<Partial>,
@@ -90,6 +92,7 @@ impl Pair {
             acknowledged: 0,
             sent_cost: 0,
             limit: window,
+            stuck_since: None,
             expected: 0,
             partial: None,
             received_cost: 0,
@@ -112,12 +115,15 @@ impl Pair {
     }
 
     /// Takes the next sequence for a message of this length, which must have room.
-    pub(crate) fn send(&mut self, length: usize) -> u64 {
+    pub(crate) fn send(&mut self, now: Timestamp, length: usize) -> u64 {
         let sequence = self.next_sequence;
         self.next_sequence = sequence.saturating_add(1);
         self.sent_cost = self.sent_cost.saturating_add(cost(length));
         self.totals.messages_sent = self.totals.messages_sent.saturating_add(1);
         self.totals.bytes_sent = self.totals.bytes_sent.saturating_add(length as u64);
+        if self.is_full() && self.stuck_since.is_none() {
+            self.stuck_since = Some(now);
+        }
         sequence
     }
 
@@ -128,15 +134,28 @@ impl Pair {
     }
 
     /// The other acknowledges and grants; says whether it took something.
-    pub(crate) fn handle_ack(&mut self, ack: Ack) -> Result<bool, PairError> {
+    pub(crate) fn handle_ack(&mut self, now: Timestamp, ack: Ack) -> Result<bool, PairError> {
         let most = self.sent_cost.saturating_add(self.terms.window.into());
         if ack.next > self.next_sequence || ack.limit > most {
             return Err(PairError::Acknowledgement);
         }
         self.acknowledged = self.acknowledged.max(ack.next);
         let progress = ack.limit > self.limit;
-        self.limit = self.limit.max(ack.limit);
+        if progress {
+            self.limit = ack.limit;
+            self.stuck_since = self.is_full().then_some(now);
+        }
         Ok(progress)
+    }
+
+    /// Whether we may be waiting: the largest message would not fit any more.
+    fn is_full(&self) -> bool {
+        !self.has_room(self.terms.message as usize)
+    }
+
+    /// Since when it has taken nothing although we may be waiting.
+    pub(crate) const fn stuck_since(&self) -> Option<Timestamp> {
+        self.stuck_since
     }
 
     /// A piece came.
@@ -217,7 +236,7 @@ impl Pair {
         let told = self.told.limit.saturating_sub(self.terms.window.into());
         let waiting = self.taken_cost.saturating_sub(told);
         if waiting >= u64::from(self.terms.window) / 4 {
-            self.arm(now, Duration::ZERO);
+            self.arm(now, ACK_SOON);
         } else if waiting > 0 {
             self.arm(now, ACK_DELAY);
         }
@@ -370,7 +389,7 @@ mod tests {
         let mut now = Timestamp::ZERO;
         let mut sent = 0;
         while sender.has_room(500) {
-            let sequence = sender.send(500);
+            let sequence = sender.send(now, 500);
             assert!(
                 receiver
                     .receive(now, sequence, part(Some(500), 500))
@@ -402,7 +421,7 @@ mod tests {
                 limit: 2000
             }
         );
-        assert_eq!(sender.handle_ack(ack), Ok(false));
+        assert_eq!(sender.handle_ack(now, ack), Ok(false));
         assert!(!sender.has_room(500));
         assert!(
             receiver.poll_timeout().unwrap() > now,
@@ -412,7 +431,7 @@ mod tests {
         receiver.taken(now);
         let ack = receiver.poll_ack(receiver.poll_timeout().unwrap()).unwrap();
         assert_eq!(ack.limit, 2532);
-        assert_eq!(sender.handle_ack(ack), Ok(true));
+        assert_eq!(sender.handle_ack(now, ack), Ok(true));
         assert!(sender.has_room(500));
         assert!(!sender.has_room(1000));
     }
@@ -433,16 +452,22 @@ mod tests {
     fn wrong_acknowledgements_are_refused() {
         let mut pair = pair();
         let wrong = Err(PairError::Acknowledgement);
-        assert_eq!(pair.handle_ack(Ack { next: 1, limit: 0 }), wrong);
         assert_eq!(
-            pair.handle_ack(Ack {
-                next: 0,
-                limit: 2001
-            }),
+            pair.handle_ack(Timestamp::ZERO, Ack { next: 1, limit: 0 }),
             wrong
         );
         assert_eq!(
-            pair.handle_ack(Ack { next: 0, limit: 1 }),
+            pair.handle_ack(
+                Timestamp::ZERO,
+                Ack {
+                    next: 0,
+                    limit: 2001
+                }
+            ),
+            wrong
+        );
+        assert_eq!(
+            pair.handle_ack(Timestamp::ZERO, Ack { next: 0, limit: 1 }),
             Ok(false),
             "an old one"
         );

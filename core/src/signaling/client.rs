@@ -11,6 +11,7 @@ use super::io::{SignalingCommand, SignalingFailure, SignalingId, SignalingUpdate
 use super::message::{Frame, FrameOut};
 use super::url::SignalingUrl;
 use crate::error::ServerRefusal;
+use crate::event::SignalingDiagnostic;
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
@@ -46,6 +47,27 @@ pub(crate) enum ClientEvent {
     Relayed(Relayed),
     /// A frame that could not be read or made no sense.
     Dropped,
+}
+
+impl ClientEvent {
+    /// What of it is worth a diagnostic.
+    pub(crate) const fn diagnosis(&self) -> Option<SignalingDiagnostic> {
+        match self {
+            Self::Connecting { attempt } => {
+                Some(SignalingDiagnostic::Connecting { attempt: *attempt })
+            }
+            Self::Registered { .. } => Some(SignalingDiagnostic::Registered),
+            Self::IdTaken => Some(SignalingDiagnostic::IdTaken),
+            Self::Lost(failure) | Self::Unreachable(failure) => {
+                Some(SignalingDiagnostic::Failed(*failure))
+            }
+            Self::Relayed(Relayed {
+                kind: RelayedKind::Expire,
+                ..
+            }) => Some(SignalingDiagnostic::Expired),
+            Self::Refused(_) | Self::Relayed(_) | Self::Dropped => None,
+        }
+    }
 }
 
 /// A frame that the server relayed, or its word that a target never registered.

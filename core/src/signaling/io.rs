@@ -132,6 +132,16 @@ pub struct ConnectionId(pub u64);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ServerInput<'a> {
+    /// A connection was accepted, and has not made its request yet.
+    ///
+    /// A driver need not say so; but then it is the driver that has to bound the number of such
+    /// connections, and the time that they may take.
+    Accepted {
+        /// Which connection.
+        connection: ConnectionId,
+        /// From where.
+        peer: IpAddr,
+    },
     /// The head of an HTTP request came: a WebSocket handshake or a plain GET.
     Request {
         /// On which connection.
@@ -169,6 +179,7 @@ pub enum ServerOutput {
         connection: ConnectionId,
     },
     /// Answer the HTTP request (plain text, any origin may read it) and close the connection.
+    /// Nothing need be said about it any more.
     Respond {
         /// On which connection.
         connection: ConnectionId,
@@ -178,13 +189,16 @@ pub enum ServerOutput {
         body: String,
     },
     /// Send a text frame.
+    ///
+    /// What waits for a client that does not read is the driver's to bound: past some hundred
+    /// kilobytes it closes the connection and says [`ServerInput::Closed`].
     Send {
         /// On which connection.
         connection: ConnectionId,
         /// The frame.
         text: String,
     },
-    /// Close the connection after what was sent.
+    /// Close the connection after what was sent. Nothing need be said about it any more.
     Close {
         /// Which connection.
         connection: ConnectionId,

@@ -10,7 +10,7 @@ pub use io::{
     ConnectionId, ServerInput, ServerOutput, SignalingCommand, SignalingFailure, SignalingId,
     SignalingUpdate,
 };
-pub use server::{Server, ServerConfig, ServerCounters};
+pub use server::{Server, ServerConfig, ServerCounters, ServerLoad};
 pub use url::{SignalingUrl, SignalingUrlError};
 
 pub(crate) use client::{Client, ClientEvent, Relayed, RelayedKind, read_relayed, write_relayed};

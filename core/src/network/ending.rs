@@ -1,0 +1,63 @@
+//! Leaving, in such a way that the others know.
+
+use super::{Network, Role};
+use crate::error::EndReason;
+use crate::link::Stage;
+use crate::signaling::{RelayedKind, write_relayed};
+use crate::time::Timestamp;
+use crate::wire::{Farewell, HOST};
+
+impl Network {
+    pub(super) fn start_leaving(&mut self) {
+        let farewell = match &self.role {
+            Role::Idle | Role::Leaving { .. } => return,
+            Role::Host(_) => Farewell::Closed,
+            Role::Joiner(_) => Farewell::Left,
+        };
+        let deadline = self.now.plus(self.config.timeouts.leave);
+        let mut joining = alloc::vec::Vec::new();
+        for (id, link) in &mut self.links {
+            match link.stage {
+                Stage::Open { .. } => link.close_after(farewell, deadline),
+                Stage::Joining { .. } => joining.push(*id),
+                Stage::Closing { .. } => {}
+            }
+        }
+        for id in joining {
+            // Who is still joining hears it through the signaling server.
+            if let Some(link) = self.links.get(&id).filter(|_| self.me == HOST) {
+                let leave = serde_json::json!({ "connectionId": link.connection_id });
+                let text = write_relayed(RelayedKind::Leave, &link.signaling_id, leave);
+                self.signal(text);
+            }
+            self.close_link(id);
+        }
+        self.close_embedded_server();
+        self.client.close();
+        self.blocked = None;
+        self.role = Role::Leaving { deadline };
+    }
+
+    pub(super) const fn leaving_deadline(&self) -> Option<Timestamp> {
+        match self.role {
+            Role::Leaving { deadline } => Some(deadline),
+            Role::Idle | Role::Host(_) | Role::Joiner(_) => None,
+        }
+    }
+
+    pub(super) fn leaving_timeout(&mut self) {
+        if self
+            .leaving_deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
+            self.end(EndReason::Left);
+        }
+    }
+
+    /// Left once the last goodbye is out.
+    pub(super) fn finish_leaving(&mut self) {
+        if matches!(self.role, Role::Leaving { .. }) && self.links.is_empty() {
+            self.end(EndReason::Left);
+        }
+    }
+}

@@ -1,0 +1,531 @@
+//! The host's part: the code, who is let in, who has to go.
+
+use alloc::string::{String, ToString as _};
+
+use super::{Hosting, Network, Role};
+use crate::code::NetworkCode;
+use crate::error::{EndReason, HostError};
+use crate::event::{Diagnostic, Event, LeaveReason, Phase, Refusal};
+use crate::id::LinkId;
+use crate::io::{LinkCommand, Output};
+use crate::link::negotiation::{self, Admission, Offer, OfferHello};
+use crate::link::{Link, Stage};
+use crate::membership::{Pair, Relay};
+use crate::rng::Rng;
+use crate::signaling::{
+    ClientEvent, Relayed, RelayedKind, Server, ServerConfig, ServerInput, SignalingFailure,
+    read_relayed, write_relayed,
+};
+use crate::time::{Timestamp, earliest};
+use crate::wire::{Farewell, Frame, HOST, Member, Number, Token, Version, Welcome};
+
+/// How many random codes are tried before the server is given up; with 32^6 codes one collision is
+/// rare and two mean that something else is wrong.
+const CODE_ATTEMPTS: u8 = 8;
+
+/// What only a host has.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) code: NetworkCode,
+    /// Draws another code when one is taken; `None` if the application chose it.
+    codes: Option<Rng>,
+    code_attempts: u8,
+    /// The embedded signaling server, for a host on the LAN.
+    server: Option<Server>,
+    /// Until when the code must be registered; `None` once it was.
+    registered_by: Option<Timestamp>,
+    last_failure: Option<SignalingFailure>,
+    next_number: Number,
+    tokens: Rng,
+    pub(super) relay: Relay,
+}
+
+impl Host {
+    /// Whether the code was registered.
+    pub(super) const fn is_created(&self) -> bool {
+        self.registered_by.is_none()
+    }
+}
+
+impl Network {
+    pub(super) fn start_hosting(&mut self, hosting: Hosting) -> Result<(), HostError> {
+        if !matches!(self.role, Role::Idle) {
+            return Err(HostError::Busy);
+        }
+        let mut codes = self.fork("network code", self.next_link);
+        let (code, codes, server) = match hosting {
+            Hosting::Signaling { code: Some(code) } => {
+                if code.lan_address().is_some() {
+                    return Err(HostError::NotAShortCode);
+                }
+                (code, None, None)
+            }
+            Hosting::Signaling { code: None } => {
+                (NetworkCode::random(&mut codes), Some(codes), None)
+            }
+            Hosting::Lan { address } => {
+                let code = NetworkCode::lan(address).map_err(|_| HostError::NotAnAddress)?;
+                let seed = self.fork("embedded server", self.next_link).bytes();
+                let mut server = Server::new(ServerConfig::embedded(), seed, self.now);
+                server.register_host(self.now);
+                (code, None, Some(server))
+            }
+        };
+        if server.is_none() {
+            let url = self.config.signaling_url.clone();
+            self.client
+                .register(self.now, url, code.signaling_id().to_string());
+        }
+        self.terms.relay = self.config.auto_relay;
+        self.terms.message = self.config.limits.message;
+        self.terms.window = self.config.limits.window;
+        self.role = Role::Host(Host {
+            code,
+            codes,
+            code_attempts: 1,
+            server,
+            registered_by: Some(self.now.plus(self.config.timeouts.signaling)),
+            last_failure: None,
+            next_number: HOST.saturating_add(1),
+            tokens: self.fork("resume tokens", self.next_link),
+            relay: Relay::new(self.terms),
+        });
+        self.epoch = 0;
+        self.me = HOST;
+        self.roster.add(Member {
+            number: HOST,
+            node: self.id,
+        });
+        self.tell_unused_ice_servers();
+        Ok(())
+    }
+
+    pub(super) fn tell_unused_ice_servers(&mut self) {
+        let count = u32::try_from(self.config.ice_servers.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            self.tell(Event::Diagnostic(Diagnostic::IceServersUnused { count }));
+        }
+    }
+
+    /// News of the registration.
+    pub(super) fn host_signaling(&mut self, event: ClientEvent) {
+        match event {
+            ClientEvent::Registered { again: true } => self.tell(Event::SignalingRestored),
+            ClientEvent::Registered { again: false } => self.created(),
+            ClientEvent::IdTaken => self.code_taken(),
+            ClientEvent::Lost(failure) => {
+                let Role::Host(host) = &mut self.role else {
+                    return;
+                };
+                // One outage is one event, however many attempts it takes.
+                let first = host.last_failure.replace(failure).is_none();
+                if host.registered_by.is_none() && first {
+                    self.tell(Event::SignalingLost { failure });
+                }
+            }
+            ClientEvent::Unreachable(failure) => {
+                self.end(EndReason::SignalingUnreachable(failure));
+            }
+            ClientEvent::Refused(refusal) => self.end(EndReason::SignalingRefused(refusal)),
+            ClientEvent::Connecting { .. } | ClientEvent::Relayed(_) | ClientEvent::Dropped => {}
+        }
+        if self.client.is_registered()
+            && let Role::Host(host) = &mut self.role
+        {
+            host.last_failure = None;
+        }
+    }
+
+    fn created(&mut self) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        if host.registered_by.take().is_some() {
+            let code = host.code;
+            tracing::info!("network created");
+            self.tell(Event::NetworkCreated { code });
+        }
+    }
+
+    fn code_taken(&mut self) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        if host.registered_by.is_none() {
+            // We had it: the client goes on asking for it.
+            return;
+        }
+        host.code_attempts = host.code_attempts.saturating_add(1);
+        match &mut host.codes {
+            Some(codes) if host.code_attempts <= CODE_ATTEMPTS => {
+                host.code = NetworkCode::random(codes);
+                let id = host.code.signaling_id().to_string();
+                let url = self.config.signaling_url.clone();
+                self.client.register(self.now, url, id);
+            }
+            _ => self.end(EndReason::CodeTaken),
+        }
+    }
+
+    pub(super) fn handle_server_input(&mut self, input: ServerInput<'_>) {
+        if let Role::Host(Host {
+            server: Some(server),
+            ..
+        }) = &mut self.role
+        {
+            server.handle_input(self.now, input);
+        }
+    }
+
+    /// Brings out what the embedded server has for its connections; gives the next frame for us.
+    pub(super) fn poll_embedded_server(&mut self) -> Option<Relayed> {
+        loop {
+            let Role::Host(Host {
+                server: Some(server),
+                ..
+            }) = &mut self.role
+            else {
+                return None;
+            };
+            while let Some(output) = server.poll_output() {
+                self.outputs.push_back(Output::Server(output));
+            }
+            let text = server.poll_host_frame()?;
+            match read_relayed(&text) {
+                Some(relayed) => return Some(relayed),
+                // Its only other frame for us is the OPEN.
+                None => self.created(),
+            }
+        }
+    }
+
+    /// The embedded server's connections are closed with the network.
+    pub(super) fn close_embedded_server(&mut self) {
+        if let Role::Host(Host {
+            server: Some(server),
+            ..
+        }) = &mut self.role
+        {
+            server.close(self.now);
+            while let Some(output) = server.poll_output() {
+                self.outputs.push_back(Output::Server(output));
+            }
+        }
+    }
+
+    /// Sends a frame through whichever signaling server there is.
+    pub(super) fn signal(&mut self, text: String) {
+        match &mut self.role {
+            Role::Host(Host {
+                server: Some(server),
+                ..
+            }) => server.host_sends(self.now, &text),
+            Role::Host(_) | Role::Joiner(_) | Role::Idle | Role::Leaving { .. } => {
+                self.client.send(text);
+            }
+        }
+    }
+
+    /// A frame from a joiner; `None` if it made no sense.
+    pub(super) fn host_relayed(&mut self, relayed: Relayed) -> Option<()> {
+        let Relayed {
+            kind,
+            peer,
+            payload,
+        } = relayed;
+        match kind {
+            RelayedKind::Offer => {
+                let offer = negotiation::read_offer(&payload)?;
+                self.handle_offer(peer, offer);
+                Some(())
+            }
+            RelayedKind::Candidate => {
+                let candidate = negotiation::read_candidate(&payload)?;
+                let link = self.link_of(&peer, &candidate.connection_id)?;
+                self.add_candidate(link, candidate.candidate);
+                Some(())
+            }
+            // The joiner gave up, or never was: nothing is held for it beyond its deadline.
+            RelayedKind::Leave | RelayedKind::Expire => Some(()),
+            RelayedKind::Answer => None,
+        }
+    }
+
+    fn handle_offer(&mut self, peer: String, offer: Offer) {
+        let Some(hello) = offer.hello else {
+            let signaling_id = peer.chars().take(64).collect();
+            self.diagnose(Diagnostic::ForeignOffer { signaling_id });
+            return;
+        };
+        if let Some(link) = self.link_of(&peer, &offer.connection_id) {
+            // The offer came twice, or again after a reconnect that may have cost the answer.
+            if let Some(answer) = self.links.get(&link).and_then(|link| link.answer.clone()) {
+                self.signal(answer);
+            }
+            return;
+        }
+        match self.admit(&peer, &hello, &offer) {
+            Ok(()) => self.open_link(peer, hello, offer),
+            Err(reason) => {
+                self.counters.joins_refused = self.counters.joins_refused.saturating_add(1);
+                self.diagnose(Diagnostic::Refused {
+                    node: Some(hello.node),
+                    reason,
+                });
+                let refusal = negotiation::refusal(&offer.connection_id, reason);
+                self.signal(write_relayed(RelayedKind::Answer, &peer, refusal));
+            }
+        }
+    }
+
+    /// Whether somebody may come in: decided before anything is spent on it.
+    fn admit(&mut self, peer: &str, hello: &OfferHello, offer: &Offer) -> Result<(), Refusal> {
+        if hello.version.major != Version::OURS.major {
+            return Err(Refusal::Version);
+        }
+        if offer.sdp.len() > self.config.limits.description as usize {
+            return Err(Refusal::BadOffer);
+        }
+        if self.roster.number(hello.node).is_some() {
+            return Err(Refusal::NodeIdTaken);
+        }
+        // The same node tries again: its earlier attempt is given up.
+        let earlier = self
+            .links
+            .iter()
+            .find(|(_, link)| {
+                link.is_joining() && link.hello.is_some_and(|other| other.node == hello.node)
+            })
+            .map(|(link, _)| *link);
+        if let Some(earlier) = earlier {
+            self.close_link(earlier);
+        }
+        let joining = self.links.values().filter(|link| link.is_joining());
+        let same = joining
+            .clone()
+            .filter(|link| link.signaling_id == peer)
+            .count();
+        if same >= usize::from(self.config.limits.joins_per_signaling_id) {
+            return Err(Refusal::TooManyAttempts);
+        }
+        let Role::Host(host) = &self.role else {
+            return Err(Refusal::NetworkFull);
+        };
+        let places = self.roster.len().saturating_add(joining.count());
+        if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
+            return Err(Refusal::NetworkFull);
+        }
+        Ok(())
+    }
+
+    fn open_link(&mut self, peer: String, hello: OfferHello, offer: Offer) {
+        let id = self.new_link();
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
+        let mut link = Link::new(self.now, peer, offer.connection_id, self.bounds(), deadline);
+        link.hello = Some(hello);
+        self.links.insert(id, link);
+        self.command(id, LinkCommand::Open { offerer: false });
+        let lead = hello.native && self.config.native;
+        self.command(
+            id,
+            LinkCommand::AcceptOffer {
+                sdp: offer.sdp,
+                lead,
+            },
+        );
+        self.diagnose_link(id, crate::event::LinkState::Negotiating);
+    }
+
+    /// Our answer is made.
+    pub(super) fn send_answer(&mut self, id: LinkId, sdp: &str) {
+        let (host, epoch, terms, now) = (self.id, self.epoch, self.terms, self.now);
+        let native = self.config.native;
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let led = native && link.hello.is_some_and(|hello| hello.native);
+        let version = Version::OURS;
+        let admission = Admission {
+            sdp: sdp.to_string(),
+            version,
+            host,
+            epoch,
+            terms,
+            led,
+        };
+        let payload = negotiation::answer(&link.connection_id, &admission);
+        let text = write_relayed(RelayedKind::Answer, &link.signaling_id, payload);
+        link.answer = Some(text.clone());
+        link.clock.answered(now);
+        self.signal(text);
+    }
+
+    /// The data channel of a joiner is open: it is a node now, and told so at once.
+    pub(super) fn welcome(&mut self, id: LinkId) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let Some(hello) = link.hello.filter(|_| link.is_joining()) else {
+            return;
+        };
+        let number = host.next_number;
+        host.next_number = number.saturating_add(1);
+        let member = Member {
+            number,
+            node: hello.node,
+        };
+        let token = Token(host.tokens.bytes());
+        link.stage = Stage::Open {
+            number,
+            greeted: false,
+        };
+        link.clock.welcomed(self.now);
+        // Candidates may still come, but nobody waits for the answer again.
+        link.answer = None;
+        self.roster.add(member);
+        self.pairs.insert(number, Pair::new(self.terms));
+        let roster = self.roster.members().to_vec();
+        let welcome = Frame::Welcome(Welcome {
+            epoch: self.epoch,
+            number,
+            token,
+            roster,
+        });
+        link.channels.push_control(&welcome);
+        for (other, link) in &mut self.links {
+            if *other != id && link.number().is_some() {
+                link.channels.push_control(&Frame::Joined(member));
+            }
+        }
+        tracing::info!(node = %hello.node, "node joined");
+        self.tell(Event::NodeJoined { node: hello.node });
+    }
+
+    /// A node goes, whether it wants to or not; `farewell` is said to it if it can still hear.
+    pub(super) fn expel(
+        &mut self,
+        number: Number,
+        reason: LeaveReason,
+        farewell: Option<Farewell>,
+    ) {
+        let Some(node) = self.roster.remove(number) else {
+            return;
+        };
+        self.pairs.remove(&number);
+        if let Role::Host(host) = &mut self.role {
+            host.relay.remove(number);
+        }
+        let deadline = self.now.plus(self.config.timeouts.leave);
+        let mut silent = None;
+        for (id, link) in &mut self.links {
+            match link.number() {
+                Some(other) if other == number => match farewell {
+                    Some(farewell) => {
+                        link.channels.clear();
+                        link.close_after(farewell, deadline);
+                    }
+                    None => silent = Some(*id),
+                },
+                Some(_) => {
+                    // Behind what the node sent before: nothing of it may be lost.
+                    let left = Frame::Left {
+                        number,
+                        why: Farewell::from(reason),
+                    };
+                    link.channels.push(number, left.encode());
+                    link.channels.forget_state(number);
+                }
+                None => {}
+            }
+        }
+        if let Some(link) = silent {
+            self.close_link(link);
+        }
+        tracing::info!(%node, reason = reason.name(), "node left");
+        self.tell(Event::NodeLeft { node, reason });
+    }
+
+    /// When the first receiver that takes nothing has had its time.
+    fn slowest(&self) -> Option<(Timestamp, Number)> {
+        let Role::Host(host) = &self.role else {
+            return None;
+        };
+        let ours = self
+            .pairs
+            .iter()
+            .filter_map(|(number, pair)| Some((pair.stuck_since()?, *number)))
+            .min();
+        let relayed = host
+            .relay
+            .most_stuck()
+            .map(|(number, since)| (since, number));
+        let (since, number) = match (ours, relayed) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b)?,
+        };
+        Some((since.plus(self.config.timeouts.too_slow), number))
+    }
+
+    pub(super) fn host_deadline(&self) -> Option<Timestamp> {
+        let Role::Host(host) = &self.role else {
+            return None;
+        };
+        let server = host.server.as_ref().and_then(Server::poll_timeout);
+        let slow = self.slowest().map(|(at, _)| at);
+        earliest(earliest(server, slow), host.registered_by)
+    }
+
+    pub(super) fn host_timeout(&mut self) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        if let Some(server) = &mut host.server {
+            server.handle_timeout(self.now);
+        }
+        if host.registered_by.is_some_and(|at| at <= self.now) {
+            let failure = host.last_failure.unwrap_or(SignalingFailure::TimedOut);
+            self.end(EndReason::SignalingUnreachable(failure));
+            return;
+        }
+        while let Some((_, number)) = self.slowest().filter(|(at, _)| *at <= self.now) {
+            self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
+        }
+    }
+
+    /// The link of a peer's connection; a peer can have several.
+    fn link_of(&self, peer: &str, connection_id: &str) -> Option<LinkId> {
+        self.links
+            .iter()
+            .find(|(_, link)| link.signaling_id == peer && link.connection_id == connection_id)
+            .map(|(id, _)| *id)
+    }
+
+    /// The phase of a join at the host's side, for what a timeout means.
+    pub(super) fn join_phase(link: &Link) -> Phase {
+        let timing = link.clock.timing();
+        if timing.signaling.is_none() {
+            Phase::Signaling
+        } else if timing.ice.is_none() {
+            Phase::Ice
+        } else {
+            Phase::Datachannel
+        }
+    }
+}
+
+impl From<LeaveReason> for Farewell {
+    fn from(reason: LeaveReason) -> Self {
+        match reason {
+            LeaveReason::Left => Self::Left,
+            LeaveReason::Kicked => Self::Kicked,
+            LeaveReason::Lost => Self::Lost,
+            LeaveReason::TooSlow => Self::TooSlow,
+            LeaveReason::Misbehaved => Self::Misbehaved,
+            LeaveReason::LinkFailed(_) => Self::LinkFailed,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Looking: nothing here changes anything.
+
+use super::{Network, Role};
+use crate::code::NetworkCode;
+use crate::event::{Phase, PhaseTiming};
+use crate::id::NodeId;
+use crate::stats::{NodeStats, Stats, Status};
+use crate::time::Timestamp;
+use crate::wire::{HOST, Member};
+
+impl Network {
+    /// Our own name.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether we are in a network.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match &self.role {
+            Role::Idle => Status::Idle,
+            Role::Leaving { .. } => Status::Leaving,
+            Role::Host(host) if host.is_created() => Status::Joined,
+            Role::Joiner(joiner) if joiner.is_welcome() => Status::Joined,
+            Role::Host(_) | Role::Joiner(_) => Status::Connecting,
+        }
+    }
+
+    /// Joiner: the phase of the connection, until we are in.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        match &self.role {
+            Role::Joiner(joiner) if !joiner.is_welcome() => Some(joiner.phase),
+            Role::Joiner(_) | Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
+        }
+    }
+
+    /// Joiner: how long each phase of the connection took.
+    #[must_use]
+    pub fn timing(&self) -> PhaseTiming {
+        match &self.role {
+            Role::Joiner(joiner) => joiner.clock.timing(),
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => PhaseTiming::default(),
+        }
+    }
+
+    /// The code of the network that we host or join.
+    #[must_use]
+    pub const fn code(&self) -> Option<NetworkCode> {
+        match &self.role {
+            Role::Host(host) => Some(host.code),
+            Role::Joiner(joiner) => Some(joiner.code),
+            Role::Idle | Role::Leaving { .. } => None,
+        }
+    }
+
+    /// The largest message, in bytes: the host's limit once we are in its network.
+    #[must_use]
+    pub const fn max_message(&self) -> u32 {
+        self.terms.message
+    }
+
+    /// All nodes in join order, the host first, ourselves included; empty before we are in.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.roster.members().iter().map(|member| member.node)
+    }
+
+    /// Numbers of everything, at `now`.
+    #[must_use]
+    pub fn stats(&self, now: Timestamp) -> Stats {
+        let now = self.now.max(now);
+        let members = self
+            .roster
+            .members()
+            .iter()
+            .filter(|member| member.node != self.id);
+        let nodes: alloc::vec::Vec<_> = members
+            .map(|member| self.node_stats(now, *member))
+            .collect();
+        Stats {
+            status: self.status(),
+            latency_best: nodes.iter().filter_map(|node| node.latency_best).min(),
+            nodes,
+            counters: self.counters,
+        }
+    }
+
+    fn node_stats(&self, now: Timestamp, Member { number, node }: Member) -> NodeStats {
+        let link = self
+            .links
+            .values()
+            .find(|link| link.number() == Some(number));
+        let pair = self.pairs.get(&number);
+        let round_trip = link
+            .map(|link| link.liveness.round_trip())
+            .unwrap_or_default();
+        let totals = pair.map(|pair| pair.totals).unwrap_or_default();
+        NodeStats {
+            node,
+            latency: round_trip.smoothed,
+            latency_best: round_trip.best,
+            silent_for: link.map(|link| link.liveness.silent_for(now)),
+            relayed: self.me != HOST && number != HOST,
+            messages_sent: totals.messages_sent,
+            messages_received: totals.messages_received,
+            bytes_sent: totals.bytes_sent,
+            bytes_received: totals.bytes_received,
+            bytes_in_flight: pair.map_or(0, |pair| {
+                u32::try_from(pair.in_flight()).unwrap_or(u32::MAX)
+            }),
+            state: pair.map(|pair| pair.state_stats(now)).unwrap_or_default(),
+            timing: link.map(|link| link.clock.timing()).unwrap_or_default(),
+        }
+    }
+}

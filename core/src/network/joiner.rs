@@ -1,0 +1,391 @@
+//! The joiner's part: the offer, the host's answer, the welcome.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use super::{Network, Role};
+use crate::code::NetworkCode;
+use crate::error::{EndReason, JoinError};
+use crate::event::{Event, LinkState, Phase, Refusal};
+use crate::id::{LinkId, NodeId};
+use crate::io::LinkCommand;
+use crate::link::negotiation::{self, Admission, OfferHello, Verdict};
+use crate::link::{Link, PhaseClock, Stage};
+use crate::membership::Pair;
+use crate::signaling::{
+    ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl, write_relayed,
+};
+use crate::time::Timestamp;
+use crate::wire::{Frame, HOST, Hello, Token, Version, Welcome};
+
+/// How many random ids are tried at the signaling server.
+const ID_ATTEMPTS: u8 = 3;
+
+/// What only a joiner has.
+#[derive(Debug)]
+pub(super) struct Joiner {
+    pub(super) code: NetworkCode,
+    url: SignalingUrl,
+    id_attempts: u8,
+    last_failure: Option<SignalingFailure>,
+    pub(super) link: LinkId,
+    pub(super) phase: Phase,
+    /// Until when the phase must be over; `None` once we are in.
+    deadline: Option<Timestamp>,
+    /// Our offer, once it is made.
+    offer: Option<String>,
+    /// Our candidates so far: they follow the offer, whenever it leaves.
+    candidates: Vec<String>,
+    /// The host's id, once it has answered.
+    pub(super) host: Option<NodeId>,
+    /// The secret to take our place again with.
+    pub(super) token: Option<Token>,
+    pub(super) clock: PhaseClock,
+}
+
+impl Joiner {
+    pub(super) const fn is_welcome(&self) -> bool {
+        self.token.is_some()
+    }
+}
+
+impl Network {
+    pub(super) fn start_joining(&mut self, code: NetworkCode) -> Result<(), JoinError> {
+        if !matches!(self.role, Role::Idle) {
+            return Err(JoinError::Busy);
+        }
+        let url = code
+            .lan_address()
+            .map_or_else(|| self.config.signaling_url.clone(), SignalingUrl::lan);
+        let id = self.client.random_id();
+        self.client.register(self.now, url.clone(), id);
+        // The offer is made while the signaling server is still being reached.
+        let link = self.new_link();
+        let connection_id = format!(
+            "dc_{:016x}",
+            self.fork("connection id", link.as_u64()).u64()
+        );
+        let deadline = self.now.plus(self.config.timeouts.signaling);
+        let host = code.signaling_id().to_string();
+        // The link has no deadline of its own: the phases have.
+        let forever = Timestamp::from_nanos(u64::MAX);
+        let mut made = Link::new(self.now, host, connection_id, self.bounds(), forever);
+        made.heard = true;
+        self.links.insert(link, made);
+        self.role = Role::Joiner(Joiner {
+            code,
+            url,
+            id_attempts: 1,
+            last_failure: None,
+            link,
+            phase: Phase::Signaling,
+            deadline: Some(deadline),
+            offer: None,
+            candidates: Vec::new(),
+            host: None,
+            token: None,
+            clock: PhaseClock::new(self.now),
+        });
+        self.tell(Event::Phase(Phase::Signaling));
+        self.tell_unused_ice_servers();
+        self.command(link, LinkCommand::Open { offerer: true });
+        self.command(link, LinkCommand::CreateOffer);
+        Ok(())
+    }
+
+    /// News of the registration.
+    pub(super) fn joiner_signaling(&mut self, event: ClientEvent) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        match event {
+            // Again after a reconnect: whatever was lost with the old connection is repeated, and
+            // the host recognises the offer by its connection id.
+            ClientEvent::Registered { .. } => self.send_offer(),
+            ClientEvent::IdTaken if joiner.id_attempts < ID_ATTEMPTS => {
+                joiner.id_attempts = joiner.id_attempts.saturating_add(1);
+                let (url, id) = (joiner.url.clone(), self.client.random_id());
+                self.client.register(self.now, url, id);
+            }
+            ClientEvent::IdTaken => {
+                self.end(EndReason::SignalingRefused(
+                    crate::error::ServerRefusal::IdTaken,
+                ));
+            }
+            ClientEvent::Lost(failure) => joiner.last_failure = Some(failure),
+            ClientEvent::Unreachable(failure) => {
+                self.end(EndReason::SignalingUnreachable(failure));
+            }
+            ClientEvent::Refused(refusal) => self.end(EndReason::SignalingRefused(refusal)),
+            ClientEvent::Connecting { .. } | ClientEvent::Relayed(_) | ClientEvent::Dropped => {}
+        }
+    }
+
+    /// Our offer is made.
+    pub(super) fn offer_made(&mut self, sdp: &str) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        joiner.offer = Some(sdp.to_string());
+        self.send_offer();
+    }
+
+    /// Sends the offer and the candidates that are known, if there is an offer and a server.
+    fn send_offer(&mut self) {
+        let Role::Joiner(joiner) = &self.role else {
+            return;
+        };
+        let Some(link) = self.links.get(&joiner.link) else {
+            return;
+        };
+        let Some(sdp) = &joiner.offer else { return };
+        if !self.client.is_registered() || joiner.is_welcome() {
+            return;
+        }
+        let hello = OfferHello {
+            version: Version::OURS,
+            node: self.id,
+            native: self.config.native,
+        };
+        let offer = negotiation::offer(sdp, &link.connection_id, &hello);
+        let host = &link.signaling_id;
+        self.client
+            .send(write_relayed(RelayedKind::Offer, host, offer));
+        for candidate in &joiner.candidates {
+            let candidate = negotiation::candidate(&link.connection_id, candidate);
+            self.client
+                .send(write_relayed(RelayedKind::Candidate, host, candidate));
+        }
+    }
+
+    /// A candidate of ours was found.
+    pub(super) fn candidate_found(&mut self, candidate: &str) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        if joiner.is_welcome() || joiner.candidates.len() >= 64 {
+            return;
+        }
+        joiner.candidates.push(candidate.to_string());
+        let Some(link) = self
+            .links
+            .get(&joiner.link)
+            .filter(|_| joiner.offer.is_some())
+        else {
+            return;
+        };
+        let payload = negotiation::candidate(&link.connection_id, candidate);
+        self.client.send(write_relayed(
+            RelayedKind::Candidate,
+            &link.signaling_id,
+            payload,
+        ));
+    }
+
+    /// A frame from the host or about it; `None` if it made no sense.
+    pub(super) fn joiner_relayed(&mut self, relayed: Relayed) -> Option<()> {
+        let Role::Joiner(joiner) = &self.role else {
+            return None;
+        };
+        let id = joiner.link;
+        let link = self.links.get(&id)?;
+        if relayed.peer != link.signaling_id {
+            return None;
+        }
+        match relayed.kind {
+            RelayedKind::Answer => {
+                let answer = negotiation::read_answer(&relayed.payload)?;
+                (answer.connection_id == link.connection_id).then_some(())?;
+                if joiner.host.is_none() {
+                    self.handle_verdict(id, answer.verdict);
+                }
+                Some(())
+            }
+            RelayedKind::Candidate => {
+                let candidate = negotiation::read_candidate(&relayed.payload)?;
+                (candidate.connection_id == link.connection_id).then_some(())?;
+                self.add_candidate(id, candidate.candidate);
+                Some(())
+            }
+            RelayedKind::Expire => {
+                // It also comes for our candidates, once per frame at worst.
+                if joiner.phase == Phase::Signaling {
+                    self.end(EndReason::CodeNotFound);
+                }
+                Some(())
+            }
+            RelayedKind::Leave => {
+                if !joiner.is_welcome() {
+                    self.end(EndReason::HostClosed);
+                }
+                Some(())
+            }
+            RelayedKind::Offer => None,
+        }
+    }
+
+    fn handle_verdict(&mut self, id: LinkId, verdict: Verdict) {
+        match verdict {
+            Verdict::Admitted(admission) if admission.version.major == Version::OURS.major => {
+                self.admitted(id, admission);
+            }
+            Verdict::Admitted(_) => self.end(EndReason::Refused(Refusal::Version)),
+            Verdict::Refused(version, reason) => {
+                let reason = match reason {
+                    Some(reason) => reason,
+                    // A reason that we do not know is from another version.
+                    None if version != Version::OURS => Refusal::Version,
+                    None => Refusal::BadOffer,
+                };
+                self.end(EndReason::Refused(reason));
+            }
+            Verdict::Foreign => self.end(EndReason::ForeignHost),
+        }
+    }
+
+    fn admitted(&mut self, id: LinkId, admission: Admission) {
+        let Admission {
+            sdp,
+            host,
+            epoch,
+            terms,
+            led,
+            ..
+        } = admission;
+        let fits = terms.message > 0
+            && u64::from(terms.window) >= crate::membership::cost(terms.message as usize)
+            && terms.message <= 16 * 1024 * 1024
+            && sdp.len() <= self.config.limits.description as usize
+            && host != self.id;
+        if !fits {
+            self.end(EndReason::HostMisbehaved);
+            return;
+        }
+        self.terms = terms;
+        self.epoch = epoch;
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        joiner.host = Some(host);
+        joiner.clock.answered(self.now);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.clock.answered(self.now);
+        }
+        self.enter_phase(Phase::Ice);
+        self.command(id, LinkCommand::AcceptAnswer { sdp, led });
+    }
+
+    /// A path was found.
+    pub(super) fn joiner_connected(&mut self) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        if joiner.host.is_some() && joiner.phase < Phase::Datachannel {
+            joiner.clock.connected(self.now);
+            self.enter_phase(Phase::Datachannel);
+        }
+    }
+
+    /// The data channel is open: say who we are, without waiting for the welcome.
+    pub(super) fn say_hello(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
+            return;
+        };
+        let hello = Frame::Hello(Hello {
+            version: Version::OURS,
+            node: self.id,
+        });
+        link.channels.push_control(&hello);
+    }
+
+    fn enter_phase(&mut self, phase: Phase) {
+        let timeouts = self.config.timeouts;
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        joiner.phase = phase;
+        let limit = match phase {
+            Phase::Signaling => timeouts.signaling,
+            Phase::Ice => timeouts.ice,
+            Phase::Datachannel => timeouts.datachannel,
+        };
+        joiner.deadline = Some(self.now.plus(limit));
+        self.tell(Event::Phase(phase));
+    }
+
+    /// The host's first frame; `None` if it is not what the host promised.
+    pub(super) fn welcomed(&mut self, id: LinkId, welcome: Welcome) -> Option<()> {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return None;
+        };
+        let link = self.links.get_mut(&id)?;
+        let (first, last) = (welcome.roster.first()?, welcome.roster.last()?);
+        let as_promised = !joiner.is_welcome()
+            && Some(first.node) == joiner.host
+            && first.number == HOST
+            && last.node == self.id
+            && last.number == welcome.number
+            && welcome.number != HOST
+            && welcome.epoch == self.epoch;
+        as_promised.then_some(())?;
+        for member in &welcome.roster {
+            self.roster.add(*member).then_some(())?;
+            if member.number != welcome.number {
+                self.pairs.insert(member.number, Pair::new(self.terms));
+            }
+        }
+        self.me = welcome.number;
+        link.stage = Stage::Open {
+            number: HOST,
+            greeted: true,
+        };
+        link.clock.welcomed(self.now);
+        joiner.clock.welcomed(self.now);
+        joiner.token = Some(welcome.token);
+        joiner.deadline = None;
+        let (from, timing) = (joiner.phase, joiner.clock.timing());
+        joiner.phase = Phase::Datachannel;
+        if from < Phase::Datachannel {
+            self.tell(Event::Phase(Phase::Datachannel));
+        }
+        // From here on the host tells us everything; signaling has done its part.
+        self.client.close();
+        let nodes: Vec<NodeId> = welcome.roster.iter().map(|member| member.node).collect();
+        tracing::info!(nodes = nodes.len(), "joined");
+        self.tell(Event::Joined {
+            node: self.id,
+            nodes: nodes.clone(),
+            timing,
+        });
+        let me = self.id;
+        for node in nodes.into_iter().filter(|node| *node != me) {
+            self.tell(Event::NodeJoined { node });
+        }
+        self.diagnose_link(id, LinkState::Open);
+        Some(())
+    }
+
+    pub(super) const fn joiner_deadline(&self) -> Option<Timestamp> {
+        match &self.role {
+            Role::Joiner(joiner) => joiner.deadline,
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
+        }
+    }
+
+    pub(super) fn joiner_timeout(&mut self) {
+        let Role::Joiner(joiner) = &self.role else {
+            return;
+        };
+        if joiner.deadline.is_none_or(|at| at > self.now) {
+            return;
+        }
+        let reason = match joiner.last_failure {
+            Some(failure) if joiner.phase == Phase::Signaling && !self.client.is_registered() => {
+                EndReason::SignalingUnreachable(failure)
+            }
+            _ => EndReason::TimedOut(joiner.phase),
+        };
+        self.end(reason);
+    }
+}

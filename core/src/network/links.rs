@@ -1,0 +1,367 @@
+//! What becomes of links, whoever is at the other end.
+
+use alloc::string::String;
+
+use super::{Network, Role};
+use crate::config::Probing;
+use crate::error::EndReason;
+use crate::event::{CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Side};
+use crate::id::{LinkId, NodeId};
+use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate};
+use crate::link::negotiation;
+use crate::link::{Bounds, Silence, Stage};
+use crate::signaling::{RelayedKind, write_relayed};
+use crate::time::Timestamp;
+use crate::wire::{Farewell, Frame};
+
+impl Network {
+    pub(super) fn handle_link_update(&mut self, id: LinkId, update: LinkUpdate<'_>) {
+        let Some(link) = self.links.get_mut(&id) else {
+            // The link was closed; its driver did not know that yet.
+            self.counters.late_updates = self.counters.late_updates.saturating_add(1);
+            return;
+        };
+        match update {
+            LinkUpdate::LocalDescription(sdp) => match self.role {
+                Role::Host(_) => self.send_answer(id, sdp),
+                Role::Joiner(_) => self.offer_made(sdp),
+                Role::Idle | Role::Leaving { .. } => {}
+            },
+            LinkUpdate::LocalCandidate(candidate) => self.local_candidate(id, candidate),
+            LinkUpdate::Connected => {
+                link.clock.connected(self.now);
+                self.heard(id, None);
+                self.joiner_connected();
+                self.diagnose_link(id, LinkState::Connected);
+            }
+            LinkUpdate::ChannelOpened(channel) => {
+                link.channels.opened(channel);
+                self.heard(id, None);
+                if channel == Channel::Data {
+                    self.data_opened(id);
+                }
+            }
+            LinkUpdate::Message { channel, payload } => {
+                self.heard(id, None);
+                self.handle_channel_message(id, channel, payload);
+            }
+            LinkUpdate::BufferedAmount { channel, bytes } => link.channels.buffered(channel, bytes),
+            LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
+            // Our own liveness decides; a passing loss of the path is no end.
+            LinkUpdate::Disconnected => self.diagnose_link(id, LinkState::Disconnected),
+            LinkUpdate::Failed(failure) => {
+                self.diagnose_link(id, LinkState::Failed(failure));
+                self.link_broke(id, Some(failure));
+            }
+            LinkUpdate::Closed => {
+                self.diagnose_link(id, LinkState::Closed);
+                self.link_broke(id, None);
+            }
+        }
+    }
+
+    fn data_opened(&mut self, id: LinkId) {
+        match self.role {
+            Role::Host(_) => {
+                self.welcome(id);
+                self.diagnose_link(id, LinkState::Open);
+            }
+            Role::Joiner(_) => {
+                // Channels cannot open without a path, even if nobody told us of it.
+                self.joiner_connected();
+                self.say_hello(id);
+            }
+            Role::Idle | Role::Leaving { .. } => {}
+        }
+    }
+
+    fn local_candidate(&mut self, id: LinkId, candidate: &str) {
+        self.diagnose_candidate(id, Side::Local, candidate);
+        match self.role {
+            Role::Host(_) => {
+                let Some(link) = self.links.get(&id).filter(|link| link.is_joining()) else {
+                    return;
+                };
+                let payload = negotiation::candidate(&link.connection_id, candidate);
+                let text = write_relayed(RelayedKind::Candidate, &link.signaling_id, payload);
+                self.signal(text);
+            }
+            Role::Joiner(_) => self.candidate_found(candidate),
+            Role::Idle | Role::Leaving { .. } => {}
+        }
+    }
+
+    /// A candidate of the remote came.
+    pub(super) fn add_candidate(&mut self, id: LinkId, candidate: String) {
+        self.diagnose_candidate(id, Side::Remote, &candidate);
+        let most = self.config.limits.candidates;
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        // The empty candidate says that there are no more, which nobody waits for.
+        if candidate.is_empty() {
+            return;
+        }
+        if link.candidates >= most || candidate.len() > 1024 {
+            self.counters.candidates_dropped = self.counters.candidates_dropped.saturating_add(1);
+            return;
+        }
+        link.candidates = link.candidates.saturating_add(1);
+        self.command(id, LinkCommand::AddCandidate(candidate));
+    }
+
+    /// An authenticated packet came.
+    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<core::time::Duration>) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        link.heard = true;
+        let was_suspect = link.liveness.heard(self.now, round_trip);
+        if was_suspect && let Some(node) = link.number().and_then(|n| self.roster.node(n)) {
+            self.tell(Event::NodeBack { node });
+        }
+    }
+
+    /// The link cannot be used any more; `None`: the remote closed it.
+    fn link_broke(&mut self, id: LinkId, failure: Option<LinkFailure>) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        match (link.stage, &self.role) {
+            (Stage::Open { .. }, Role::Joiner(_)) => self.end(match failure {
+                Some(failure) => EndReason::HostLinkFailed(failure),
+                None => EndReason::HostLost,
+            }),
+            (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
+                Some(failure) => EndReason::LinkFailed(failure),
+                // A host closes a link in the making only when it closes the network.
+                None => EndReason::HostClosed,
+            }),
+            (Stage::Open { number, .. }, Role::Host(_)) => {
+                let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
+                self.expel(number, reason, None);
+            }
+            (Stage::Joining { .. } | Stage::Closing { .. } | Stage::Open { .. }, _) => {
+                self.close_link(id);
+            }
+        }
+    }
+
+    pub(super) fn close_link(&mut self, id: LinkId) {
+        if self.links.remove(&id).is_some() {
+            self.command(id, LinkCommand::Close);
+        }
+    }
+
+    /// When the first link wants something.
+    pub(super) fn links_deadline(&self) -> Option<Timestamp> {
+        self.links
+            .values()
+            .filter_map(|link| match link.stage {
+                Stage::Joining { .. } => link.join_deadline(),
+                Stage::Open { .. } => Some(link.liveness.next(&self.config.timeouts)),
+                Stage::Closing { deadline, .. } => Some(deadline),
+            })
+            .min()
+            .filter(|at| *at < Timestamp::from_nanos(u64::MAX))
+    }
+
+    pub(super) fn links_timeout(&mut self) {
+        let ids: alloc::vec::Vec<LinkId> = self.links.keys().copied().collect();
+        for id in ids {
+            let Some(link) = self.links.get(&id) else {
+                continue;
+            };
+            match link.stage {
+                Stage::Joining { .. } => {
+                    if link.join_deadline().is_some_and(|at| at <= self.now) {
+                        tracing::debug!(phase = %Self::join_phase(link), "a join timed out");
+                        self.close_link(id);
+                    }
+                }
+                Stage::Open { .. } => self.check_liveness(id),
+                Stage::Closing { deadline, .. } => {
+                    if deadline <= self.now {
+                        self.close_link(id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_liveness(&mut self, id: LinkId) {
+        loop {
+            let (now, timeouts) = (self.now, self.config.timeouts);
+            let Some(link) = self.links.get_mut(&id) else {
+                return;
+            };
+            let Some(number) = link.number() else { return };
+            let Some(silence) = link.liveness.check(now, &timeouts) else {
+                return;
+            };
+            match silence {
+                Silence::Probe => self.probe(id),
+                Silence::Suspect => {
+                    if let Some(node) = self.roster.node(number) {
+                        self.tell(Event::NodeSuspect { node });
+                    }
+                }
+                Silence::Lost => match self.role {
+                    Role::Joiner(_) => self.end(EndReason::HostLost),
+                    Role::Host(_) => self.expel(number, LeaveReason::Lost, None),
+                    Role::Idle | Role::Leaving { .. } => self.close_link(id),
+                },
+            }
+        }
+    }
+
+    fn probe(&mut self, id: LinkId) {
+        match self.config.probing {
+            Probing::ByLink => self.command(id, LinkCommand::Probe),
+            Probing::ByFrames => {
+                // Microseconds, modulo 2^32: more than an hour, and a round trip is shorter.
+                let stamp = (self.now.as_nanos() / 1000) as u32;
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.channels.push_echo(&Frame::Ping { stamp });
+                }
+            }
+        }
+    }
+
+    /// Hands over what the channels have room for; says goodbyes whose time has come.
+    pub(super) fn pump_links(&mut self) {
+        let me = self.me;
+        let mut closed = alloc::vec::Vec::new();
+        for (id, link) in &mut self.links {
+            if let Stage::Closing { farewell, .. } = &mut link.stage {
+                if link.channels.is_drained()
+                    && let Some(why) = farewell.take()
+                {
+                    link.channels.push_control(&Frame::Goodbye(why));
+                } else if farewell.is_none() && link.channels.is_flushed()
+                    || !link.channels.is_open(Channel::Data)
+                {
+                    closed.push(*id);
+                    continue;
+                }
+            }
+            while let Some((channel, message)) = link.channels.poll(me) {
+                let command = LinkCommand::Send { channel, message };
+                self.outputs
+                    .push_back(crate::io::Output::Link { link: *id, command });
+            }
+            if let Stage::Closing {
+                farewell: farewell @ Some(_),
+                ..
+            } = &mut link.stage
+                && link.channels.is_drained()
+                && let Some(why) = farewell.take()
+            {
+                link.channels.push_control(&Frame::Goodbye(why));
+                while let Some((channel, message)) = link.channels.poll(me) {
+                    let command = LinkCommand::Send { channel, message };
+                    self.outputs
+                        .push_back(crate::io::Output::Link { link: *id, command });
+                }
+            }
+        }
+        for id in closed {
+            self.close_link(id);
+        }
+    }
+
+    pub(super) const fn bounds(&self) -> Bounds {
+        Bounds {
+            channel_buffer: self.config.limits.channel_buffer,
+            piece: self.config.limits.piece,
+            frames: self.config.limits.frames_per_message,
+        }
+    }
+
+    pub(super) fn node_of(&self, id: LinkId) -> Option<NodeId> {
+        let link = self.links.get(&id)?;
+        match (&self.role, link.hello) {
+            (_, Some(hello)) => Some(hello.node),
+            (Role::Joiner(joiner), None) => joiner.host,
+            (Role::Idle | Role::Host(_) | Role::Leaving { .. }, None) => None,
+        }
+    }
+
+    pub(super) fn diagnose_link(&mut self, id: LinkId, state: LinkState) {
+        if self.config.verbose {
+            let node = self.node_of(id);
+            self.diagnose(Diagnostic::Link { node, state });
+        }
+    }
+
+    fn diagnose_candidate(&mut self, id: LinkId, side: Side, candidate: &str) {
+        if self.config.verbose
+            && let Some(kind) = candidate_kind(candidate)
+        {
+            let node = self.node_of(id);
+            self.diagnose(Diagnostic::Candidate { node, side, kind });
+        }
+    }
+}
+
+/// The type of a candidate line (RFC 8839, section 5.1).
+fn candidate_kind(candidate: &str) -> Option<CandidateKind> {
+    let mut words = candidate.split_ascii_whitespace();
+    let address = words.nth(4)?;
+    let kind = words.skip_while(|word| *word != "typ").nth(1)?;
+    match kind {
+        "host" if address.ends_with(".local") => Some(CandidateKind::Mdns),
+        "host" => Some(CandidateKind::Host),
+        "srflx" => Some(CandidateKind::ServerReflexive),
+        "prflx" => Some(CandidateKind::PeerReflexive),
+        "relay" => Some(CandidateKind::Relay),
+        _ => None,
+    }
+}
+
+/// Why the host sends somebody away, as that node's end.
+pub(super) const fn end_of(farewell: Farewell) -> EndReason {
+    match farewell {
+        Farewell::Left | Farewell::Closed => EndReason::HostClosed,
+        Farewell::Kicked => EndReason::Kicked,
+        Farewell::TooSlow => EndReason::TooSlow,
+        Farewell::Misbehaved => EndReason::Misbehaved,
+        Farewell::Lost | Farewell::LinkFailed => EndReason::HostLost,
+    }
+}
+
+/// Why a node left, as the host tells it.
+pub(super) const fn reason_of(farewell: Farewell) -> LeaveReason {
+    match farewell {
+        Farewell::Left | Farewell::Closed => LeaveReason::Left,
+        Farewell::Kicked => LeaveReason::Kicked,
+        Farewell::Lost => LeaveReason::Lost,
+        Farewell::TooSlow => LeaveReason::TooSlow,
+        Farewell::Misbehaved => LeaveReason::Misbehaved,
+        Farewell::LinkFailed => LeaveReason::LinkFailed(LinkFailure::Channel),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidate_types_are_read() {
+        let kind = |text| candidate_kind(text);
+        assert_eq!(
+            kind("candidate:1 1 udp 2130706431 10.0.0.1 5000 typ host"),
+            Some(CandidateKind::Host)
+        );
+        assert_eq!(
+            kind("candidate:1 1 udp 1 4b2c.local 5000 typ host generation 0"),
+            Some(CandidateKind::Mdns)
+        );
+        assert_eq!(
+            kind("candidate:1 1 udp 1 1.2.3.4 5 typ srflx raddr 0.0.0.0 rport 0"),
+            Some(CandidateKind::ServerReflexive)
+        );
+        assert_eq!(kind("candidate:1 1 udp 1"), None);
+        assert_eq!(kind(""), None);
+    }
+}

@@ -1,0 +1,375 @@
+//! [`Network`]: owns the parts and routes what comes in from part to part; the only place that
+//! knows them all.
+
+mod ending;
+mod frames;
+mod host;
+mod inspect;
+mod joiner;
+mod links;
+mod sending;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+use crate::code::NetworkCode;
+use crate::config::{Config, Credit};
+use crate::error::{EndReason, HostError, JoinError, KickError, SendError};
+use crate::event::{Diagnostic, Event, LeaveReason};
+use crate::id::{LinkId, NodeId};
+use crate::io::{Input, LinkCommand, Output};
+use crate::link::Link;
+use crate::link::negotiation::Terms;
+use crate::membership::{Pair, Roster};
+use crate::rng::Rng;
+use crate::signaling::{Client, ClientEvent, Relayed};
+use crate::stats::Counters;
+use crate::time::{Timestamp, earliest};
+use crate::wire::{Farewell, HOST, Number};
+use host::Host;
+use joiner::Joiner;
+use sending::Blocked;
+
+/// Where a network is hosted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "made by its users")]
+pub enum Hosting {
+    /// On the configured signaling server.
+    Signaling {
+        /// The code to register; a random one that is free if none is given.
+        code: Option<NetworkCode>,
+    },
+    /// On the embedded signaling server, which the driver makes reachable at this address.
+    Lan {
+        /// The address that the LAN code names.
+        address: SocketAddr,
+    },
+}
+
+/// One node's part in a network: signaling, negotiation, membership and messages.
+///
+/// A `Network` has no sockets and no links of its own: it asks the driver for links in JSEP terms
+/// ([`LinkCommand`]) and is told what became of them ([`LinkUpdate`](crate::LinkUpdate)). Natively,
+/// [`native::Node`](crate::native::Node) is a `Network` that has its links inside. The laws that
+/// hold for all calls are in the [crate's documentation](crate).
+#[derive(Debug)]
+pub struct Network {
+    config: Config,
+    id: NodeId,
+    now: Timestamp,
+    rng: Rng,
+    role: Role,
+    client: Client,
+    links: BTreeMap<LinkId, Link>,
+    next_link: u64,
+    /// The network that we are in.
+    terms: Terms,
+    epoch: u32,
+    me: Number,
+    roster: Roster,
+    pairs: BTreeMap<Number, Pair>,
+    next_state: u32,
+    blocked: Option<Blocked>,
+    counters: Counters,
+    outputs: VecDeque<Output>,
+}
+
+/// What this node is at the moment.
+#[derive(Debug)]
+enum Role {
+    Idle,
+    Host(Host),
+    Joiner(Joiner),
+    /// Saying goodbye; ends with the reason when all links are closed, at the latest then.
+    Leaving {
+        deadline: Timestamp,
+    },
+}
+
+impl Network {
+    /// Makes a node that is in no network yet.
+    ///
+    /// `seed` comes from the system's CSPRNG: names, tokens and keys are made from it.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
+        let rng = Rng::new(seed);
+        let limits = *config.limits();
+        Self {
+            id: NodeId::from_bytes(rng.fork("node id").bytes()),
+            client: Client::new(rng.fork("signaling client"), limits.signaling_frame),
+            terms: Terms {
+                message: limits.message,
+                window: limits.window,
+                relay: config.auto_relay,
+            },
+            config,
+            now,
+            rng,
+            role: Role::Idle,
+            links: BTreeMap::new(),
+            next_link: 0,
+            epoch: 0,
+            me: HOST,
+            roster: Roster::default(),
+            pairs: BTreeMap::new(),
+            next_state: 0,
+            blocked: None,
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Makes a network and lets others join it.
+    ///
+    /// Leads to [`Event::NetworkCreated`] with the code, or to [`Event::Ended`] with the reason.
+    ///
+    /// # Errors
+    /// [`HostError`] if this node is in a network already or the code or address cannot be used.
+    pub fn host(&mut self, now: Timestamp, hosting: Hosting) -> Result<(), HostError> {
+        self.advance(now);
+        self.start_hosting(hosting)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Joins the network with this code.
+    ///
+    /// Leads to [`Event::Joined`], or to [`Event::Ended`] with the reason; each phase has a
+    /// deadline ([`Timeouts`](crate::Timeouts)).
+    ///
+    /// # Errors
+    /// [`JoinError`] if this node is in a network already.
+    pub fn join(&mut self, now: Timestamp, code: &NetworkCode) -> Result<(), JoinError> {
+        self.advance(now);
+        self.start_joining(*code)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Says goodbye and leaves; does nothing when in no network.
+    ///
+    /// What was sent before is delivered first. Leads to [`Event::Ended`], at the latest after
+    /// [`Timeouts::leave`](crate::Timeouts::leave).
+    pub fn leave(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.start_leaving();
+        self.settle();
+    }
+
+    /// Host: removes a node at once. It is told, and so are the others.
+    ///
+    /// # Errors
+    /// [`KickError`] if this node is not the host or there is no such node.
+    pub fn kick(&mut self, now: Timestamp, node: NodeId) -> Result<(), KickError> {
+        self.advance(now);
+        if !matches!(self.role, Role::Host(_)) {
+            return Err(KickError::NotHost);
+        }
+        match self.roster.number(node) {
+            Some(number) if number != self.me => {
+                self.expel(number, LeaveReason::Kicked, Some(Farewell::Kicked));
+            }
+            _ => return Err(KickError::UnknownNode),
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Sends a reliable message to all other nodes; arrives once and in order at each.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if one of them has not taken enough of what was sent before:
+    /// [`Event::Writable`] follows when it would fit.
+    pub fn broadcast(&mut self, now: Timestamp, payload: Bytes) -> Result<(), SendError> {
+        self.advance(now);
+        let sent = self.send_message(None, &payload);
+        self.settle();
+        sent
+    }
+
+    /// Sends a reliable message to one other node; arrives once, and in order with `broadcast`.
+    ///
+    /// # Errors
+    /// As [`broadcast`](Self::broadcast), and if there is no such node or the host does not relay.
+    pub fn send_to(
+        &mut self,
+        now: Timestamp,
+        node: NodeId,
+        payload: Bytes,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        let sent = self.send_message(Some(node), &payload);
+        self.settle();
+        sent
+    }
+
+    /// Sends our state to all other nodes: newest wins, losses are not repaired. Gives its number.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] over [`Limits::piece`](crate::Limits::piece) bytes; never `Full`.
+    pub fn broadcast_state(&mut self, now: Timestamp, payload: Bytes) -> Result<u32, SendError> {
+        self.advance(now);
+        let sent = self.send_state(payload);
+        self.settle();
+        sent
+    }
+
+    /// With [`Credit::OnRelease`]: the application took a message of this many bytes from a node.
+    pub fn release(&mut self, now: Timestamp, from: NodeId, bytes: u32) {
+        self.advance(now);
+        self.take(from, bytes as usize);
+        self.settle();
+    }
+
+    /// Takes in what happened in the world.
+    pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
+        self.advance(now);
+        match input {
+            Input::Signaling(update) => self.client.handle_update(self.now, update),
+            Input::Server(input) => self.handle_server_input(input),
+            Input::Link { link, update } => self.handle_link_update(link, update),
+        }
+        self.settle();
+    }
+
+    /// Does what is due; a call too early or too often changes nothing.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.client.handle_timeout(self.now);
+        self.host_timeout();
+        self.joiner_timeout();
+        self.links_timeout();
+        self.leaving_timeout();
+        self.settle();
+    }
+
+    /// The next thing to do or to tell, in order; `None` when there is nothing more.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let output = self.outputs.pop_front()?;
+        if let Output::Event(Event::Message { from, payload }) = &output
+            && self.config.credit == Credit::OnPoll
+        {
+            let (from, length) = (*from, payload.len());
+            self.take(from, length);
+        }
+        Some(output)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest; `None`: not at all.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let pairs = self.pairs.values().filter_map(Pair::poll_timeout).min();
+        [
+            self.client.poll_timeout(),
+            self.host_deadline(),
+            self.joiner_deadline(),
+            self.links_deadline(),
+            self.leaving_deadline(),
+            pairs,
+        ]
+        .into_iter()
+        .fold(None, earliest)
+    }
+
+    /// Time never goes back.
+    fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// Lets every part say what it has to say, so that nothing is left for the pollers to do.
+    fn settle(&mut self) {
+        loop {
+            if let Some(event) = self.client.poll_event() {
+                self.handle_client_event(event);
+            } else if let Some(relayed) = self.poll_embedded_server() {
+                self.handle_relayed(relayed);
+            } else {
+                break;
+            }
+        }
+        self.send_acks();
+        self.pump_links();
+        self.finish_leaving();
+        self.tell_writable();
+        while let Some(command) = self.client.poll_command() {
+            self.outputs.push_back(Output::Signaling(command));
+        }
+    }
+
+    fn handle_client_event(&mut self, event: ClientEvent) {
+        if let Some(diagnosis) = event.diagnosis() {
+            self.diagnose(Diagnostic::Signaling(diagnosis));
+        }
+        match event {
+            ClientEvent::Connecting { .. } => {}
+            ClientEvent::Dropped => {
+                self.counters.signaling_dropped = self.counters.signaling_dropped.saturating_add(1);
+            }
+            ClientEvent::Relayed(relayed) => self.handle_relayed(relayed),
+            ClientEvent::Registered { .. }
+            | ClientEvent::IdTaken
+            | ClientEvent::Lost(_)
+            | ClientEvent::Unreachable(_)
+            | ClientEvent::Refused(_) => match self.role {
+                Role::Host(_) => self.host_signaling(event),
+                Role::Joiner(_) => self.joiner_signaling(event),
+                Role::Idle | Role::Leaving { .. } => {}
+            },
+        }
+    }
+
+    fn handle_relayed(&mut self, relayed: Relayed) {
+        let used = match self.role {
+            Role::Host(_) => self.host_relayed(relayed),
+            Role::Joiner(_) => self.joiner_relayed(relayed),
+            Role::Idle | Role::Leaving { .. } => Some(()),
+        };
+        if used.is_none() {
+            self.counters.signaling_dropped = self.counters.signaling_dropped.saturating_add(1);
+        }
+    }
+
+    fn command(&mut self, link: LinkId, command: LinkCommand) {
+        self.outputs.push_back(Output::Link { link, command });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn diagnose(&mut self, diagnostic: Diagnostic) {
+        if self.config.verbose {
+            self.tell(Event::Diagnostic(diagnostic));
+        }
+    }
+
+    fn new_link(&mut self) -> LinkId {
+        let link = LinkId(self.next_link);
+        self.next_link = self.next_link.saturating_add(1);
+        link
+    }
+
+    /// A stream of random numbers for the `use_number`-th use of this kind.
+    fn fork(&self, label: &str, number: u64) -> Rng {
+        self.rng.fork(&alloc::format!("{label} {number}"))
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        if matches!(self.role, Role::Idle) {
+            return;
+        }
+        while let Some((link, _)) = self.links.pop_first() {
+            self.command(link, LinkCommand::Close);
+        }
+        self.client.close();
+        self.role = Role::Idle;
+        self.roster.clear();
+        self.pairs.clear();
+        self.blocked = None;
+        self.me = HOST;
+        tracing::info!(reason = reason.kind(), "network ended");
+        self.tell(Event::Ended { reason });
+    }
+}

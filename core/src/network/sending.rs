@@ -1,0 +1,236 @@
+//! Messages, states and acknowledgements of our own.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::{Network, Role};
+use crate::error::SendError;
+use crate::event::Event;
+use crate::id::NodeId;
+use crate::link::Link;
+use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
+
+/// A send that was refused for want of room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocked {
+    /// `None`: a broadcast.
+    to: Option<Number>,
+    length: usize,
+}
+
+impl Network {
+    pub(super) fn send_message(
+        &mut self,
+        to: Option<NodeId>,
+        payload: &Bytes,
+    ) -> Result<(), SendError> {
+        let to = match to {
+            None => None,
+            Some(node) => Some(self.receiver(node)?),
+        };
+        self.check_joined()?;
+        let max = self.terms.message;
+        if payload.len() > max as usize {
+            return Err(SendError::TooLarge { max });
+        }
+        let length = payload.len();
+        if !self.has_room(Blocked { to, length }) {
+            self.blocked = Some(Blocked { to, length });
+            return Err(SendError::Full);
+        }
+        let receivers: Vec<Number> = self.receivers(to).collect();
+        let now = self.now;
+        let numbered: Vec<(Number, u64)> = receivers
+            .into_iter()
+            .filter_map(|number| Some((number, self.pairs.get_mut(&number)?.send(now, length))))
+            .collect();
+        for piece in pieces(payload, usize::from(self.config.limits.piece)) {
+            self.queue_piece(&numbered, &piece);
+        }
+        Ok(())
+    }
+
+    fn check_joined(&self) -> Result<(), SendError> {
+        let joined = match &self.role {
+            Role::Host(_) => true,
+            Role::Joiner(joiner) => joiner.is_welcome(),
+            Role::Idle | Role::Leaving { .. } => false,
+        };
+        if joined {
+            Ok(())
+        } else {
+            Err(SendError::NotJoined)
+        }
+    }
+
+    fn receiver(&self, node: NodeId) -> Result<Number, SendError> {
+        self.check_joined()?;
+        if node == self.id {
+            return Err(SendError::Myself);
+        }
+        let number = self.roster.number(node).ok_or(SendError::UnknownNode)?;
+        if !self.is_reachable(number) {
+            return Err(SendError::NotRelayed);
+        }
+        Ok(number)
+    }
+
+    /// Without a relaying host a joiner reaches the host alone.
+    fn is_reachable(&self, number: Number) -> bool {
+        self.me == HOST || number == HOST || self.terms.relay
+    }
+
+    fn receivers(&self, to: Option<Number>) -> impl Iterator<Item = Number> + '_ {
+        self.pairs
+            .keys()
+            .copied()
+            .filter(move |number| to.is_none_or(|to| to == *number) && self.is_reachable(*number))
+    }
+
+    fn has_room(&self, Blocked { to, length }: Blocked) -> bool {
+        self.receivers(to).all(|number| {
+            self.pairs
+                .get(&number)
+                .is_none_or(|pair| pair.has_room(length))
+        })
+    }
+
+    fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {
+        let me = self.me;
+        if me != HOST {
+            let frame = match to {
+                [(HOST, sequence)] => Frame::Direct(Body::Message {
+                    sequence: *sequence,
+                    piece: piece.clone(),
+                }),
+                [] => return,
+                _ => Frame::MessageTo {
+                    to: to.to_vec(),
+                    piece: piece.clone(),
+                },
+            };
+            if let Some(link) = self.link_to(HOST) {
+                link.channels.push(me, frame.encode());
+            }
+            return;
+        }
+        for (number, sequence) in to {
+            if let Some(link) = self.link_to(*number) {
+                let body = Body::Message {
+                    sequence: *sequence,
+                    piece: piece.clone(),
+                };
+                link.channels.push(me, Frame::Direct(body).encode());
+            }
+        }
+    }
+
+    fn link_to(&mut self, number: Number) -> Option<&mut Link> {
+        self.links
+            .values_mut()
+            .find(|link| link.number() == Some(number))
+    }
+
+    pub(super) fn send_state(&mut self, payload: Bytes) -> Result<u32, SendError> {
+        self.check_joined()?;
+        let max = self.config.limits.piece.into();
+        if payload.len() > max as usize {
+            return Err(SendError::TooLarge { max });
+        }
+        let sequence = self.next_state;
+        self.next_state = sequence.wrapping_add(1);
+        let me = self.me;
+        for link in self
+            .links
+            .values_mut()
+            .filter(|link| link.number().is_some())
+        {
+            let state = State {
+                sequence,
+                payload: payload.clone(),
+            };
+            if link.channels.put_state(me, state) {
+                self.counters.states_superseded = self.counters.states_superseded.saturating_add(1);
+            }
+        }
+        Ok(sequence)
+    }
+
+    /// The application took a message.
+    pub(super) fn take(&mut self, from: NodeId, length: usize) {
+        let now = self.now;
+        if let Some(number) = self.roster.number(from)
+            && let Some(pair) = self.pairs.get_mut(&number)
+        {
+            pair.take(length);
+            pair.taken(now);
+        }
+    }
+
+    /// Sends the acknowledgements that are due.
+    pub(super) fn send_acks(&mut self) {
+        let now = self.now;
+        let due: Vec<(Number, Ack)> = self
+            .pairs
+            .iter_mut()
+            .filter_map(|(number, pair)| Some((*number, pair.poll_ack(now)?)))
+            .collect();
+        for (number, ack) in due {
+            let (over, frame) = if self.me == HOST || number == HOST {
+                (number, Frame::Direct(Body::Ack(ack)))
+            } else {
+                (HOST, Frame::AckTo { to: number, ack })
+            };
+            if let Some(link) = self.link_to(over) {
+                link.channels.push_control(&frame);
+            }
+        }
+    }
+
+    /// Tells once that what was refused would fit now.
+    pub(super) fn tell_writable(&mut self) {
+        if let Some(blocked) = self.blocked
+            && self.has_room(blocked)
+        {
+            self.blocked = None;
+            self.tell(Event::Writable);
+        }
+    }
+}
+
+/// Cuts a message into pieces that share its memory; an empty message is one empty piece.
+fn pieces(payload: &Bytes, most: usize) -> impl Iterator<Item = Piece> + '_ {
+    let most = most.max(1);
+    let total = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let count = payload.len().div_ceil(most).max(1);
+    (0..count).map(move |nth| {
+        let start = nth.saturating_mul(most);
+        let end = start.saturating_add(most).min(payload.len());
+        Piece {
+            total: (nth == 0).then_some(total),
+            payload: payload.slice(start..end),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_cut_into_pieces_that_share_its_memory() {
+        let payload = Bytes::from(alloc::vec![7; 10]);
+        let cut: Vec<_> = pieces(&payload, 4).collect();
+        assert_eq!(
+            cut.iter().map(|p| p.payload.len()).collect::<Vec<_>>(),
+            [4, 4, 2]
+        );
+        assert_eq!(
+            cut.iter().map(|p| p.total).collect::<Vec<_>>(),
+            [Some(10), None, None]
+        );
+        assert_eq!(cut[1].payload.as_ptr(), payload[4..].as_ptr());
+        assert_eq!(pieces(&Bytes::new(), 4).count(), 1);
+        assert_eq!(pieces(&payload, 10).count(), 1);
+    }
+}

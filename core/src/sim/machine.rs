@@ -1,0 +1,91 @@
+//! The two machines behind one face.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::code::NetworkCode;
+use crate::error::{HostError, JoinError, KickError, SendError};
+use crate::id::NodeId;
+use crate::network::{Hosting, Network};
+use crate::stats::Stats;
+use crate::time::Timestamp;
+
+#[cfg(feature = "native")]
+use crate::native::Node;
+
+/// A node of a world.
+#[derive(Debug)]
+pub(super) enum Machine {
+    Model(Box<Network>),
+    #[cfg(feature = "native")]
+    Native(Box<Node>),
+}
+
+macro_rules! either {
+    ($machine:expr, $inner:ident => $call:expr) => {
+        match $machine {
+            Machine::Model($inner) => $call,
+            #[cfg(feature = "native")]
+            Machine::Native($inner) => $call,
+        }
+    };
+}
+
+impl Machine {
+    pub(super) fn host(&mut self, now: Timestamp, hosting: Hosting) -> Result<(), HostError> {
+        either!(self, inner => inner.host(now, hosting))
+    }
+
+    pub(super) fn join(&mut self, now: Timestamp, code: &NetworkCode) -> Result<(), JoinError> {
+        either!(self, inner => inner.join(now, code))
+    }
+
+    pub(super) fn leave(&mut self, now: Timestamp) {
+        either!(self, inner => inner.leave(now));
+    }
+
+    pub(super) fn kick(&mut self, now: Timestamp, node: NodeId) -> Result<(), KickError> {
+        either!(self, inner => inner.kick(now, node))
+    }
+
+    pub(super) fn send(
+        &mut self,
+        now: Timestamp,
+        to: Option<NodeId>,
+        payload: Bytes,
+    ) -> Result<(), SendError> {
+        match to {
+            Some(to) => either!(self, inner => inner.send_to(now, to, payload)),
+            None => either!(self, inner => inner.broadcast(now, payload)),
+        }
+    }
+
+    pub(super) fn state(&mut self, now: Timestamp, payload: Bytes) -> Result<u32, SendError> {
+        either!(self, inner => inner.broadcast_state(now, payload))
+    }
+
+    pub(super) fn release(&mut self, now: Timestamp, from: NodeId, bytes: u32) {
+        either!(self, inner => inner.release(now, from, bytes));
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+        either!(self, inner => inner.handle_timeout(now));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        either!(self, inner => inner.poll_timeout())
+    }
+
+    pub(super) fn id(&self) -> NodeId {
+        either!(self, inner => inner.id())
+    }
+
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        either!(self, inner => inner.nodes().collect())
+    }
+
+    pub(super) fn stats(&self, now: Timestamp) -> Stats {
+        either!(self, inner => inner.stats(now))
+    }
+}

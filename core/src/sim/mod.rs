@@ -1,0 +1,39 @@
+//! Whole networks in virtual time, replayed from a seed.
+//!
+//! A [`World`] holds nodes, the paths between them and a signaling server. Nothing in it reads a
+//! clock: time jumps from one event to the next, so a virtual hour takes as long as its events.
+//! Nodes are [`Network`](crate::Network)s over *model links*, which do what a browser's connections
+//! would do at the level of `RTCPeerConnection`, or (with the feature `native`) full
+//! `native::Node`s with real ICE, DTLS and SCTP over virtual datagrams.
+//!
+//! ```
+//! use core::time::Duration;
+//! use wattle_core::sim::World;
+//! use wattle_core::{Config, Event};
+//!
+//! let mut world = World::new(7);
+//! let host = world.add_model(Config::default());
+//! let joiner = world.add_model(Config::default());
+//! let code = world.host(host);
+//! world.join(joiner, &code);
+//! assert!(world.run_until(Duration::from_secs(5), |world| world.nodes(joiner).len() == 2));
+//!
+//! world.broadcast(host, "hello").unwrap();
+//! world.run_for(Duration::from_secs(1));
+//! assert!(world.events(joiner).any(|event| matches!(
+//!     event,
+//!     Event::Message { payload, .. } if payload.as_ref() == b"hello"
+//! )));
+//! ```
+
+mod laws;
+mod machine;
+mod model_link;
+mod path;
+mod run;
+mod signaling;
+mod trace;
+mod world;
+
+pub use path::Path;
+pub use world::{NodeIndex, World};

@@ -1,0 +1,555 @@
+//! The world as a test sees it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::cmp::Reverse;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use super::laws::Laws;
+use super::machine::Machine;
+use super::model_link::ModelLinks;
+use super::path::Path;
+use super::run::Scheduled;
+use super::signaling::{Connections, Served};
+use super::trace::Trace;
+use crate::code::NetworkCode;
+use crate::config::Config;
+use crate::error::{HostError, JoinError, KickError, SendError};
+use crate::event::Event;
+use crate::id::NodeId;
+use crate::network::{Hosting, Network};
+use crate::rng::Rng;
+use crate::signaling::{Server, ServerConfig};
+use crate::stats::Stats;
+use crate::time::Timestamp;
+
+#[cfg(feature = "native")]
+use crate::native;
+
+/// Names a node of a world, in the order in which they were added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeIndex(pub(super) usize);
+
+/// A world in virtual time.
+///
+/// The laws of the contract are checked all the time: a broken one panics and names itself.
+#[derive(Debug)]
+pub struct World {
+    pub(super) rng: Rng,
+    pub(super) now: Timestamp,
+    pub(super) sequence: u64,
+    pub(super) heap: BinaryHeap<Reverse<Scheduled>>,
+    pub(super) nodes: Vec<WorldNode>,
+    pub(super) links: ModelLinks,
+    pub(super) default_path: Path,
+    pub(super) paths: BTreeMap<(usize, usize), Path>,
+    pub(super) packets: BTreeMap<(usize, usize), u64>,
+    pub(super) signaling_delay: Duration,
+    pub(super) server: Option<Server>,
+    server_starts: u64,
+    pub(super) connections: Connections,
+    pub(super) trace: Trace,
+    #[cfg(feature = "native")]
+    #[expect(
+        clippy::disallowed_types,
+        reason = "what a native node's time zero stands for"
+    )]
+    origin: Option<std::time::Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct WorldNode {
+    /// `None`: crashed.
+    pub(super) machine: Option<Machine>,
+    pub(super) config: Config,
+    native: bool,
+    life: u64,
+    pub(super) events: Vec<(Timestamp, Event)>,
+    taken: usize,
+    pub(super) laws: Laws,
+    lan: Option<SocketAddr>,
+    pub(super) paused: bool,
+    pub(super) messages: u64,
+}
+
+impl World {
+    /// Makes a world with a signaling server and no nodes.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(seed.to_le_bytes()) {
+            *to = from;
+        }
+        let mut world = Self {
+            rng: Rng::new(bytes),
+            now: Timestamp::ZERO,
+            sequence: 0,
+            heap: BinaryHeap::new(),
+            nodes: Vec::new(),
+            links: ModelLinks::default(),
+            default_path: Path::default(),
+            paths: BTreeMap::new(),
+            packets: BTreeMap::new(),
+            signaling_delay: Duration::from_millis(10),
+            server: None,
+            server_starts: 0,
+            connections: Connections::default(),
+            trace: Trace::new(),
+            #[cfg(feature = "native")]
+            origin: None,
+        };
+        world.start_server();
+        world
+    }
+
+    /// Adds a node whose links are model links.
+    pub fn add_model(&mut self, config: Config) -> NodeIndex {
+        self.add(config, false)
+    }
+
+    /// Adds a full native node, with one interface (10.0.0.n, port 5000).
+    #[cfg(feature = "native")]
+    pub fn add_native(&mut self, config: Config) -> NodeIndex {
+        self.add(config, true)
+    }
+
+    fn add(&mut self, config: Config, native: bool) -> NodeIndex {
+        let index = NodeIndex(self.nodes.len());
+        self.nodes.push(WorldNode {
+            machine: None,
+            config,
+            native,
+            life: 0,
+            events: Vec::new(),
+            taken: 0,
+            laws: Laws::default(),
+            lan: None,
+            paused: false,
+            messages: 0,
+        });
+        self.restart(index);
+        index
+    }
+
+    /// Starts a crashed node again: a new life, with a new seed and so a new name.
+    pub fn restart(&mut self, NodeIndex(index): NodeIndex) {
+        let now = self.now;
+        let Some(node) = self
+            .nodes
+            .get_mut(index)
+            .filter(|node| node.machine.is_none())
+        else {
+            return;
+        };
+        let (config, native) = (node.config.clone(), node.native);
+        let seed = self
+            .rng
+            .fork(&alloc::format!("node {index} life {}", node.life))
+            .bytes();
+        node.life = node.life.saturating_add(1);
+        #[cfg(feature = "native")]
+        if native {
+            #[expect(
+                clippy::disallowed_methods,
+                clippy::disallowed_types,
+                reason = "an arbitrary instant to count from; it is never compared with a clock"
+            )]
+            let origin = *self.origin.get_or_insert_with(std::time::Instant::now);
+            let machine = native::Node::new(config, seed, now, origin);
+            node.machine = Some(Machine::Native(Box::new(machine)));
+            let address = address_of(index);
+            let interfaces = [native::Interface {
+                name: "eth0".into(),
+                address,
+            }];
+            self.input_native(index, native::Input::Interfaces(&interfaces));
+            return;
+        }
+        let _ = native;
+        node.machine = Some(Machine::Model(Box::new(Network::new(config, seed, now))));
+    }
+
+    /// Ends a node without a word; what is on the way to it finds nobody.
+    pub fn crash(&mut self, NodeIndex(index): NodeIndex) {
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.machine = None;
+            node.laws = Laws::default();
+            node.lan = None;
+        }
+        self.links.forget_node(index);
+        self.drop_client(index);
+        self.break_connections(Served::By(index));
+    }
+
+    /// The time now.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// How paths are that have not been set one by one.
+    pub const fn set_default_path(&mut self, path: Path) {
+        self.default_path = path;
+    }
+
+    /// Sets both directions between two nodes.
+    pub fn set_path(&mut self, a: NodeIndex, b: NodeIndex, path: Path) {
+        self.set_one_way(a, b, path);
+        self.set_one_way(b, a, path);
+    }
+
+    /// Sets one direction.
+    pub fn set_one_way(&mut self, from: NodeIndex, to: NodeIndex, path: Path) {
+        self.paths.insert((from.0, to.0), path);
+    }
+
+    /// The path from one node to another as it is now.
+    #[must_use]
+    pub fn path(&self, from: NodeIndex, to: NodeIndex) -> Path {
+        self.paths
+            .get(&(from.0, to.0))
+            .copied()
+            .unwrap_or(self.default_path)
+    }
+
+    /// Cuts both directions between two nodes; links that exist go silent.
+    pub fn partition(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.set_cut(a, b, true);
+    }
+
+    /// Undoes [`partition`](Self::partition).
+    pub fn heal(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.set_cut(a, b, false);
+    }
+
+    fn set_cut(&mut self, a: NodeIndex, b: NodeIndex, cut: bool) {
+        for (from, to) in [(a, b), (b, a)] {
+            let path = Path {
+                cut,
+                ..self.path(from, to)
+            };
+            self.set_one_way(from, to, path);
+        }
+    }
+
+    /// How long a signaling frame takes from one node to another, through the server.
+    pub fn set_signaling_delay(&mut self, node_to_node: Duration) {
+        self.signaling_delay = node_to_node / 2;
+    }
+
+    /// Stops the signaling server: its connections break, and nobody answers.
+    pub fn stop_server(&mut self) {
+        self.server = None;
+        self.break_connections(Served::World);
+    }
+
+    /// Starts it again; it has forgotten everything.
+    pub fn start_server(&mut self) {
+        self.server_starts = self.server_starts.saturating_add(1);
+        let label = alloc::format!("signaling server {}", self.server_starts);
+        let seed = self.rng.fork(&label).bytes();
+        self.server = Some(Server::new(ServerConfig::default(), seed, self.now));
+    }
+
+    /// Whether a node's application stops taking messages (with
+    /// [`Credit::OnRelease`](crate::Credit::OnRelease)).
+    pub fn pause_application(&mut self, node: NodeIndex, paused: bool) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.paused = paused;
+        }
+    }
+
+    /// Hosts a network on the world's signaling server and waits for its code.
+    ///
+    /// # Panics
+    /// If the node cannot host or the code does not come within ten seconds.
+    #[expect(
+        clippy::panic,
+        reason = "a test's world: a failed expectation ends the test"
+    )]
+    pub fn host(&mut self, node: NodeIndex) -> NetworkCode {
+        let before = self.nodes.get(node.0).map_or(0, |node| node.events.len());
+        if let Err(error) = self.try_host(node, Hosting::Signaling { code: None }) {
+            panic!("{node:?} cannot host: {error}");
+        }
+        let deadline = self.now.plus(Duration::from_secs(10));
+        loop {
+            let code = self
+                .events(node)
+                .skip(before)
+                .find_map(|event| match event {
+                    Event::NetworkCreated { code } => Some(*code),
+                    _ => None,
+                });
+            if let Some(code) = code {
+                return code;
+            }
+            assert!(self.step(deadline), "no code came for {node:?}");
+        }
+    }
+
+    /// Hosts in whatever way.
+    ///
+    /// # Errors
+    /// As [`Network::host`].
+    pub fn try_host(&mut self, node: NodeIndex, hosting: Hosting) -> Result<(), HostError> {
+        let now = self.now;
+        let result = self
+            .call(node, |machine| machine.host(now, hosting))
+            .unwrap_or(Ok(()));
+        if let Some(node) = self.nodes.get_mut(node.0).filter(|_| result.is_ok())
+            && let Hosting::Lan { address } = hosting
+        {
+            node.lan = Some(address);
+        }
+        result
+    }
+
+    /// Starts to join.
+    ///
+    /// # Panics
+    /// If the node is in a network already.
+    #[expect(
+        clippy::panic,
+        reason = "a test's world: a failed expectation ends the test"
+    )]
+    pub fn join(&mut self, node: NodeIndex, code: &NetworkCode) {
+        if let Err(error) = self.try_join(node, code) {
+            panic!("{node:?} cannot join: {error}");
+        }
+    }
+
+    /// Starts to join.
+    ///
+    /// # Errors
+    /// As [`Network::join`].
+    pub fn try_join(&mut self, node: NodeIndex, code: &NetworkCode) -> Result<(), JoinError> {
+        let now = self.now;
+        self.call(node, |machine| machine.join(now, code))
+            .unwrap_or(Ok(()))
+    }
+
+    /// As [`Network::leave`].
+    pub fn leave(&mut self, node: NodeIndex) {
+        let now = self.now;
+        let _ = self.call(node, |machine| machine.leave(now));
+    }
+
+    /// As [`Network::kick`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn kick(&mut self, node: NodeIndex, whom: NodeId) -> Result<(), KickError> {
+        let now = self.now;
+        self.call(node, |machine| machine.kick(now, whom))
+            .unwrap_or(Err(KickError::UnknownNode))
+    }
+
+    /// As [`Network::broadcast`].
+    ///
+    /// # Errors
+    /// As there; `NotJoined` for a crashed node.
+    pub fn broadcast(
+        &mut self,
+        node: NodeIndex,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let (now, payload) = (self.now, payload.into());
+        let sent = self.call(node, |machine| machine.send(now, None, payload));
+        sent.unwrap_or(Err(SendError::NotJoined))
+    }
+
+    /// As [`Network::send_to`].
+    ///
+    /// # Errors
+    /// As there; `NotJoined` for a crashed node.
+    pub fn send_to(
+        &mut self,
+        node: NodeIndex,
+        to: NodeId,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let (now, payload) = (self.now, payload.into());
+        let sent = self.call(node, |machine| machine.send(now, Some(to), payload));
+        sent.unwrap_or(Err(SendError::NotJoined))
+    }
+
+    /// As [`Network::broadcast_state`].
+    ///
+    /// # Errors
+    /// As there; `NotJoined` for a crashed node.
+    pub fn broadcast_state(
+        &mut self,
+        node: NodeIndex,
+        payload: impl Into<Bytes>,
+    ) -> Result<u32, SendError> {
+        let (now, payload) = (self.now, payload.into());
+        self.call(node, |machine| machine.state(now, payload))
+            .unwrap_or(Err(SendError::NotJoined))
+    }
+
+    /// As [`Network::release`].
+    pub fn release(&mut self, node: NodeIndex, from: NodeId, bytes: u32) {
+        let now = self.now;
+        let _ = self.call(node, |machine| machine.release(now, from, bytes));
+    }
+
+    fn call<T>(
+        &mut self,
+        NodeIndex(index): NodeIndex,
+        call: impl FnOnce(&mut Machine) -> T,
+    ) -> Option<T> {
+        let node = self.nodes.get_mut(index)?;
+        let result = call(node.machine.as_mut()?);
+        node.laws.started();
+        self.drain(index);
+        Some(result)
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
+        Some(self.nodes.get(node.0)?.machine.as_ref()?.id())
+    }
+
+    /// All nodes that a node sees, in join order.
+    #[must_use]
+    pub fn nodes(&self, node: NodeIndex) -> Vec<NodeId> {
+        let machine = self
+            .nodes
+            .get(node.0)
+            .and_then(|node| node.machine.as_ref());
+        machine.map(Machine::nodes).unwrap_or_default()
+    }
+
+    /// The other nodes as the events of a node tell them, sorted.
+    #[must_use]
+    pub fn present(&self, node: NodeIndex) -> Vec<NodeId> {
+        self.nodes
+            .get(node.0)
+            .map(|node| node.laws.present())
+            .unwrap_or_default()
+    }
+
+    /// The node's numbers.
+    #[must_use]
+    pub fn stats(&self, node: NodeIndex) -> Option<Stats> {
+        Some(self.nodes.get(node.0)?.machine.as_ref()?.stats(self.now))
+    }
+
+    /// Everything that was told to a node's application so far.
+    pub fn events(&self, node: NodeIndex) -> impl Iterator<Item = &Event> {
+        self.timed_events(node).map(|(_, event)| event)
+    }
+
+    /// The same with the times.
+    pub fn timed_events(&self, node: NodeIndex) -> impl Iterator<Item = (Timestamp, &Event)> {
+        let events = self
+            .nodes
+            .get(node.0)
+            .map_or(&[][..], |node| node.events.as_slice());
+        events.iter().map(|(at, event)| (*at, event))
+    }
+
+    /// What was told to a node's application since the last call of this.
+    pub fn take_events(&mut self, node: NodeIndex) -> Vec<Event> {
+        let Some(node) = self.nodes.get_mut(node.0) else {
+            return Vec::new();
+        };
+        let events = node
+            .events
+            .iter()
+            .skip(node.taken)
+            .map(|(_, event)| event.clone())
+            .collect();
+        node.taken = node.events.len();
+        events
+    }
+
+    /// Forgets the events of a node; for runs so long that they would fill the memory.
+    pub fn forget_events(&mut self, node: NodeIndex) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.events.clear();
+            node.taken = 0;
+        }
+    }
+
+    /// How many messages and states a node's application was given.
+    #[must_use]
+    pub fn message_count(&self, node: NodeIndex) -> u64 {
+        self.nodes.get(node.0).map_or(0, |node| node.messages)
+    }
+
+    /// A hash over every input and output of every node so far: equal exactly for equal runs.
+    ///
+    /// Of a native node's datagrams it covers addresses and times, not the bytes.
+    #[must_use]
+    pub const fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// How many inputs and outputs that hash covers.
+    #[must_use]
+    pub const fn trace_entries(&self) -> u64 {
+        self.trace.entries()
+    }
+
+    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
+    pub fn keep_timeline(&mut self) {
+        self.trace.keep_text();
+    }
+
+    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line.
+    #[must_use]
+    pub fn timeline(&self) -> &str {
+        self.trace.text()
+    }
+
+    /// How many ends of model links and how many signaling connections there are.
+    #[must_use]
+    pub fn leftovers(&self) -> (usize, usize) {
+        (self.links.len(), self.connections.len())
+    }
+
+    /// Runs for this long.
+    pub fn run_for(&mut self, time: Duration) {
+        let deadline = self.now.plus(time);
+        while self.step(deadline) {}
+    }
+
+    /// Runs until the condition holds, at most for this long; says whether it came to hold.
+    pub fn run_until(&mut self, time: Duration, mut condition: impl FnMut(&Self) -> bool) -> bool {
+        let deadline = self.now.plus(time);
+        loop {
+            if condition(self) {
+                return true;
+            }
+            if !self.step(deadline) {
+                return condition(self);
+            }
+        }
+    }
+
+    /// Which life a node is in; `None` if it is crashed.
+    pub(super) fn life(&self, index: usize) -> Option<u64> {
+        self.nodes
+            .get(index)
+            .filter(|node| node.machine.is_some())
+            .map(|node| node.life)
+    }
+
+    /// The node that hosts on the LAN at this address.
+    pub(super) fn lan_host(&self, address: SocketAddr) -> Option<usize> {
+        self.nodes.iter().position(|node| node.lan == Some(address))
+    }
+}
+
+/// The address of a node's interface.
+#[cfg(feature = "native")]
+pub(super) fn address_of(index: usize) -> SocketAddr {
+    let [high, low] = (index as u16).to_be_bytes();
+    SocketAddr::from(([10, 0, high, low.saturating_add(1)], 5000))
+}
