@@ -143,9 +143,21 @@ fn joins_and_large_messages_survive_losses() {
             if loss < 300 {
                 let large = Bytes::from(vec![7; 100_000]);
                 world.broadcast(nodes[1], large).unwrap();
-                assert!(world.run_until(60 * SECOND, |world| {
+                let sent = world.now();
+                let arrived = world.run_until(60 * SECOND, |world| {
                     world.message_count(nodes[0]) == 1 && world.message_count(nodes[2]) == 1
-                }));
+                });
+                if !arrived {
+                    for node in &nodes {
+                        println!(
+                            "{loss} {seed} {:?} {:?}",
+                            world.timed_events(*node).collect::<Vec<_>>(),
+                            world.stats(*node)
+                        );
+                    }
+                    panic!("not arrived");
+                }
+                println!("took {:?}", world.now().since(sent));
             }
         }
         println!(
@@ -153,6 +165,34 @@ fn joins_and_large_messages_survive_losses() {
             loss / 10
         );
     }
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    let story = |loss| {
+        let mut world = World::new(7);
+        let (nodes, _) = star(&mut world, 4, path(loss));
+        world.run_until(20 * SECOND, |world| are_together(world, &nodes));
+        for node in &nodes {
+            world.broadcast(*node, vec![1; 5000]).unwrap();
+        }
+        world.run_for(10 * SECOND);
+        nodes
+            .iter()
+            .map(|node| {
+                let events = world.timed_events(*node);
+                events.map(|(at, event)| (at, event.clone())).collect()
+            })
+            .collect::<Vec<Vec<_>>>()
+    };
+    let first = story(0);
+    assert!((0..3).all(|_| story(0) == first));
+    // With losses DTLS repeats itself, after times that dimpl draws on its own.
+    let first = story(50);
+    println!(
+        "the same with losses: {} of 3",
+        (0..3).filter(|_| story(50) == first).count()
+    );
 }
 
 #[test]
@@ -164,4 +204,22 @@ fn an_idle_network_at_thirty_percent_loss_loses_nobody() {
         world.run_for(60 * SECOND);
         assert!(are_together(&world, &nodes));
     }
+}
+
+#[test]
+#[ignore = "tail"]
+fn tail() {
+    let mut failed = 0;
+    for seed in 100..400 {
+        let mut world = World::new(seed);
+        let (nodes, _) = star(&mut world, 3, path(300));
+        if !world.run_until(25 * SECOND, |world| are_together(world, &nodes)) {
+            failed += 1;
+            println!("seed {seed}");
+            for node in &nodes {
+                println!("   {:?}", world.timed_events(*node).collect::<Vec<_>>());
+            }
+        }
+    }
+    println!("{failed}");
 }

@@ -1026,3 +1026,57 @@ fn throughput_of_two_links_in_memory() {
         );
     }
 }
+
+#[test]
+#[ignore = "a look at the tail"]
+fn tail() {
+    let mut worst = Vec::new();
+    for seed in 0..=255 {
+        for lead in [true, false] {
+            let mut world = World::new(&Plan {
+                seed,
+                lead,
+                ..Plan::default()
+            });
+            world.loss = 300;
+            world.sides[R].greeting = Some(Bytes::from_static(b"hello"));
+            world.start();
+            world.run_until(30 * SECOND, |world| world.greeted(L).is_some());
+            let opened = |u: &Update| *u == Update::ChannelOpened(Channel::Data);
+            worst.push((
+                world.greeted(L).unwrap_or(99999),
+                seed,
+                lead,
+                [L, R].map(|s| {
+                    (
+                        world.when(s, |u| *u == Update::Connected),
+                        world.when(s, opened),
+                    )
+                }),
+            ));
+        }
+    }
+    worst.sort();
+    for w in worst.iter().rev().take(12) {
+        println!("{w:?}");
+    }
+    let (_, seed, lead, _) = worst[worst.len() - 1];
+    let mut world = World::new(&Plan {
+        seed,
+        lead,
+        ..Plan::default()
+    });
+    world.loss = 300;
+    world.sides[R].greeting = Some(Bytes::from_static(b"hello"));
+    world.start();
+    world.run_until(30 * SECOND, |world| world.greeted(L).is_some());
+    for (at, side, d) in &world.wire {
+        println!(
+            "{at} {side} {:?} len {} use {} {:?}",
+            d[0],
+            d.len(),
+            stun::nominates(d),
+            stun::glance(d)
+        );
+    }
+}
