@@ -1,8 +1,8 @@
-//! The first datagrams with data, sent again until it is known that data passes.
+//! The first datagrams with data, sent again until something of it is acknowledged.
 //!
-//! SCTP waits 3 s before it repeats anything, as long as it has not measured a round trip: a link
-//! whose first frames are lost once would have used up a third of its deadline. DTLS drops what
-//! comes twice.
+//! SCTP waits 3 s before it repeats anything, then 6, as long as it has not measured a round trip:
+//! a link whose first frames are lost twice, or come before the end of the handshake, would have
+//! used up its deadline. DTLS drops what comes twice.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -14,8 +14,9 @@ use crate::time::Timestamp;
 /// An acknowledgement may be delayed by 200 ms (RFC 9260 section 6.2) and a round trip.
 const AFTER: Duration = Duration::from_millis(350);
 
-/// After 350, 700 and 1,400 ms: then SCTP repeats by itself.
-const ROUNDS: u32 = 3;
+/// Then again and again, for the 10 s that the handshake may take.
+const INTERVAL: Duration = Duration::from_millis(700);
+const ROUNDS: u32 = 14;
 
 /// The welcome, its acknowledgement, a hello: more is not in flight so early.
 const DATAGRAMS: usize = 4;
@@ -42,7 +43,7 @@ impl Echo {
         self.due = self.due.or_else(|| Some(now.plus(AFTER)));
     }
 
-    /// Data came from the remote, or nothing is to be sent any more.
+    /// Data was acknowledged, or nothing is to be sent any more.
     pub(super) fn stop(&mut self) {
         *self = Self {
             over: true,
@@ -59,7 +60,7 @@ impl Echo {
         if self.round == ROUNDS {
             self.stop();
         } else {
-            self.due = Some(now.plus(AFTER.saturating_mul(1 << self.round)));
+            self.due = Some(now.plus(INTERVAL));
         }
     }
 }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_times_and_no_more() {
+    fn for_ten_seconds_and_no_longer() {
         let transmit = Transmit {
             local: "192.0.2.1:1".parse().unwrap(),
             remote: "192.0.2.2:2".parse().unwrap(),
@@ -85,8 +86,9 @@ mod tests {
             echo.handle_timeout(due, &mut out);
             times.push(due.as_millis());
         }
-        assert_eq!(times, [350, 1050, 2450]);
-        assert_eq!(out.transmits.len(), 3 * DATAGRAMS);
+        assert_eq!(times[..3], [350, 1050, 1750]);
+        assert_eq!(times.last(), Some(&9450));
+        assert_eq!(out.transmits.len(), times.len() * DATAGRAMS);
         echo.sent(Timestamp::ZERO, &transmit);
         assert_eq!(echo.poll_timeout(), None);
     }

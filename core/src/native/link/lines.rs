@@ -32,6 +32,8 @@ struct Line {
     busy: bool,
     /// The most that was buffered since the last report.
     peak: usize,
+    /// What str0m has taken so far.
+    given: usize,
 }
 
 impl Lines {
@@ -45,6 +47,7 @@ impl Lines {
                 waiting: VecDeque::new(),
                 busy: false,
                 peak: 0,
+                given: 0,
             }),
             limit: Self::inside_limit(limits),
             scratch: Vec::new(),
@@ -108,10 +111,16 @@ impl Lines {
             message.write_into(&mut self.scratch);
             if channel.write(true, &self.scratch)? {
                 line.waiting.pop_front();
+                line.given = line.given.saturating_add(self.scratch.len());
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Whether the remote has acknowledged anything yet.
+    pub(super) fn is_acknowledged(&self, rtc: &mut Rtc) -> bool {
+        self.lines.iter().any(|line| line.given > line.inside(rtc))
     }
 
     /// Tells which channels can be written to.

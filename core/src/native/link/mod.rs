@@ -336,7 +336,9 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            self.echo.stop();
+            if self.lines.is_acknowledged(&mut self.rtc) {
+                self.echo.stop();
+            }
         }
         self.step(now, out);
         received.is_ok()

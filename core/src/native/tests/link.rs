@@ -919,6 +919,67 @@ fn trap_15_probes_tell_life_while_sctp_is_silent() {
     assert_eq!(world.count(L, is_last) + world.count(R, is_last), 0);
 }
 
+#[test]
+fn an_hour_at_thirty_percent_loss_with_a_probe_a_second() {
+    let mut world = World::connected(&Plan::default());
+    world.loss = 300;
+    let mut longest = [Duration::ZERO; 2];
+    let mut last = [world.now; 2];
+    for _ in 0..3600 {
+        for side in [L, R] {
+            probe(&mut world, side);
+        }
+        world.settle(SECOND);
+        world.wire.clear();
+        for side in [L, R] {
+            for (at, update) in world.sides[side].log.split_off(0) {
+                assert!(!update.is_last());
+                if is_alive(&update) {
+                    longest[side] = longest[side].max(at.since(last[side]));
+                    last[side] = at;
+                }
+            }
+        }
+    }
+    println!("an hour at 30 % loss, a probe a second: silent for {longest:?} at the most");
+    // The network asks more often when it hears nothing; this is what one probe a second gives.
+    assert!(longest.into_iter().all(|silence| silence < 8 * SECOND));
+}
+
+#[test]
+fn what_was_dark_comes_back_by_the_probes() {
+    for dark in [10, 30, 90] {
+        let mut world = World::connected(&Plan::default());
+        for phase in [dark, 5] {
+            world.loss = if phase == dark { 1000 } else { 0 };
+            for side in [L, R] {
+                world.sides[side].log.clear();
+            }
+            let since = world.now;
+            for _ in 0..phase {
+                probe(&mut world, L);
+                probe(&mut world, R);
+                world.settle(SECOND);
+            }
+            if phase == 5 {
+                let answered = world.sides[L]
+                    .log
+                    .iter()
+                    .find(|(_, u)| is_alive(u))
+                    .unwrap();
+                println!(
+                    "dark for {dark} s: alive {:?} later",
+                    answered.0.since(since)
+                );
+                world.send(L, Channel::Data, &b"back"[..]);
+                world.settle(SECOND);
+                println!("   a message passes: {}", world.messages(R).len() == 1);
+            }
+        }
+        assert_eq!(world.count(L, is_last) + world.count(R, is_last), 0);
+    }
+}
+
 /// Not a test but a figure: `cargo test --release -p wattle-core throughput -- --ignored --nocapture`.
 #[test]
 #[ignore = "a figure, to be read in a release build"]
@@ -962,6 +1023,60 @@ fn throughput_of_two_links_in_memory() {
             "{size:6} B: {:6.1} MB/s, {:7.0} messages/s",
             (size * count) as f64 / took / 1e6,
             count as f64 / took
+        );
+    }
+}
+
+#[test]
+#[ignore = "a look at the tail"]
+fn tail() {
+    let mut worst = Vec::new();
+    for seed in 0..=255 {
+        for lead in [true, false] {
+            let mut world = World::new(&Plan {
+                seed,
+                lead,
+                ..Plan::default()
+            });
+            world.loss = 300;
+            world.sides[R].greeting = Some(Bytes::from_static(b"hello"));
+            world.start();
+            world.run_until(30 * SECOND, |world| world.greeted(L).is_some());
+            let opened = |u: &Update| *u == Update::ChannelOpened(Channel::Data);
+            worst.push((
+                world.greeted(L).unwrap_or(99999),
+                seed,
+                lead,
+                [L, R].map(|s| {
+                    (
+                        world.when(s, |u| *u == Update::Connected),
+                        world.when(s, opened),
+                    )
+                }),
+            ));
+        }
+    }
+    worst.sort();
+    for w in worst.iter().rev().take(12) {
+        println!("{w:?}");
+    }
+    let (_, seed, lead, _) = worst[worst.len() - 1];
+    let mut world = World::new(&Plan {
+        seed,
+        lead,
+        ..Plan::default()
+    });
+    world.loss = 300;
+    world.sides[R].greeting = Some(Bytes::from_static(b"hello"));
+    world.start();
+    world.run_until(30 * SECOND, |world| world.greeted(L).is_some());
+    for (at, side, d) in &world.wire {
+        println!(
+            "{at} {side} {:?} len {} use {} {:?}",
+            d[0],
+            d.len(),
+            stun::nominates(d),
+            stun::glance(d)
         );
     }
 }
