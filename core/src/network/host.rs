@@ -431,25 +431,19 @@ impl Network {
         self.tell(Event::NodeLeft { node, reason });
     }
 
-    /// When the first receiver that takes nothing has had its time.
+    /// The first receiver whose time will be over, and when.
     fn slowest(&self) -> Option<(Timestamp, Number)> {
         let Role::Host(host) = &self.role else {
             return None;
         };
+        let patience = self.config.timeouts.too_slow;
         let ours = self
             .pairs
             .iter()
-            .filter_map(|(number, pair)| Some((pair.stuck_since()?, *number)))
+            .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
             .min();
-        let relayed = host
-            .relay
-            .most_stuck()
-            .map(|(number, since)| (since, number));
-        let (since, number) = match (ours, relayed) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
-        Some((since.plus(self.config.timeouts.too_slow), number))
+        let relayed = host.relay.slowest(patience);
+        ours.into_iter().chain(relayed).min()
     }
 
     pub(super) fn host_deadline(&self) -> Option<Timestamp> {
