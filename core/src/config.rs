@@ -165,6 +165,12 @@ impl Config {
         self
     }
 
+    /// Whether loopback addresses are offered: a driver opens sockets there only then.
+    #[must_use]
+    pub const fn loopback(&self) -> bool {
+        self.loopback
+    }
+
     /// The address of the signaling server.
     #[must_use]
     pub const fn signaling_url(&self) -> &SignalingUrl {

@@ -1,9 +1,7 @@
 //! wattle's Sans-IO core. (being written)
-#![no_std]
+#![cfg_attr(not(any(feature = "native", feature = "sim", test)), no_std)]
 
 extern crate alloc;
-#[cfg(any(feature = "native", feature = "sim", test))]
-extern crate std;
 
 mod code;
 mod config;

@@ -11,8 +11,9 @@ pub(crate) use channels::{Bounds, Channels};
 pub(crate) use liveness::{Liveness, Verdict as Silence};
 
 use crate::event::PhaseTiming;
+use crate::io::Channel;
 use crate::time::Timestamp;
-use crate::wire::{Farewell, Number};
+use crate::wire::{Farewell, Frame, Number};
 use negotiation::OfferHello;
 
 /// How long a join may hold a place before anything authenticated came from it.
@@ -102,6 +103,27 @@ impl Link {
             deadline,
         };
     }
+
+    /// Queues the farewell if its time has come; says whether it did.
+    pub(crate) fn say_farewell(&mut self) -> bool {
+        let Stage::Closing { farewell, .. } = &mut self.stage else {
+            return false;
+        };
+        let why = self.channels.is_drained().then(|| farewell.take());
+        if let Some(Some(why)) = why {
+            self.channels.push_control(&Frame::Goodbye(why));
+            return true;
+        }
+        false
+    }
+
+    /// Whether the farewell has left, or never can.
+    pub(crate) fn is_over(&self) -> bool {
+        let Stage::Closing { farewell, .. } = &self.stage else {
+            return false;
+        };
+        !self.channels.is_open(Channel::Data) || farewell.is_none() && self.channels.is_flushed()
+    }
 }
 
 /// When the phases of a connection ended.
@@ -139,18 +161,18 @@ impl PhaseClock {
     }
 
     pub(crate) fn timing(&self) -> PhaseTiming {
-        let mut timing = PhaseTiming::default();
-        timing.signaling = self.answered.map(|at| at.since(self.start));
-        timing.ice = self
-            .answered
-            .zip(self.connected)
-            .map(|(from, to)| to.since(from));
-        timing.datachannel = self
-            .connected
-            .max(self.answered)
-            .zip(self.welcomed)
-            .map(|(from, to)| to.since(from));
-        timing.total = self.welcomed.map(|at| at.since(self.start));
-        timing
+        PhaseTiming {
+            signaling: self.answered.map(|at| at.since(self.start)),
+            ice: self
+                .answered
+                .zip(self.connected)
+                .map(|(from, to)| to.since(from)),
+            datachannel: self
+                .connected
+                .max(self.answered)
+                .zip(self.welcomed)
+                .map(|(from, to)| to.since(from)),
+            total: self.welcomed.map(|at| at.since(self.start)),
+        }
     }
 }

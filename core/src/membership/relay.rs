@@ -4,7 +4,6 @@
 //! grow beyond the receiver's credit; so the host follows each pair's sequence, pieces and credit.
 
 use alloc::collections::BTreeMap;
-use core::time::Duration;
 
 use super::pair::cost;
 use crate::link::negotiation::Terms;
@@ -127,11 +126,6 @@ impl Relay {
             .iter()
             .filter_map(|((_, to), flow)| Some((*to, flow.stuck_since?)))
             .min_by_key(|(to, since)| (*since, *to))
-    }
-
-    /// When the first receiver will have taken nothing for `patience`.
-    pub(crate) fn poll_timeout(&self, patience: Duration) -> Option<Timestamp> {
-        self.most_stuck().map(|(_, since)| since.plus(patience))
     }
 
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {

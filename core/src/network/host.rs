@@ -1,5 +1,6 @@
 //! The host's part: the code, who is let in, who has to go.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 
 use super::{Hosting, Network, Role};
@@ -30,8 +31,6 @@ pub(super) struct Host {
     /// Draws another code when one is taken; `None` if the application chose it.
     codes: Option<Rng>,
     code_attempts: u8,
-    /// The embedded signaling server, for a host on the LAN.
-    server: Option<Server>,
     /// Until when the code must be registered; `None` once it was.
     registered_by: Option<Timestamp>,
     last_failure: Option<SignalingFailure>,
@@ -79,17 +78,17 @@ impl Network {
         self.terms.relay = self.config.auto_relay;
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
-        self.role = Role::Host(Host {
+        self.server = server;
+        self.role = Role::Host(Box::new(Host {
             code,
             codes,
             code_attempts: 1,
-            server,
             registered_by: Some(self.now.plus(self.config.timeouts.signaling)),
             last_failure: None,
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.next_link),
             relay: Relay::new(self.terms),
-        });
+        }));
         self.epoch = 0;
         self.me = HOST;
         self.roster.add(Member {
@@ -168,11 +167,7 @@ impl Network {
     }
 
     pub(super) fn handle_server_input(&mut self, input: ServerInput<'_>) {
-        if let Role::Host(Host {
-            server: Some(server),
-            ..
-        }) = &mut self.role
-        {
+        if let Some(server) = &mut self.server {
             server.handle_input(self.now, input);
         }
     }
@@ -180,11 +175,7 @@ impl Network {
     /// Brings out what the embedded server has for its connections; gives the next frame for us.
     pub(super) fn poll_embedded_server(&mut self) -> Option<Relayed> {
         loop {
-            let Role::Host(Host {
-                server: Some(server),
-                ..
-            }) = &mut self.role
-            else {
+            let Some(server) = &mut self.server else {
                 return None;
             };
             while let Some(output) = server.poll_output() {
@@ -201,11 +192,7 @@ impl Network {
 
     /// The embedded server's connections are closed with the network.
     pub(super) fn close_embedded_server(&mut self) {
-        if let Role::Host(Host {
-            server: Some(server),
-            ..
-        }) = &mut self.role
-        {
+        if let Some(server) = &mut self.server {
             server.close(self.now);
             while let Some(output) = server.poll_output() {
                 self.outputs.push_back(Output::Server(output));
@@ -215,14 +202,9 @@ impl Network {
 
     /// Sends a frame through whichever signaling server there is.
     pub(super) fn signal(&mut self, text: String) {
-        match &mut self.role {
-            Role::Host(Host {
-                server: Some(server),
-                ..
-            }) => server.host_sends(self.now, &text),
-            Role::Host(_) | Role::Joiner(_) | Role::Idle | Role::Leaving { .. } => {
-                self.client.send(text);
-            }
+        match &mut self.server {
+            Some(server) => server.host_sends(self.now, &text),
+            None => self.client.send(text),
         }
     }
 
@@ -474,16 +456,16 @@ impl Network {
         let Role::Host(host) = &self.role else {
             return None;
         };
-        let server = host.server.as_ref().and_then(Server::poll_timeout);
+        let server = self.server.as_ref().and_then(Server::poll_timeout);
         let slow = self.slowest().map(|(at, _)| at);
         earliest(earliest(server, slow), host.registered_by)
     }
 
     pub(super) fn host_timeout(&mut self) {
-        let Role::Host(host) = &mut self.role else {
+        let Role::Host(host) = &self.role else {
             return;
         };
-        if let Some(server) = &mut host.server {
+        if let Some(server) = &mut self.server {
             server.handle_timeout(self.now);
         }
         if host.registered_by.is_some_and(|at| at <= self.now) {

@@ -1,5 +1,6 @@
 //! The joiner's part: the offer, the host's answer, the welcome.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -73,7 +74,7 @@ impl Network {
         let mut made = Link::new(self.now, host, connection_id, self.bounds(), forever);
         made.heard = true;
         self.links.insert(link, made);
-        self.role = Role::Joiner(Joiner {
+        self.role = Role::Joiner(Box::new(Joiner {
             code,
             url,
             id_attempts: 1,
@@ -86,7 +87,7 @@ impl Network {
             host: None,
             token: None,
             clock: PhaseClock::new(self.now),
-        });
+        }));
         self.tell(Event::Phase(Phase::Signaling));
         self.tell_unused_ice_servers();
         self.command(link, LinkCommand::Open { offerer: true });

@@ -1,0 +1,193 @@
+//! The arguments.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, Subcommand};
+use wattle_smol::{Config, NetworkCode, Options, SignalingUrl, Timeouts};
+
+use crate::ice::{self, IceServer};
+
+/// Small peer-to-peer networks: one node hosts, others join with its code.
+#[derive(Debug, Parser)]
+#[command(name = "wattle", version, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Show a whole network in one process, and end by itself
+    ///
+    /// A host and its joiners over real UDP sockets, with the embedded signaling server in
+    /// between. Nothing outside this machine is contacted.
+    Demo(Demo),
+    /// Host a network and show its code
+    ///
+    /// On a public signaling server unless --lan or --signal says otherwise.
+    Host(Host),
+    /// Join the network with a code
+    Join(Join),
+    /// Run a signaling server, compatible with PeerJS
+    Serve(Serve),
+}
+
+impl Action {
+    pub(crate) const fn is_verbose(&self) -> bool {
+        match self {
+            Self::Demo(demo) => demo.common.report.verbose,
+            Self::Host(host) => host.common.report.verbose,
+            Self::Join(join) => join.common.report.verbose,
+            Self::Serve(serve) => serve.report.verbose,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// How many nodes, the host included
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=16))]
+    pub(crate) nodes: u8,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Host {
+    /// Host on this LAN, with the signaling server inside this process
+    #[arg(long, conflicts_with_all = ["signal", "code"])]
+    pub(crate) lan: bool,
+    /// The signaling server: ws:// or wss://, with host, port, path and ?key= as needed
+    #[arg(long, value_name = "URL")]
+    pub(crate) signal: Option<SignalingUrl>,
+    /// The 6-character code to host with [default: a random one]
+    #[arg(long, value_parser = short_code)]
+    pub(crate) code: Option<NetworkCode>,
+    /// How many nodes the network may have, the host included
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=64))]
+    pub(crate) max_nodes: u8,
+    /// Do not pass the joiners' messages on to each other
+    #[arg(long)]
+    pub(crate) no_relay: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Join {
+    /// The code that the host shows
+    pub(crate) code: NetworkCode,
+    /// The signaling server that the host uses; a LAN code brings its own
+    #[arg(long, value_name = "URL")]
+    pub(crate) signal: Option<SignalingUrl>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:9000")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// A STUN or TURN server: stun:HOST, turn:HOST:PORT?transport=tcp, or
+    /// {"urls":…,"username":…,"credential":…}; may be given several times
+    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice::parse)]
+    pub(crate) ice: Vec<IceServer>,
+    /// Use no STUN or TURN servers
+    #[arg(long, conflicts_with = "ice")]
+    pub(crate) no_ice: bool,
+    /// How long connecting may take
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Use this address of this machine alone
+    #[arg(long, value_name = "ADDR", value_parser = own_address)]
+    pub(crate) bind: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Report {
+    /// Tell what goes on inside
+    #[arg(long)]
+    pub(crate) verbose: bool,
+    /// Write one JSON object a line, and read commands
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Common {
+    /// The settings that every node has.
+    pub(crate) fn options(&self, config: Config) -> Options {
+        let mut config = config.with_verbose(self.report.verbose).with_ice_servers(
+            self.ice
+                .iter()
+                .flat_map(|server| server.urls.clone())
+                .collect(),
+        );
+        if let Some(total) = self.timeout {
+            // The parser has refused what this could refuse.
+            let timeouts = Timeouts::default().with_connect_total(total);
+            config = config.clone().with_timeouts(timeouts).unwrap_or(config);
+        }
+        let options = Options::new(config);
+        match self.bind {
+            Some(address) => options.with_bind(address),
+            None => options,
+        }
+    }
+}
+
+fn short_code(text: &str) -> Result<NetworkCode, String> {
+    let code: NetworkCode = text.parse().map_err(|error| format!("{error}"))?;
+    if code.lan_address().is_some() {
+        return Err("a LAN code cannot be chosen: use --lan".to_owned());
+    }
+    Ok(code)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "a number of seconds, more than 0 and at most 3600".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+    if duration < Duration::from_millis(1) || duration > Duration::from_secs(3600) {
+        return Err(wrong());
+    }
+    Ok(duration)
+}
+
+fn own_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text
+        .parse()
+        .map_err(|_| "an IPv4 or IPv6 address without a port".to_owned())?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err("one address of this machine".to_owned());
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_positive_numbers() {
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        for wrong in ["0", "-1", "NaN", "inf", "x", "", "1e9"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! wattle with sockets and timers: an async handle for small peer-to-peer networks.
+//!
+//! One node hosts and gets a short code; others join with it; messages then flow directly between
+//! them over WebRTC data channels.
+//!
+//! ```no_run
+//! use wattle_smol::{Config, Event, Hosting, Network};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! smol::block_on(async {
+//!     let network = Network::host(Hosting::Lan, Config::default()).await?;
+//!     println!("join with {}", network.code().map(|code| code.to_string()).unwrap_or_default());
+//!     while let Some(event) = network.next_event().await {
+//!         if let Event::Message { from, payload } = event {
+//!             network.send_to_when_room(from, payload).await?; // an echo
+//!         }
+//!     }
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! Each [`Network`] is driven on a thread of its own, so it works under any executor, and an
+//! application that is busy for a while does not look lost to the others. All that this crate does
+//! is I/O: what a node says and when is decided by [`wattle_core`].
+
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "nothing here works without std"
+)]
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the core's enums grow; what is new passes through"
+)]
+
+mod error;
+mod event_loop;
+mod event_queue;
+mod interfaces;
+mod network;
+mod options;
+mod server;
+mod signaling;
+mod tls;
+mod udp;
+mod websocket;
+
+pub use error::{ConnectError, WaitError};
+pub use network::Network;
+pub use options::{Hosting, Options};
+pub use server::SignalingServer;
+
+pub use wattle_core::signaling::{
+    ServerConfig, ServerCounters, SignalingFailure, SignalingUrl, SignalingUrlError,
+};
+pub use wattle_core::{
+    CandidateKind, CodeError, Config, ConfigError, Counters, Diagnostic, EndReason, Event,
+    HostError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
+    NodeId, NodeIdError, NodeStats, Phase, PhaseTiming, Refusal, SendError, ServerRefusal, Side,
+    SignalingDiagnostic, StateStats, Stats, Status, Timeouts,
+};
+
+use std::time::Instant;
+use wattle_core::Timestamp;
+
+/// The driver's clock: `Timestamp::ZERO` is when it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    pub(crate) const fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::ZERO.plus(self.origin.elapsed())
+    }
+
+    /// The instant of `timestamp`; `None` if it is too far away for the system's clock.
+    pub(crate) fn instant(&self, timestamp: Timestamp) -> Option<Instant> {
+        self.origin.checked_add(timestamp.since(Timestamp::ZERO))
+    }
+}
+
+/// 32 bytes from the system's random number generator.
+pub(crate) fn seed() -> std::io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
+    Ok(seed)
+}

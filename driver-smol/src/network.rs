@@ -1,0 +1,641 @@
+//! [`Network`]: the application's handle on a node that is driven on a thread of its own.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::Bytes;
+use event_listener::{Event as Notice, listener};
+use smol::net::TcpListener;
+use smol::stream::Stream;
+use wattle_core::native::{Input, Node, Output};
+use wattle_core::{
+    Credit, EndReason, Event, KickError, NetworkCode, NodeId, Phase, PhaseTiming, SendError, Stats,
+    Status,
+};
+
+use crate::error::{ConnectError, WaitError};
+use crate::event_loop::EventLoop;
+use crate::event_queue::EventQueue;
+use crate::interfaces;
+use crate::options::{Hosting, Options};
+use crate::udp::Sockets;
+use crate::{Clock, seed};
+
+/// A node in a network.
+///
+/// All calls take `&self`: put it into an `Arc` to send from one task and to read events in
+/// another. Sends are immediate; those that end in `_when_room` wait until the receivers have
+/// taken enough of what was sent before.
+///
+/// # Events
+///
+/// [`next_event`](Self::next_event), or the handle as a `Stream`, gives the events from the very
+/// first on: the phases of the connection, `Joined`, and so on, up to `Ended`, after which there
+/// are none. An application that does not take its events slows down those who send to it, and
+/// ends as [`EndReason::TooSlow`] when it stops; it never makes memory grow: of the states of one
+/// node only the newest waits, and diagnostics over 512 are dropped.
+///
+/// # Leaving
+///
+/// Dropping the handle leaves the network: the others are told in the background, which takes as
+/// long as [`Timeouts::leave`](crate::Timeouts::leave) at most. A program that is about to exit
+/// should wait for [`leave`](Self::leave) instead, because the background ends with the process.
+#[derive(Debug)]
+pub struct Network {
+    shared: Arc<Shared>,
+}
+
+impl Network {
+    /// Hosts a network; ready when it can be joined.
+    ///
+    /// Dropping the future gives it up.
+    ///
+    /// # Errors
+    /// [`ConnectError::Ended`] with the reason if the signaling server cannot be used, the others
+    /// if this machine does not allow it.
+    pub async fn host(hosting: Hosting, options: impl Into<Options>) -> Result<Self, ConnectError> {
+        let network = Self::start_host(hosting, options).await?;
+        network.connected().await?;
+        Ok(network)
+    }
+
+    /// Joins the network with this code; ready when the host has welcomed us.
+    ///
+    /// Dropping the future gives it up.
+    ///
+    /// # Errors
+    /// [`ConnectError::Ended`] with the reason if it cannot be joined, the others if this machine
+    /// does not allow it.
+    pub async fn join(
+        code: &NetworkCode,
+        options: impl Into<Options>,
+    ) -> Result<Self, ConnectError> {
+        let network = Self::start_join(code, options)?;
+        network.connected().await?;
+        Ok(network)
+    }
+
+    /// Like [`host`](Self::host), but ready at once: the events tell how it goes.
+    ///
+    /// # Errors
+    /// If it cannot even be tried.
+    pub async fn start_host(
+        hosting: Hosting,
+        options: impl Into<Options>,
+    ) -> Result<Self, ConnectError> {
+        let options = options.into();
+        let mut parts = Parts::new(options, None)?;
+        let (hosting, listener) = match hosting {
+            Hosting::Signaling => (wattle_core::Hosting::Signaling { code: None }, None),
+            Hosting::Code(code) => (wattle_core::Hosting::Signaling { code: Some(code) }, None),
+            Hosting::Lan => {
+                let listener = parts.lan_listener().await?;
+                let address = listener.local_addr()?;
+                (wattle_core::Hosting::Lan { address }, Some(listener))
+            }
+            Hosting::LanAt(address) => {
+                let listener = bind_tcp(address).await?;
+                let address = listener.local_addr()?;
+                parts.allow_loopback(address.ip());
+                (wattle_core::Hosting::Lan { address }, Some(listener))
+            }
+        };
+        parts.start(listener, |node, now| Ok(node.host(now, hosting)?))
+    }
+
+    /// Like [`join`](Self::join), but ready at once: the events tell how it goes.
+    ///
+    /// # Errors
+    /// If it cannot even be tried.
+    pub fn start_join(
+        code: &NetworkCode,
+        options: impl Into<Options>,
+    ) -> Result<Self, ConnectError> {
+        let host = code.lan_address().map(|address| address.ip());
+        Parts::new(options.into(), host)?.start(None, |node, now| Ok(node.join(now, code)?))
+    }
+
+    /// Ready when the network is there: created by us or joined.
+    ///
+    /// # Errors
+    /// [`ConnectError::Ended`] if it ended before that.
+    pub async fn connected(&self) -> Result<(), ConnectError> {
+        self.shared
+            .until(|core| {
+                if core.connected {
+                    Some(Ok(()))
+                } else {
+                    core.end().map(|end| Err(end.into_connect_error()))
+                }
+            })
+            .await
+    }
+
+    /// The next event; `None` after `Ended`.
+    ///
+    /// Dropping the future loses nothing. One task should read at a time.
+    pub async fn next_event(&self) -> Option<Event> {
+        std::future::poll_fn(|context| self.poll_event(context)).await
+    }
+
+    /// The next event if there is one now: for a game loop.
+    #[must_use]
+    pub fn try_next_event(&self) -> Option<Event> {
+        self.shared.call(Core::take_event)
+    }
+
+    fn poll_event(&self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let mut core = self.shared.lock();
+        if let Some(event) = core.take_event() {
+            core.wake_loop();
+            return Poll::Ready(Some(event));
+        }
+        if core.end().is_some() {
+            return Poll::Ready(None);
+        }
+        core.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Sends a reliable message to all other nodes.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if a receiver has not taken what was sent before; see
+    /// [`broadcast_when_room`](Self::broadcast_when_room).
+    pub fn broadcast(&self, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        let payload = payload.into();
+        self.shared
+            .call(|core| core.node.broadcast(core.clock.now(), payload))
+    }
+
+    /// Sends a reliable message to one node, directly or through the host.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] if the receiver has not taken what was sent before; see
+    /// [`send_to_when_room`](Self::send_to_when_room).
+    pub fn send_to(&self, node: NodeId, payload: impl Into<Bytes>) -> Result<(), SendError> {
+        let payload = payload.into();
+        self.shared
+            .call(|core| core.node.send_to(core.clock.now(), node, payload))
+    }
+
+    /// Sends a state to all other nodes: unreliable, latest wins. Gives its number.
+    ///
+    /// # Errors
+    /// See [`SendError`]; a state is never [`SendError::Full`].
+    pub fn broadcast_state(&self, payload: impl Into<Bytes>) -> Result<u32, SendError> {
+        let payload = payload.into();
+        self.shared
+            .call(|core| core.node.broadcast_state(core.clock.now(), payload))
+    }
+
+    /// Like [`broadcast`](Self::broadcast), waiting for room where that would be `Full`.
+    ///
+    /// Dropping the future sends nothing.
+    ///
+    /// # Errors
+    /// Any but [`SendError::Full`], or the end of the network.
+    pub async fn broadcast_when_room(&self, payload: impl Into<Bytes>) -> Result<(), WaitError> {
+        let payload = payload.into();
+        self.when_room(|| self.broadcast(payload.clone())).await
+    }
+
+    /// Like [`send_to`](Self::send_to), waiting for room where that would be `Full`.
+    ///
+    /// Dropping the future sends nothing.
+    ///
+    /// # Errors
+    /// Any but [`SendError::Full`], or the end of the network.
+    pub async fn send_to_when_room(
+        &self,
+        node: NodeId,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), WaitError> {
+        let payload = payload.into();
+        self.when_room(|| self.send_to(node, payload.clone())).await
+    }
+
+    async fn when_room(&self, send: impl Fn() -> Result<(), SendError>) -> Result<(), WaitError> {
+        loop {
+            // Listening begins before the attempt, so that no word of room is missed.
+            listener!(self.shared.notice => notice);
+            let refused = match send() {
+                Err(SendError::Full) => None,
+                Err(error) => Some(error),
+                Ok(()) => return Ok(()),
+            };
+            if let Some(end) = self.shared.lock().end() {
+                return Err(end.into_wait_error());
+            }
+            if let Some(error) = refused {
+                return Err(WaitError::Send(error));
+            }
+            notice.await;
+        }
+    }
+
+    /// Host: removes a node.
+    ///
+    /// # Errors
+    /// If we are not the host or there is no such node.
+    pub fn kick(&self, node: NodeId) -> Result<(), KickError> {
+        self.shared
+            .call(|core| core.node.kick(core.clock.now(), node))
+    }
+
+    /// Leaves the network and waits until the others know, for as long as
+    /// [`Timeouts::leave`](crate::Timeouts::leave) at most. Tells why the network ended, which may
+    /// be something that came before.
+    ///
+    /// Events can be read meanwhile and afterwards.
+    pub async fn leave(&self) -> EndReason {
+        self.start_leave();
+        self.ended().await
+    }
+
+    /// Like [`leave`](Self::leave), without waiting: `Ended` comes with the events.
+    pub fn start_leave(&self) {
+        self.shared.call(|core| core.node.leave(core.clock.now()));
+    }
+
+    /// Waits until the network has ended, and tells why.
+    pub async fn ended(&self) -> EndReason {
+        let end = self.shared.until(|core| core.end()).await;
+        // What was to be said last has left when the loop has stopped.
+        self.shared.until(|core| core.stopped.then_some(())).await;
+        end.reason()
+    }
+
+    /// Our own name.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.shared.lock().node.id()
+    }
+
+    /// The network's code, once it is known.
+    #[must_use]
+    pub fn code(&self) -> Option<NetworkCode> {
+        self.shared.lock().node.code()
+    }
+
+    /// All nodes in join order, the host first, ourselves included; empty unless joined.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.shared.lock().node.nodes().collect()
+    }
+
+    /// Whether we are connecting, joined, leaving.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.lock().node.status()
+    }
+
+    /// The phase of a connection that is being made.
+    #[must_use]
+    pub fn phase(&self) -> Option<Phase> {
+        self.shared.lock().node.phase()
+    }
+
+    /// How long each phase of our own connection took.
+    #[must_use]
+    pub fn timing(&self) -> PhaseTiming {
+        self.shared.lock().node.timing()
+    }
+
+    /// Numbers: latencies, counters, states.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let core = self.shared.lock();
+        core.node.stats(core.clock.now())
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.shared.call(|core| {
+            core.unread = true;
+            core.events = EventQueue::default();
+            core.node.leave(core.clock.now());
+        });
+    }
+}
+
+impl Stream for Network {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_event(context)
+    }
+}
+
+impl Stream for &Network {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_event(context)
+    }
+}
+
+/// What a node is made of, before it runs.
+struct Parts {
+    options: Options,
+    loopback: bool,
+    sockets: Sockets,
+}
+
+impl Parts {
+    /// Opens the sockets. `host` is the address in a LAN code that is to be joined.
+    fn new(options: Options, host: Option<IpAddr>) -> Result<Self, ConnectError> {
+        let mut parts = Self {
+            loopback: options.config.loopback(),
+            options,
+            sockets: Sockets::new(),
+        };
+        for address in [host, parts.options.bind].into_iter().flatten() {
+            parts.allow_loopback(address);
+        }
+        // The only way there is must be allowed.
+        parts.loopback |= interfaces::only_loopback();
+        Ok(parts)
+    }
+
+    /// A loopback address that was asked for is to be used.
+    const fn allow_loopback(&mut self, address: IpAddr) {
+        self.loopback |= address.is_loopback();
+    }
+
+    /// Listens at the address that joiners on the LAN most likely reach.
+    async fn lan_listener(&mut self) -> Result<TcpListener, ConnectError> {
+        let addresses = interfaces::addresses(self.options.bind, self.loopback);
+        let address = interfaces::lan_address(&addresses).map_or_else(
+            || SocketAddr::from(([127, 0, 0, 1], 0)),
+            |best| best.socket(0),
+        );
+        self.allow_loopback(address.ip());
+        bind_tcp(address).await
+    }
+
+    /// Makes the node, begins with `begin` and drives it on a thread.
+    fn start(
+        mut self,
+        listener: Option<TcpListener>,
+        begin: impl FnOnce(&mut Node, wattle_core::Timestamp) -> Result<(), ConnectError>,
+    ) -> Result<Network, ConnectError> {
+        let addresses = interfaces::addresses(self.options.bind, self.loopback);
+        if let (_, Some(source)) = self.sockets.reconcile(&addresses)
+            && let Some(address) = self.options.bind
+        {
+            return Err(ConnectError::Bind { address, source });
+        }
+        let clock = Clock::new();
+        let config = self
+            .options
+            .config
+            .clone()
+            .with_loopback(self.loopback)
+            .with_credit(Credit::OnRelease);
+        let mut node = Node::new(config, seed()?, clock.now(), clock.origin());
+        begin(&mut node, clock.now())?;
+        let shared = Arc::new(Shared {
+            core: Mutex::new(Core {
+                node,
+                clock,
+                events: EventQueue::default(),
+                reader: None,
+                driver: None,
+                // What `begin` led to is to be done.
+                called: true,
+                connected: false,
+                ended: None,
+                stopped: false,
+                unread: false,
+                notify: false,
+            }),
+            notice: Notice::new(),
+        });
+        let network = Network {
+            shared: Arc::clone(&shared),
+        };
+        let Self {
+            options,
+            loopback,
+            sockets,
+        } = self;
+        std::thread::Builder::new()
+            .name("wattle".to_owned())
+            .spawn(move || {
+                let stopped = StoppedOnDrop(Arc::clone(&shared));
+                let event_loop = EventLoop::new(shared, options, loopback, sockets, listener);
+                smol::block_on(event_loop.run());
+                drop(stopped);
+            })?;
+        Ok(network)
+    }
+}
+
+async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ConnectError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ConnectError::Bind {
+            address: address.ip(),
+            source,
+        })
+}
+
+/// Tells the handle that the loop has stopped, however it did.
+struct StoppedOnDrop(Arc<Shared>);
+
+impl Drop for StoppedOnDrop {
+    fn drop(&mut self) {
+        let mut core = self.0.lock();
+        core.stopped = true;
+        core.notify = true;
+        core.wake_reader();
+        drop(core);
+        self.0.wake_waiting();
+    }
+}
+
+/// What the handle and the loop share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    core: Mutex<Core>,
+    /// There is room, or the network has begun or ended.
+    notice: Notice,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    node: Node,
+    clock: Clock,
+    events: EventQueue,
+    /// Waits for an event.
+    reader: Option<Waker>,
+    /// The loop.
+    driver: Option<Waker>,
+    /// The application has called something that the loop has not looked at.
+    called: bool,
+    connected: bool,
+    ended: Option<EndReason>,
+    /// The loop has stopped.
+    stopped: bool,
+    /// The handle is gone: nobody takes events.
+    unread: bool,
+    /// Somebody may wait for what has just happened.
+    notify: bool,
+}
+
+/// How a network ended, as far as the handle is concerned.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Reason(EndReason),
+    DriverStopped,
+}
+
+impl End {
+    const fn into_connect_error(self) -> ConnectError {
+        match self {
+            Self::Reason(reason) => ConnectError::Ended(reason),
+            Self::DriverStopped => ConnectError::DriverStopped,
+        }
+    }
+
+    const fn into_wait_error(self) -> WaitError {
+        match self {
+            Self::Reason(reason) => WaitError::Ended(reason),
+            Self::DriverStopped => WaitError::DriverStopped,
+        }
+    }
+
+    /// The driver does not stop by itself; if a defect stops it, we are out of the network.
+    const fn reason(self) -> EndReason {
+        match self {
+            Self::Reason(reason) => reason,
+            Self::DriverStopped => EndReason::Left,
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic elsewhere has been reported; the data are whole enough to end with.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of the application: the loop is to look what it led to.
+    fn call<T>(&self, call: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.lock();
+        let result = call(&mut core);
+        core.wake_loop();
+        result
+    }
+
+    /// Waits until `look` finds something.
+    async fn until<T>(&self, look: impl Fn(&Core) -> Option<T>) -> T {
+        loop {
+            listener!(self.notice => notice);
+            if let Some(found) = look(&self.lock()) {
+                return found;
+            }
+            notice.await;
+        }
+    }
+
+    /// To be called without the lock, after [`Core::event`].
+    pub(crate) fn wake_waiting(&self) {
+        if std::mem::take(&mut self.lock().notify) {
+            self.notice.notify(usize::MAX);
+        }
+    }
+}
+
+impl Core {
+    fn end(&self) -> Option<End> {
+        match self.ended {
+            Some(reason) => Some(End::Reason(reason)),
+            None => self.stopped.then_some(End::DriverStopped),
+        }
+    }
+
+    fn take_event(&mut self) -> Option<Event> {
+        let event = self.events.pop()?;
+        if let Event::Message { from, payload } = &event {
+            let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            self.node.release(self.clock.now(), *from, bytes);
+            self.called = true;
+        }
+        Some(event)
+    }
+
+    /// Wakes the loop for what was called; harmless if it was nothing.
+    fn wake_loop(&mut self) {
+        self.called = true;
+        if let Some(waker) = self.driver.take() {
+            waker.wake();
+        }
+    }
+
+    /// The loop's side: whether something was called since it last asked.
+    pub(crate) fn take_called(&mut self, context: &mut Context<'_>) -> bool {
+        if std::mem::take(&mut self.called) {
+            return true;
+        }
+        self.driver = Some(context.waker().clone());
+        false
+    }
+
+    pub(crate) fn input(&mut self, input: Input<'_>) {
+        self.node.handle_input(self.clock.now(), input);
+    }
+
+    pub(crate) fn timeout(&mut self) {
+        self.node.handle_timeout(self.clock.now());
+    }
+
+    pub(crate) fn output(&mut self) -> Option<Output> {
+        self.node.poll_output()
+    }
+
+    /// When the node wants to be called again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.node
+            .poll_timeout()
+            .and_then(|timeout| self.clock.instant(timeout))
+    }
+
+    /// Takes an event of the node.
+    pub(crate) fn event(&mut self, event: Event) {
+        match &event {
+            Event::NetworkCreated { .. } | Event::Joined { .. } => {
+                self.connected = true;
+                self.notify = true;
+            }
+            Event::Writable => self.notify = true,
+            Event::Ended { reason } => {
+                self.ended = Some(*reason);
+                self.notify = true;
+            }
+            _ => {}
+        }
+        if self.unread {
+            return;
+        }
+        for (from, bytes) in self.events.push(event) {
+            self.node.release(self.clock.now(), from, bytes);
+        }
+    }
+
+    pub(crate) fn wake_reader(&mut self) {
+        if let Some(waker) = self.reader.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether the loop has nothing more to do.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+}

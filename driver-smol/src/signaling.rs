@@ -1,0 +1,144 @@
+//! The driver's connections to a signaling server, as the core asks for them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_rustls::pki_types::CertificateDer;
+use smol::channel::Sender;
+use smol::{Executor, Task};
+use std::sync::Arc;
+use wattle_core::signaling::{SignalingCommand, SignalingFailure, SignalingId};
+
+use crate::event_loop::SignalingNews;
+use crate::websocket::{self, Outbox, Outgoing};
+
+/// All of them; usually there is one.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    executor: Arc<Executor<'static>>,
+    inbox: Sender<SignalingNews>,
+    roots: Vec<CertificateDer<'static>>,
+    frame_limit: usize,
+    connections: BTreeMap<SignalingId, Connection>,
+    /// Told to close, still sending what was queued.
+    closing: Vec<Task<()>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    outbox: Outbox,
+    task: Task<()>,
+    is_open: bool,
+}
+
+impl Connections {
+    pub(crate) fn new(
+        executor: Arc<Executor<'static>>,
+        inbox: Sender<SignalingNews>,
+        roots: Vec<CertificateDer<'static>>,
+        frame_limit: usize,
+    ) -> Self {
+        Self {
+            executor,
+            inbox,
+            roots,
+            frame_limit,
+            connections: BTreeMap::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    /// Does what the core asks. Returns the news that this makes at once, if any.
+    pub(crate) fn command(
+        &mut self,
+        command: SignalingCommand,
+    ) -> Option<(SignalingId, SignalingFailure)> {
+        match command {
+            SignalingCommand::Open(id, url) => {
+                let (outbox, outgoing) = websocket::outbox();
+                let run = run(
+                    id,
+                    url,
+                    self.roots.clone(),
+                    self.frame_limit,
+                    self.inbox.clone(),
+                    outgoing,
+                );
+                let connection = Connection {
+                    outbox,
+                    task: self.executor.spawn(run),
+                    is_open: false,
+                };
+                self.connections.insert(id, connection);
+            }
+            SignalingCommand::Send(id, text) => {
+                if let Some(connection) = self.connections.get(&id)
+                    && connection.outbox.send(text).is_err()
+                {
+                    tracing::warn!("the signaling server takes nothing, closing");
+                    self.connections.remove(&id);
+                    return Some((id, SignalingFailure::Closed));
+                }
+            }
+            SignalingCommand::Close(id) => {
+                if let Some(connection) = self.connections.remove(&id) {
+                    self.close(connection);
+                }
+            }
+            _ => tracing::error!("a signaling command that this driver does not know"),
+        }
+        None
+    }
+
+    /// Takes note that a connection is open, so that closing it lets its frames leave first.
+    pub(crate) fn opened(&mut self, id: SignalingId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_open = true;
+        }
+    }
+
+    fn close(&mut self, connection: Connection) {
+        self.closing.retain(|task| !task.is_finished());
+        // Dropping the task of a connection that is still being made gives it up at once.
+        if connection.is_open {
+            connection.outbox.close();
+            self.closing.push(connection.task);
+        }
+    }
+
+    /// Forgets a connection that has said that it is closed.
+    pub(crate) fn forget(&mut self, id: SignalingId) {
+        self.connections.remove(&id);
+    }
+
+    /// Lets last frames leave, for at most `limit`.
+    pub(crate) async fn finish(mut self, limit: Duration) {
+        for connection in std::mem::take(&mut self.connections).into_values() {
+            self.close(connection);
+        }
+        websocket::finish(self.closing, limit).await;
+    }
+}
+
+/// One connection, from its opening to its end.
+async fn run(
+    id: SignalingId,
+    url: String,
+    roots: Vec<CertificateDer<'static>>,
+    frame_limit: usize,
+    inbox: Sender<SignalingNews>,
+    outgoing: Outgoing,
+) {
+    let failure = match websocket::connect(&url, &roots, frame_limit).await {
+        Ok(stream) => {
+            if inbox.send(SignalingNews::Opened(id)).await.is_err() {
+                return;
+            }
+            let wrap = |text| SignalingNews::Frame(id, text);
+            websocket::pump(stream, outgoing, &inbox, wrap).await
+        }
+        Err(failure) => failure,
+    };
+    // Fails only if the loop is gone.
+    let _ = inbox.send(SignalingNews::Closed(id, failure)).await;
+}

@@ -1,0 +1,183 @@
+//! The async handle, two nodes in one process, on loopback.
+
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    clippy::wildcard_enum_match_arm,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test, which has std and may panic"
+)]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use smol::Timer;
+use smol::future::or;
+use wattle_smol::{
+    Config, ConnectError, EndReason, Event, Hosting, LeaveReason, Network, NetworkCode, Options,
+    SendError, Status,
+};
+
+fn options() -> Options {
+    Options::new(Config::default()).with_bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+async fn soon<T>(wait: impl Future<Output = T>) -> T {
+    or(wait, async {
+        Timer::after(Duration::from_secs(20)).await;
+        panic!("too late")
+    })
+    .await
+}
+
+async fn pair() -> (Network, Network) {
+    let host = soon(Network::host(Hosting::Lan, options())).await.unwrap();
+    let joiner = soon(Network::join(&host.code().unwrap(), options()))
+        .await
+        .unwrap();
+    soon(until(&host, |event| {
+        matches!(event, Event::NodeJoined { .. })
+    }))
+    .await;
+    (host, joiner)
+}
+
+async fn until(network: &Network, is_it: impl Fn(&Event) -> bool) -> Event {
+    while let Some(event) = network.next_event().await {
+        if is_it(&event) {
+            return event;
+        }
+    }
+    panic!("the network ended")
+}
+
+#[test]
+fn joining_and_leaving() {
+    smol::block_on(async {
+        let (host, joiner) = pair().await;
+        assert_eq!(joiner.nodes(), [host.id(), joiner.id()]);
+        assert_eq!(joiner.status(), Status::Joined);
+        assert!(joiner.timing().total.is_some());
+        assert_eq!(soon(joiner.leave()).await, EndReason::Left);
+        let left = soon(until(&host, |e| matches!(e, Event::NodeLeft { .. }))).await;
+        let expected = Event::NodeLeft {
+            node: joiner.id(),
+            reason: LeaveReason::Left,
+        };
+        assert_eq!(left, expected);
+        while joiner.next_event().await.is_some() {}
+        assert_eq!(joiner.broadcast("x"), Err(SendError::NotJoined));
+    });
+}
+
+#[test]
+fn a_dropped_handle_says_goodbye() {
+    smol::block_on(async {
+        let (host, joiner) = pair().await;
+        let begun = Instant::now();
+        drop(joiner);
+        assert!(begun.elapsed() < Duration::from_millis(200), "drop waits");
+        let left = soon(until(&host, |e| matches!(e, Event::NodeLeft { .. }))).await;
+        assert!(matches!(
+            left,
+            Event::NodeLeft {
+                reason: LeaveReason::Left,
+                ..
+            }
+        ));
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    });
+}
+
+#[test]
+fn a_dropped_join_is_given_up() {
+    smol::block_on(async {
+        let host = soon(Network::host(Hosting::Lan, options())).await.unwrap();
+        let code = host.code().unwrap();
+        for _ in 0..5 {
+            let join = Network::join(&code, options());
+            or(async { drop(join.await) }, async {
+                Timer::after(Duration::from_millis(2)).await;
+            })
+            .await;
+        }
+        // None of them holds a place for long, nor keeps the next from joining.
+        let joiner = soon(Network::join(&code, options())).await.unwrap();
+        assert_eq!(joiner.id(), *joiner.nodes().last().unwrap());
+    });
+}
+
+#[test]
+fn failures_are_typed() {
+    smol::block_on(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let code = NetworkCode::lan(listener.local_addr().unwrap()).unwrap();
+        drop(listener);
+        let error = soon(Network::join(&code, options())).await.unwrap_err();
+        assert_eq!(error.kind(), "signaling_connection_refused");
+        assert!(matches!(error, ConnectError::Ended(_)));
+    });
+}
+
+#[test]
+fn a_slow_reader_slows_the_sender() {
+    smol::block_on(async {
+        let (host, joiner) = pair().await;
+        let payload = bytes::Bytes::from(vec![7; 60_000]);
+        let mut taken = 0;
+        while joiner.broadcast(payload.clone()).is_ok() {
+            taken += 1;
+            assert!(taken < 1000, "nothing holds it back");
+        }
+        assert_eq!(joiner.broadcast(payload.clone()), Err(SendError::Full));
+        // Reading makes room, and waiting notices.
+        let reading = async {
+            let mut received = 0;
+            while received < taken + 50 {
+                let is_message = |e: &Event| matches!(e, Event::Message { .. });
+                until(&host, is_message).await;
+                received += 1;
+            }
+        };
+        let sending = async {
+            for _ in 0..50 {
+                joiner.broadcast_when_room(payload.clone()).await.unwrap();
+            }
+        };
+        soon(smol::future::zip(reading, sending)).await;
+    });
+}
+
+/// How many files this process has open; nothing where there is no `/proc`.
+fn open_files() -> Option<usize> {
+    Some(std::fs::read_dir("/proc/self/fd").ok()?.count())
+}
+
+#[test]
+fn coming_and_going_leaves_nothing_behind() {
+    smol::block_on(async {
+        let host = soon(Network::host(Hosting::Lan, options())).await.unwrap();
+        let code = host.code().unwrap();
+        let mut before = None;
+        for round in 0..40 {
+            let joiner = soon(Network::join(&code, options())).await.unwrap();
+            if round % 2 == 0 {
+                soon(joiner.leave()).await;
+            }
+            drop(joiner);
+            soon(until(&host, |e| matches!(e, Event::NodeLeft { .. }))).await;
+            if round == 4 {
+                before = open_files();
+            }
+        }
+        // Other tests of this process have files open, too: a leak would be of dozens.
+        let limit = before.map(|count| count + 60);
+        assert!(
+            open_files() <= limit,
+            "{:?} files, before {before:?}",
+            open_files()
+        );
+        assert_eq!(host.nodes(), [host.id()]);
+    });
+}
