@@ -130,7 +130,7 @@ impl Relay {
 
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
         let window = self.terms.window.into();
-        self.flows.entry(pair).or_insert(Flow {
+        self.flows.entry(pair).or_insert_with(|| Flow {
             next: 0,
             missing: None,
             sent: 0,

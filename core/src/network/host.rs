@@ -79,11 +79,12 @@ impl Network {
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
         self.server = server;
+        let timeouts = self.config.timeouts;
         self.role = Role::Host(Box::new(Host {
             code,
             codes,
             code_attempts: 1,
-            registered_by: Some(self.now.plus(self.config.timeouts.signaling)),
+            registered_by: Some(self.now.plus(timeouts.signaling.min(timeouts.connect))),
             last_failure: None,
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.next_link),
