@@ -1,4 +1,9 @@
 //! What the scenarios share.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::panic,
+    reason = "tests look for the one event they want, and end when it does not come"
+)]
 
 use core::time::Duration;
 

@@ -87,12 +87,8 @@ impl Channels {
         }
     }
 
-    /// What the channel holds now; says whether it was more.
-    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) -> bool {
-        let lane = self.lane(channel);
-        let less = bytes < lane.buffered;
-        lane.buffered = bytes;
-        less
+    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) {
+        self.lane(channel).buffered = bytes;
     }
 
     /// Queues a frame that goes before everything else.
@@ -383,7 +379,11 @@ mod tests {
         let mut channels = open();
         let ack = |next| Frame::From {
             origin: 3,
-            body: Body::Ack(Ack { next, limit: next }),
+            body: Body::Ack(Ack {
+                next,
+                limit: next,
+                idle: 0,
+            }),
         };
         channels.buffered(Channel::Data, BOUNDS.channel_buffer);
         channels.push(1, message(1, 0, 100));

@@ -12,8 +12,9 @@ pub(crate) use channels::{Bounds, Channels};
 pub(crate) use liveness::{Liveness, Verdict as Silence};
 
 use crate::event::PhaseTiming;
+use crate::io::Channel;
 use crate::time::Timestamp;
-use crate::wire::{Farewell, Number};
+use crate::wire::{Farewell, Frame, Number};
 use negotiation::OfferHello;
 
 /// How long a join may hold a place before anything authenticated came from it.
@@ -33,8 +34,6 @@ pub(crate) struct Link {
     pub(crate) clock: PhaseClock,
     /// Whether anything authenticated has come.
     pub(crate) heard: bool,
-    /// When the remote last took something out of the data channel.
-    pub(crate) drained: Timestamp,
     /// How many candidates of the remote were used.
     pub(crate) candidates: u8,
     /// The frames of our ANSWER and candidates, to be sent again if the offer comes again or the
@@ -73,7 +72,6 @@ impl Link {
             liveness: Liveness::new(now),
             clock: PhaseClock::new(now),
             heard: false,
-            drained: now,
             candidates: 0,
             said: Vec::new(),
         }
@@ -107,6 +105,27 @@ impl Link {
             deadline,
         };
     }
+
+    /// Queues the farewell if its time has come; says whether it did.
+    pub(crate) fn say_farewell(&mut self) -> bool {
+        let Stage::Closing { farewell, .. } = &mut self.stage else {
+            return false;
+        };
+        let why = self.channels.is_drained().then(|| farewell.take());
+        if let Some(Some(why)) = why {
+            self.channels.push_control(&Frame::Goodbye(why));
+            return true;
+        }
+        false
+    }
+
+    /// Whether the farewell has left, or never can.
+    pub(crate) fn is_over(&self) -> bool {
+        let Stage::Closing { farewell, .. } = &self.stage else {
+            return false;
+        };
+        !self.channels.is_open(Channel::Data) || farewell.is_none() && self.channels.is_flushed()
+    }
 }
 
 /// When the phases of a connection ended.
@@ -128,6 +147,10 @@ impl PhaseClock {
         }
     }
 
+    pub(crate) const fn start(&self) -> Timestamp {
+        self.start
+    }
+
     pub(crate) fn answered(&mut self, now: Timestamp) {
         self.answered.get_or_insert(now);
     }
@@ -144,18 +167,18 @@ impl PhaseClock {
     }
 
     pub(crate) fn timing(&self) -> PhaseTiming {
-        let mut timing = PhaseTiming::default();
-        timing.signaling = self.answered.map(|at| at.since(self.start));
-        timing.ice = self
-            .answered
-            .zip(self.connected)
-            .map(|(from, to)| to.since(from));
-        timing.datachannel = self
-            .connected
-            .max(self.answered)
-            .zip(self.welcomed)
-            .map(|(from, to)| to.since(from));
-        timing.total = self.welcomed.map(|at| at.since(self.start));
-        timing
+        PhaseTiming {
+            signaling: self.answered.map(|at| at.since(self.start)),
+            ice: self
+                .answered
+                .zip(self.connected)
+                .map(|(from, to)| to.since(from)),
+            datachannel: self
+                .connected
+                .max(self.answered)
+                .zip(self.welcomed)
+                .map(|(from, to)| to.since(from)),
+            total: self.welcomed.map(|at| at.since(self.start)),
+        }
     }
 }

@@ -4,8 +4,10 @@
 //! grow beyond the receiver's credit; so the host follows each pair's sequence, pieces and credit.
 
 use alloc::collections::BTreeMap;
+use core::time::Duration;
 
 use super::pair::{cost, is_crumb};
+use super::stall::Stall;
 use crate::link::negotiation::Terms;
 use crate::time::Timestamp;
 use crate::wire::{Ack, Number, Piece};
@@ -28,8 +30,7 @@ struct Flow {
     /// The part of it that has passed with its last piece: only of this can anything be taken.
     complete: u64,
     limit: u64,
-    /// Since when the receiver has taken nothing although its window is full.
-    stuck_since: Option<Timestamp>,
+    stall: Stall,
 }
 
 /// An end of a flow broke its rules.
@@ -92,9 +93,7 @@ impl Relay {
         } else {
             flow.missing = Some(missing);
         }
-        if flow.is_stuck(terms) && flow.stuck_since.is_none() {
-            flow.stuck_since = Some(now);
-        }
+        flow.stall.sent(now, flow.is_stuck(terms));
         Ok(())
     }
 
@@ -111,17 +110,16 @@ impl Relay {
         if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
             return Err(RelayError::Acknowledgement);
         }
-        if ack.next <= flow.acknowledged && ack.limit <= flow.limit {
-            return Ok(None);
-        }
+        let progress = ack.limit > flow.limit;
+        let news = progress || ack.next > flow.acknowledged;
+        flow.limit = flow.limit.max(ack.limit);
         flow.acknowledged = flow.acknowledged.max(ack.next);
-        if ack.limit > flow.limit {
-            flow.limit = ack.limit;
-            flow.stuck_since = flow.is_stuck(terms).then_some(now);
-        }
-        Ok(Some(Ack {
+        flow.stall
+            .acknowledged(now, ack, progress, flow.is_stuck(terms));
+        Ok(news.then_some(Ack {
             next: flow.acknowledged,
             limit: flow.limit,
+            idle: ack.idle,
         }))
     }
 
@@ -131,29 +129,30 @@ impl Relay {
             .retain(|(origin, to), _| *origin != node && *to != node);
     }
 
-    /// The receivers that take nothing, and since when.
-    pub(crate) fn stuck(&self) -> impl Iterator<Item = (Number, Timestamp)> + '_ {
-        self.flows
-            .iter()
-            .filter_map(|((_, to), flow)| Some((*to, flow.stuck_since?)))
-    }
-
     /// How many flows there are.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
     }
 
+    /// The first receiver whose time will be over, and when.
+    pub(crate) fn slowest(&self, patience: Duration) -> Option<(Timestamp, Number)> {
+        self.flows
+            .iter()
+            .filter_map(|((_, to), flow)| Some((flow.stall.over_at(patience)?, *to)))
+            .min()
+    }
+
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
         let window = self.terms.window.into();
-        self.flows.entry(pair).or_insert(Flow {
+        self.flows.entry(pair).or_insert_with(|| Flow {
             next: 0,
             missing: None,
             acknowledged: 0,
             sent: 0,
             complete: 0,
             limit: window,
-            stuck_since: None,
+            stall: Stall::default(),
         })
     }
 }
@@ -233,6 +232,7 @@ mod tests {
         let too_much = Ack {
             next: 1,
             limit: 20_133,
+            idle: 0,
         };
         assert_eq!(
             relay.pass_ack(now, 2, 1, too_much),
@@ -245,60 +245,73 @@ mod tests {
                 1,
                 Ack {
                     next: 1,
-                    limit: 20_132
+                    limit: 20_132,
+                    idle: 0,
                 }
             ),
             Ok(Some(Ack {
                 next: 1,
-                limit: 20_132
+                limit: 20_132,
+                idle: 0
             }))
         );
         // Nothing new, and never less than before.
-        let old = Ack { next: 1, limit: 5 };
+        let old = Ack {
+            next: 1,
+            limit: 5,
+            idle: 0,
+        };
         assert_eq!(relay.pass_ack(now, 2, 1, old), Ok(None));
         assert_eq!(
-            relay.pass_ack(now, 2, 1, Ack { next: 2, limit: 0 }),
+            relay.pass_ack(
+                now,
+                2,
+                1,
+                Ack {
+                    next: 2,
+                    limit: 0,
+                    idle: 0
+                }
+            ),
             Err(RelayError::Acknowledgement)
         );
     }
 
     #[test]
     fn a_receiver_that_takes_nothing_is_noticed_and_progress_forgives_it() {
+        const PATIENCE: Duration = Duration::from_secs(5);
         let mut relay = Relay::new(TERMS);
         let at = Timestamp::from_millis;
-        let stuck = |relay: &Relay| relay.stuck().next();
         relay
             .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000))
             .unwrap();
-        assert_eq!(stuck(&relay), None, "the largest message still fits");
+        assert_eq!(
+            relay.slowest(PATIENCE),
+            None,
+            "the largest message still fits"
+        );
         relay
             .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
             .unwrap();
-        assert_eq!(stuck(&relay), Some((2, at(10))));
-        relay
-            .pass_ack(
-                at(20),
-                2,
-                1,
-                Ack {
-                    next: 1,
-                    limit: 20_100,
-                },
-            )
-            .unwrap();
-        assert_eq!(stuck(&relay), Some((2, at(20))), "still full, but it moves");
-        relay
-            .pass_ack(
-                at(30),
-                2,
-                1,
-                Ack {
-                    next: 1,
-                    limit: 38_000,
-                },
-            )
-            .unwrap();
-        assert_eq!(stuck(&relay), None);
+        assert_eq!(relay.slowest(PATIENCE), Some((at(60_010), 2)));
+        let idle = Ack {
+            next: 1,
+            limit: 20_000,
+            idle: 5_000,
+        };
+        relay.pass_ack(at(5_000), 2, 1, idle).unwrap();
+        assert_eq!(
+            relay.slowest(PATIENCE),
+            Some((at(5_010), 2)),
+            "it says so itself"
+        );
+        let ack = Ack {
+            next: 1,
+            limit: 38_000,
+            idle: 0,
+        };
+        relay.pass_ack(at(5_005), 2, 1, ack).unwrap();
+        assert_eq!(relay.slowest(PATIENCE), None);
         relay.remove(2);
         assert!(relay.flows.is_empty());
     }

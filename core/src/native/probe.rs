@@ -12,8 +12,8 @@ use super::stun::{self, Role, Transaction};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
-/// How many probes may be unanswered: with one a second, an answer may take this many seconds.
-const OUTSTANDING: usize = 16;
+/// How many probes may be unanswered: at four a second, an answer may take eight seconds.
+const OUTSTANDING: usize = 32;
 
 /// The probes of one link that wait for their answers.
 #[derive(Debug)]

@@ -150,6 +150,10 @@ pub(super) fn username(remote_ufrag: &str, local_ufrag: &str) -> String {
 
 /// What stun_codec's macro makes: the attributes that we look at. All others pass through unread.
 mod attributes {
+    // The macro expects them to be there.
+    use alloc::format;
+    use alloc::string::String;
+
     use super::{Fingerprint, IceControlled, IceControlling, MessageIntegrity, Priority, Username};
 
     stun_codec::define_attribute_enums!(

@@ -1,5 +1,7 @@
 //! Leaving, in such a way that the others know.
 
+use alloc::vec::Vec;
+
 use super::{Network, Role};
 use crate::error::EndReason;
 use crate::link::Stage;
@@ -15,7 +17,7 @@ impl Network {
             Role::Joiner(_) => Farewell::Left,
         };
         let deadline = self.now.plus(self.config.timeouts.leave);
-        let mut joining = alloc::vec::Vec::new();
+        let mut joining = Vec::new();
         for (id, link) in &mut self.links {
             match link.stage {
                 Stage::Open { .. } => link.close_after(farewell, deadline),

@@ -73,14 +73,7 @@ impl Network {
 
     fn handle_frame(&mut self, id: LinkId, stage: Stage, frame: Frame) -> Handled {
         match (&self.role, stage) {
-            (Role::Joiner(_), Stage::Joining { .. }) => match frame {
-                Frame::Welcome(welcome) => self.welcomed(id, welcome).ok_or(Misbehaved),
-                Frame::Goodbye(why) => {
-                    self.end(end_of(why));
-                    Ok(())
-                }
-                _ => Err(Misbehaved),
-            },
+            (Role::Joiner(_), Stage::Joining { .. }) => self.handle_first_of_host(id, frame),
             (Role::Joiner(_), Stage::Open { .. }) => self.handle_from_host(frame),
             (
                 Role::Host(_),
@@ -98,6 +91,18 @@ impl Network {
             ) => self.handle_from_joiner(id, number, frame),
             _ => Ok(()),
         }
+    }
+
+    /// The host's first frame is the welcome, unless it changed its mind.
+    fn handle_first_of_host(&mut self, id: LinkId, frame: Frame) -> Handled {
+        if let Frame::Welcome(welcome) = frame {
+            return self.welcomed(id, welcome).ok_or(Misbehaved);
+        }
+        if let Frame::Goodbye(why) = frame {
+            self.end(end_of(why));
+            return Ok(());
+        }
+        Err(Misbehaved)
     }
 
     /// The joiner's first frame must repeat what its OFFER said.
@@ -343,15 +348,13 @@ impl Network {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        match frame {
-            Frame::Ping { stamp } => link.channels.push_echo(&Frame::Pong { stamp: *stamp }),
-            Frame::Pong { stamp } => {
-                let round_trip = Duration::from_micros(now.wrapping_sub(*stamp).into());
-                if round_trip < Duration::from_secs(60) {
-                    self.heard(id, Some(round_trip));
-                }
+        if let Frame::Ping { stamp } = frame {
+            link.channels.push_echo(&Frame::Pong { stamp: *stamp });
+        } else if let Frame::Pong { stamp } = frame {
+            let round_trip = Duration::from_micros(now.wrapping_sub(*stamp).into());
+            if round_trip < Duration::from_secs(60) {
+                self.heard(id, Some(round_trip));
             }
-            _ => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The host's part: the code, who is let in, who has to go.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -35,8 +36,6 @@ pub(super) struct Host {
     /// Draws another code when one is taken; `None` if the application chose it.
     codes: Option<Rng>,
     code_attempts: u8,
-    /// The embedded signaling server, for a host on the LAN.
-    server: Option<Server>,
     /// Until when the code must be registered; `None` once it was.
     registered_by: Option<Timestamp>,
     last_failure: Option<SignalingFailure>,
@@ -84,17 +83,18 @@ impl Network {
         self.terms.relay = self.config.auto_relay;
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
-        self.role = Role::Host(Host {
+        self.server = server;
+        let timeouts = self.config.timeouts;
+        self.role = Role::Host(Box::new(Host {
             code,
             codes,
             code_attempts: 1,
-            server,
-            registered_by: Some(self.now.plus(self.config.timeouts.signaling)),
+            registered_by: Some(self.now.plus(timeouts.signaling.min(timeouts.connect))),
             last_failure: None,
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.next_link),
             relay: Relay::new(self.terms),
-        });
+        }));
         self.epoch = 0;
         self.me = HOST;
         self.roster.add(Member {
@@ -180,11 +180,7 @@ impl Network {
     }
 
     pub(super) fn handle_server_input(&mut self, input: ServerInput<'_>) {
-        if let Role::Host(Host {
-            server: Some(server),
-            ..
-        }) = &mut self.role
-        {
+        if let Some(server) = &mut self.server {
             server.handle_input(self.now, input);
         }
     }
@@ -192,11 +188,7 @@ impl Network {
     /// Brings out what the embedded server has for its connections; gives the next frame for us.
     pub(super) fn poll_embedded_server(&mut self) -> Option<Relayed> {
         loop {
-            let Role::Host(Host {
-                server: Some(server),
-                ..
-            }) = &mut self.role
-            else {
+            let Some(server) = &mut self.server else {
                 return None;
             };
             while let Some(output) = server.poll_output() {
@@ -213,11 +205,7 @@ impl Network {
 
     /// The embedded server's connections are closed with the network.
     pub(super) fn close_embedded_server(&mut self) {
-        if let Role::Host(Host {
-            server: Some(server),
-            ..
-        }) = &mut self.role
-        {
+        if let Some(server) = &mut self.server {
             server.close(self.now);
             while let Some(output) = server.poll_output() {
                 self.outputs.push_back(Output::Server(output));
@@ -227,14 +215,9 @@ impl Network {
 
     /// Sends a frame through whichever signaling server there is.
     pub(super) fn signal(&mut self, text: String) {
-        match &mut self.role {
-            Role::Host(Host {
-                server: Some(server),
-                ..
-            }) => server.host_sends(self.now, &text),
-            Role::Host(_) | Role::Joiner(_) | Role::Idle | Role::Leaving { .. } => {
-                self.client.send(text);
-            }
+        match &mut self.server {
+            Some(server) => server.host_sends(self.now, &text),
+            None => self.client.send(text),
         }
     }
 
@@ -487,44 +470,35 @@ impl Network {
         }
     }
 
-    /// When the first receiver that takes nothing has had its time.
+    /// The first receiver whose time will be over, and when.
     fn slowest(&self) -> Option<(Timestamp, Number)> {
         let Role::Host(host) = &self.role else {
             return None;
         };
+        let patience = self.config.timeouts.too_slow;
         let ours = self
             .pairs
             .iter()
-            .filter_map(|(number, pair)| Some((*number, pair.stuck_since()?)));
-        let (since, number) = ours
-            .chain(host.relay.stuck())
-            // As long as its channel moves, the way is narrow; nothing is being refused.
-            .map(|(number, since)| (since.max(self.drained(number)), number))
-            .min()?;
-        Some((since.plus(self.config.timeouts.too_slow), number))
-    }
-
-    fn drained(&self, number: Number) -> Timestamp {
-        self.links
-            .values()
-            .find(|link| link.number() == Some(number))
-            .map_or(Timestamp::ZERO, |link| link.drained)
+            .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
+            .min();
+        let relayed = host.relay.slowest(patience);
+        ours.into_iter().chain(relayed).min()
     }
 
     pub(super) fn host_deadline(&self) -> Option<Timestamp> {
         let Role::Host(host) = &self.role else {
             return None;
         };
-        let server = host.server.as_ref().and_then(Server::poll_timeout);
+        let server = self.server.as_ref().and_then(Server::poll_timeout);
         let slow = self.slowest().map(|(at, _)| at);
         earliest(earliest(server, slow), host.registered_by)
     }
 
     pub(super) fn host_timeout(&mut self) {
-        let Role::Host(host) = &mut self.role else {
+        let Role::Host(host) = &self.role else {
             return;
         };
-        if let Some(server) = &mut host.server {
+        if let Some(server) = &mut self.server {
             server.handle_timeout(self.now);
         }
         if host.registered_by.is_some_and(|at| at <= self.now) {

@@ -1,5 +1,7 @@
 //! Looking: nothing here changes anything.
 
+use alloc::vec::Vec;
+
 use super::{Network, Role};
 use crate::code::NetworkCode;
 use crate::event::{Phase, PhaseTiming};
@@ -75,7 +77,7 @@ impl Network {
             .members()
             .iter()
             .filter(|member| member.node != self.id);
-        let nodes: alloc::vec::Vec<_> = members
+        let nodes: Vec<_> = members
             .map(|member| self.node_stats(now, *member))
             .collect();
         Stats {

@@ -1,5 +1,6 @@
 //! The joiner's part: the offer, the host's answer, the welcome.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -66,7 +67,8 @@ impl Network {
             "dc_{:016x}",
             self.fork("connection id", link.as_u64()).u64()
         );
-        let deadline = self.now.plus(self.config.timeouts.signaling);
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.signaling.min(timeouts.connect));
         let host = code.signaling_id().to_string();
         // The link has no deadline of its own: the phases have.
         let forever = Timestamp::from_nanos(u64::MAX);
@@ -78,7 +80,7 @@ impl Network {
             node: self.id,
         }));
         self.links.insert(link, made);
-        self.role = Role::Joiner(Joiner {
+        self.role = Role::Joiner(Box::new(Joiner {
             code,
             url,
             id_attempts: 1,
@@ -91,7 +93,7 @@ impl Network {
             host: None,
             token: None,
             clock: PhaseClock::new(self.now),
-        });
+        }));
         self.tell(Event::Phase(Phase::Signaling));
         self.tell_unused_ice_servers();
         self.command(link, LinkCommand::Open { offerer: true });
@@ -303,7 +305,8 @@ impl Network {
             Phase::Ice => timeouts.ice,
             Phase::Datachannel => timeouts.datachannel,
         };
-        joiner.deadline = Some(self.now.plus(limit));
+        let last = joiner.clock.start().plus(timeouts.connect);
+        joiner.deadline = Some(self.now.plus(limit).min(last));
         self.tell(Event::Phase(phase));
     }
 

@@ -1,13 +1,14 @@
 //! What becomes of links, whoever is at the other end.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::{Network, Role};
 use crate::config::Probing;
 use crate::error::EndReason;
 use crate::event::{CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Side};
 use crate::id::{LinkId, NodeId};
-use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate};
+use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
 use crate::link::{Bounds, Silence, Stage};
 use crate::signaling::{RelayedKind, write_relayed};
@@ -45,11 +46,7 @@ impl Network {
                 self.heard(id, None);
                 self.handle_channel_message(id, channel, payload);
             }
-            LinkUpdate::BufferedAmount { channel, bytes } => {
-                if link.channels.buffered(channel, bytes) && channel == Channel::Data {
-                    link.drained = self.now;
-                }
-            }
+            LinkUpdate::BufferedAmount { channel, bytes } => link.channels.buffered(channel, bytes),
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
             // Our own liveness decides; a passing loss of the path is no end.
             LinkUpdate::Disconnected => self.diagnose_link(id, LinkState::Disconnected),
@@ -173,7 +170,7 @@ impl Network {
     }
 
     pub(super) fn links_timeout(&mut self) {
-        let ids: alloc::vec::Vec<LinkId> = self.links.keys().copied().collect();
+        let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             let Some(link) = self.links.get(&id) else {
                 continue;
@@ -237,41 +234,22 @@ impl Network {
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
         let me = self.me;
-        let mut closed = alloc::vec::Vec::new();
+        let mut over = Vec::new();
         for (id, link) in &mut self.links {
-            if let Stage::Closing { farewell, .. } = &mut link.stage {
-                if link.channels.is_drained()
-                    && let Some(why) = farewell.take()
-                {
-                    link.channels.push_control(&Frame::Goodbye(why));
-                } else if farewell.is_none() && link.channels.is_flushed()
-                    || !link.channels.is_open(Channel::Data)
-                {
-                    closed.push(*id);
-                    continue;
-                }
-            }
-            while let Some((channel, message)) = link.channels.poll(me) {
-                let command = LinkCommand::Send { channel, message };
-                self.outputs
-                    .push_back(crate::io::Output::Link { link: *id, command });
-            }
-            if let Stage::Closing {
-                farewell: farewell @ Some(_),
-                ..
-            } = &mut link.stage
-                && link.channels.is_drained()
-                && let Some(why) = farewell.take()
-            {
-                link.channels.push_control(&Frame::Goodbye(why));
+            loop {
                 while let Some((channel, message)) = link.channels.poll(me) {
                     let command = LinkCommand::Send { channel, message };
-                    self.outputs
-                        .push_back(crate::io::Output::Link { link: *id, command });
+                    self.outputs.push_back(Output::Link { link: *id, command });
+                }
+                if !link.say_farewell() {
+                    break;
                 }
             }
+            if link.is_over() {
+                over.push(*id);
+            }
         }
-        for id in closed {
+        for id in over {
             self.close_link(id);
         }
     }

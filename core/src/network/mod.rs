@@ -11,6 +11,7 @@ mod sending;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -25,7 +26,7 @@ use crate::link::Link;
 use crate::link::negotiation::Terms;
 use crate::membership::{Pair, Roster};
 use crate::rng::Rng;
-use crate::signaling::{Client, ClientEvent, Relayed};
+use crate::signaling::{Client, ClientEvent, Relayed, Server};
 use crate::stats::Counters;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, HOST, Number};
@@ -63,6 +64,8 @@ pub struct Network {
     rng: Rng,
     role: Role,
     client: Client,
+    /// The embedded signaling server of a host on the LAN.
+    server: Option<Server>,
     links: BTreeMap<LinkId, Link>,
     next_link: u64,
     /// The network that we are in.
@@ -81,8 +84,8 @@ pub struct Network {
 #[derive(Debug)]
 enum Role {
     Idle,
-    Host(Host),
-    Joiner(Joiner),
+    Host(Box<Host>),
+    Joiner(Box<Joiner>),
     /// Saying goodbye; ends with the reason when all links are closed, at the latest then.
     Leaving {
         deadline: Timestamp,
@@ -109,6 +112,7 @@ impl Network {
             now,
             rng,
             role: Role::Idle,
+            server: None,
             links: BTreeMap::new(),
             next_link: 0,
             epoch: 0,
@@ -367,6 +371,7 @@ impl Network {
             self.command(link, LinkCommand::Close);
         }
         self.client.close();
+        self.close_embedded_server();
         self.role = Role::Idle;
         self.roster.clear();
         self.pairs.clear();

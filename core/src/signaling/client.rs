@@ -20,6 +20,9 @@ use crate::time::Timestamp;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a connection may take to open and register.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to object when we come again with the same id and token. One that has
+/// not noticed that our old connection is gone takes the new one in its place without another OPEN.
+const OBJECTION_TIME: Duration = Duration::from_millis(500);
 /// The first wait after a failure; doubled after each further one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait. A host must be joinable again within 10 s of its server's return.
@@ -115,7 +118,7 @@ impl RelayedKind {
 
 /// Reads a frame that the server relayed; `None` if it is not one.
 pub(crate) fn read_relayed(text: &str) -> Option<Relayed> {
-    let frame: Frame<'_> = serde_json::from_str(text).ok()?;
+    let frame = Frame::parse(text)?;
     let kind = RelayedKind::from_name(&frame.kind)?;
     let payload = frame
         .payload
@@ -169,6 +172,11 @@ enum State {
     Opening {
         connection: SignalingId,
         deadline: Timestamp,
+    },
+    /// Open, and the server has not objected yet to our coming again.
+    Unopposed {
+        connection: SignalingId,
+        until: Timestamp,
     },
     Registered {
         connection: SignalingId,
@@ -244,6 +252,7 @@ impl Client {
         match self.state {
             State::Idle => None,
             State::Opening { deadline, .. } => Some(deadline),
+            State::Unopposed { until, .. } => Some(until),
             State::Registered { heartbeat_at, .. } => Some(heartbeat_at),
             State::Waiting { until } => Some(until),
         }
@@ -270,9 +279,11 @@ impl Client {
                     heartbeat_at: now.plus(HEARTBEAT_INTERVAL),
                 };
             }
+            State::Unopposed { connection, until } if until <= now => self.opened(now, connection),
             State::Waiting { until } if until <= now => self.open(now),
             State::Idle
             | State::Opening { .. }
+            | State::Unopposed { .. }
             | State::Registered { .. }
             | State::Waiting { .. } => {}
         }
@@ -281,8 +292,9 @@ impl Client {
     pub(crate) fn handle_update(&mut self, now: Timestamp, update: SignalingUpdate<'_>) {
         let current = self.connection();
         match update {
-            // The server's OPEN, not the socket's, says that the id is ours.
-            SignalingUpdate::Opened(_) => {}
+            SignalingUpdate::Opened(connection) if current == Some(connection) => {
+                self.socket_opened(now, connection);
+            }
             SignalingUpdate::Frame(connection, text) if current == Some(connection) => {
                 self.handle_frame(now, connection, text);
             }
@@ -290,7 +302,22 @@ impl Client {
                 self.failed(now, failure);
             }
             // Late news of a connection that was given up.
-            SignalingUpdate::Frame(..) | SignalingUpdate::Closed(..) => {}
+            SignalingUpdate::Opened(_)
+            | SignalingUpdate::Frame(..)
+            | SignalingUpdate::Closed(..) => {}
+        }
+    }
+
+    /// The server's OPEN says that the id is ours, not the socket's; but only the first time.
+    fn socket_opened(&mut self, now: Timestamp, connection: SignalingId) {
+        let Some(registration) = &self.registration else {
+            return;
+        };
+        if registration.registered_once && matches!(self.state, State::Opening { .. }) {
+            self.state = State::Unopposed {
+                connection,
+                until: now.plus(OBJECTION_TIME),
+            };
         }
     }
 
@@ -299,7 +326,7 @@ impl Client {
             self.events.push_back(ClientEvent::Dropped);
             return;
         }
-        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
+        let Some(frame) = Frame::parse(text) else {
             self.events.push_back(ClientEvent::Dropped);
             return;
         };
@@ -428,9 +455,9 @@ impl Client {
 
     const fn connection(&self) -> Option<SignalingId> {
         match self.state {
-            State::Opening { connection, .. } | State::Registered { connection, .. } => {
-                Some(connection)
-            }
+            State::Opening { connection, .. }
+            | State::Unopposed { connection, .. }
+            | State::Registered { connection, .. } => Some(connection),
             State::Idle | State::Waiting { .. } => None,
         }
     }
@@ -518,6 +545,50 @@ mod tests {
             events(&mut client).last(),
             Some(ClientEvent::Registered { again: true })
         ));
+    }
+
+    #[test]
+    fn a_server_that_missed_the_drop_says_nothing_and_that_is_a_yes() {
+        let mut client = client();
+        let (first, _) = opened(&mut client);
+        client.handle_update(Timestamp::ZERO, SignalingUpdate::Frame(first, OPEN));
+        let closed = SignalingUpdate::Closed(first, SignalingFailure::Closed);
+        client.handle_update(Timestamp::ZERO, closed);
+        let now = client.poll_timeout().unwrap();
+        client.handle_timeout(now);
+        let (second, _) = opened(&mut client);
+        client.handle_update(now, SignalingUpdate::Opened(second));
+        assert!(!client.is_registered());
+        client.handle_timeout(client.poll_timeout().unwrap());
+        assert!(client.is_registered());
+        assert!(matches!(
+            events(&mut client).last(),
+            Some(ClientEvent::Registered { again: true })
+        ));
+    }
+
+    #[test]
+    fn a_server_that_objects_is_heard() {
+        let mut client = client();
+        let (first, _) = opened(&mut client);
+        client.handle_update(Timestamp::ZERO, SignalingUpdate::Frame(first, OPEN));
+        let closed = SignalingUpdate::Closed(first, SignalingFailure::Closed);
+        client.handle_update(Timestamp::ZERO, closed);
+        client.handle_timeout(client.poll_timeout().unwrap());
+        let (second, _) = opened(&mut client);
+        let now = client.poll_timeout().unwrap();
+        client.handle_update(now, SignalingUpdate::Opened(second));
+        let taken = r#"{"type":"ID-TAKEN","payload":{"msg":"ID is taken"}}"#;
+        client.handle_update(now, SignalingUpdate::Frame(second, taken));
+        assert!(!client.is_registered());
+        assert!(matches!(
+            events(&mut client).last(),
+            Some(ClientEvent::IdTaken)
+        ));
+        assert!(
+            client.poll_timeout().is_some(),
+            "it goes on asking for its id"
+        );
     }
 
     #[test]

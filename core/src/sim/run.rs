@@ -163,13 +163,13 @@ impl World {
         match what {
             What::Link { end, update } => self.link_update(end, update),
             What::Arrival(end) => self.arrival(end),
-            What::ToServer { connection, what } => self.to_server_arrived(connection, &what),
+            What::ToServer { connection, what } => self.arrived_at_server(connection, &what),
             What::ToClient {
                 client,
                 signaling,
                 what,
             } => {
-                self.to_client_arrived(client, signaling, &what);
+                self.arrived_at_client(client, signaling, &what);
             }
             #[cfg(feature = "native")]
             What::Datagram {
@@ -215,11 +215,10 @@ impl World {
     pub(super) fn input_native(&mut self, index: usize, input: native::Input<'_>) {
         let now = self.now;
         // The bytes of a handshake differ from run to run; what must agree is who and when.
-        match &input {
-            native::Input::Datagram { remote, .. } => {
-                self.trace.add(now, index, &("datagram", remote));
-            }
-            other => self.trace.add(now, index, other),
+        if let native::Input::Datagram { remote, .. } = &input {
+            self.trace.add(now, index, &("datagram", remote));
+        } else {
+            self.trace.add(now, index, &input);
         }
         if let Some(Machine::Native(node)) = self.machine(index) {
             node.handle_input(now, input);

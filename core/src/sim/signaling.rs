@@ -88,7 +88,7 @@ impl World {
         };
         let Some(served) = served else {
             let failure = SignalingFailure::ConnectionRefused;
-            self.to_client(client, signaling, ToClient::Closed(failure));
+            self.send_to_client(client, signaling, ToClient::Closed(failure));
             return;
         };
         let connection = ConnectionId(self.connections.next);
@@ -111,7 +111,7 @@ impl World {
         );
     }
 
-    pub(super) fn to_server_arrived(&mut self, connection: ConnectionId, what: &ToServer) {
+    pub(super) fn arrived_at_server(&mut self, connection: ConnectionId, what: &ToServer) {
         let Some(one) = self.connections.open.get(&connection).copied() else {
             return;
         };
@@ -164,11 +164,11 @@ impl World {
         };
         let one = self.connections.open.get(&connection).copied();
         if let Some(one) = one.filter(|one| one.served == served) {
-            self.to_client(one.client, one.signaling, what);
+            self.send_to_client(one.client, one.signaling, what);
         }
     }
 
-    fn to_client(&mut self, client: usize, signaling: SignalingId, what: ToClient) {
+    fn send_to_client(&mut self, client: usize, signaling: SignalingId, what: ToClient) {
         let at = self.now.plus(self.signaling_delay);
         self.schedule(
             at,
@@ -180,7 +180,7 @@ impl World {
         );
     }
 
-    pub(super) fn to_client_arrived(&mut self, client: usize, id: SignalingId, what: &ToClient) {
+    pub(super) fn arrived_at_client(&mut self, client: usize, id: SignalingId, what: &ToClient) {
         let update = match what {
             ToClient::Opened => SignalingUpdate::Opened(id),
             ToClient::Frame(text) => SignalingUpdate::Frame(id, text),
@@ -205,7 +205,7 @@ impl World {
             .collect();
         for one in broken {
             let what = ToClient::Closed(SignalingFailure::Closed);
-            self.to_client(one.client, one.signaling, what);
+            self.send_to_client(one.client, one.signaling, what);
         }
     }
 

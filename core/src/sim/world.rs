@@ -277,13 +277,13 @@ impl World {
         }
         let deadline = self.now.plus(Duration::from_secs(10));
         loop {
-            let code = self
-                .events(node)
-                .skip(before)
-                .find_map(|event| match event {
-                    Event::NetworkCreated { code } => Some(*code),
-                    _ => None,
-                });
+            let code = self.events(node).skip(before).find_map(|event| {
+                if let Event::NetworkCreated { code } = event {
+                    Some(*code)
+                } else {
+                    None
+                }
+            });
             if let Some(code) = code {
                 return code;
             }

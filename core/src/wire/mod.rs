@@ -6,7 +6,7 @@ mod hello;
 mod varint;
 
 pub(crate) use bundle::{Bundle, Outgoing};
-pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, WireError, decode};
+pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode};
 pub(crate) use hello::{Hello, Member, Token, Version, Welcome};
 
 /// The number of a node within one epoch of a network; 0 is the host. Never used again.

@@ -1,8 +1,10 @@
-//! The first datagrams with data, sent again until it is known that data passes.
+//! The first datagrams of a burst, sent again until all of it is acknowledged.
 //!
-//! SCTP waits 3 s before it repeats anything, as long as it has not measured a round trip: a link
-//! whose first frames are lost once would have used up a third of its deadline. DTLS drops what
-//! comes twice.
+//! SCTP's timer starts at 3 s, is never shorter than 1, and doubles to 60: a welcome that is lost
+//! twice would have used up the deadline of its join, and a lone message on a lossy path takes
+//! tens of seconds. Neither can be set through str0m. But DTLS drops what comes twice, so a datagram
+//! may be sent again as it is. Only the first few are, and only for some seconds: in the middle of
+//! traffic losses are SCTP's, which it repairs well there.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -11,13 +13,15 @@ use super::outbox::Outbox;
 use crate::native::io::Transmit;
 use crate::time::Timestamp;
 
-/// An acknowledgement may be delayed by 200 ms (RFC 9260 section 6.2) and a round trip.
-const AFTER: Duration = Duration::from_millis(350);
+/// An acknowledgement may be delayed by 200 ms (RFC 9260 section 6.2) and a round trip, which comes
+/// on top of this.
+const AFTER: Duration = Duration::from_millis(300);
 
-/// After 350, 700 and 1,400 ms: then SCTP repeats by itself.
-const ROUNDS: u32 = 3;
+/// Then again and again, for the 10 s that a handshake may take.
+const INTERVAL: Duration = Duration::from_millis(700);
+const ROUNDS: u32 = 14;
 
-/// The welcome, its acknowledgement, a hello: more is not in flight so early.
+/// A welcome with its roster, or a message of a few kilobytes.
 const DATAGRAMS: usize = 4;
 
 #[derive(Debug, Default)]
@@ -33,16 +37,24 @@ impl Echo {
         self.due
     }
 
-    /// A datagram with data left.
-    pub(super) fn sent(&mut self, now: Timestamp, transmit: &Transmit) {
-        if self.over || self.datagrams.len() >= DATAGRAMS {
-            return;
-        }
-        self.datagrams.push(transmit.clone());
-        self.due = self.due.or_else(|| Some(now.plus(AFTER)));
+    /// Whether a datagram with data is to be told to `sent`.
+    pub(super) const fn listens(&self) -> bool {
+        !self.over && self.datagrams.len() < DATAGRAMS
     }
 
-    /// Data came from the remote, or nothing is to be sent any more.
+    pub(super) fn sent(&mut self, now: Timestamp, transmit: &Transmit, round_trip: Duration) {
+        self.datagrams.push(transmit.clone());
+        self.due = self.due.or_else(|| Some(now.plus(AFTER + round_trip)));
+    }
+
+    /// All is acknowledged: what comes next is another burst.
+    pub(super) fn rest(&mut self) {
+        if self.over || self.due.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// Nothing is to be sent any more.
     pub(super) fn stop(&mut self) {
         *self = Self {
             over: true,
@@ -59,7 +71,7 @@ impl Echo {
         if self.round == ROUNDS {
             self.stop();
         } else {
-            self.due = Some(now.plus(AFTER.saturating_mul(1 << self.round)));
+            self.due = Some(now.plus(INTERVAL));
         }
     }
 }
@@ -69,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_times_and_no_more() {
+    fn for_ten_seconds_and_no_longer() {
         let transmit = Transmit {
             local: "192.0.2.1:1".parse().unwrap(),
             remote: "192.0.2.2:2".parse().unwrap(),
@@ -77,17 +89,19 @@ mod tests {
         };
         let mut echo = Echo::default();
         let mut out = Outbox::default();
-        for _ in 0..10 {
-            echo.sent(Timestamp::ZERO, &transmit);
+        while echo.listens() {
+            echo.sent(Timestamp::ZERO, &transmit, Duration::from_millis(50));
         }
         let mut times = Vec::new();
         while let Some(due) = echo.poll_timeout() {
             echo.handle_timeout(due, &mut out);
             times.push(due.as_millis());
         }
-        assert_eq!(times, [350, 1050, 2450]);
-        assert_eq!(out.transmits.len(), 3 * DATAGRAMS);
-        echo.sent(Timestamp::ZERO, &transmit);
-        assert_eq!(echo.poll_timeout(), None);
+        assert_eq!(times[..3], [350, 1050, 1750]);
+        assert_eq!(times.last(), Some(&9450));
+        assert_eq!(out.transmits.len(), times.len() * DATAGRAMS);
+        assert!(!echo.listens());
+        echo.rest();
+        assert!(echo.listens());
     }
 }

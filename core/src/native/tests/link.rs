@@ -156,6 +156,29 @@ fn everybody_connects_at_every_loss() {
 }
 
 #[test]
+fn a_lone_message_does_not_wait_for_sctps_timer() {
+    let mut times = Vec::new();
+    for seed in 0..50 {
+        let mut world = World::connected(&Plan {
+            seed,
+            ..Plan::default()
+        });
+        world.loss = 300;
+        let sent = world.now;
+        world.send(L, Channel::Data, &b"alone"[..]);
+        assert!(world.run_until(20 * SECOND, |world| !world.messages(R).is_empty()));
+        times.push(world.now.since(sent));
+    }
+    times.sort_unstable();
+    println!(
+        "a lone message at 30 % loss: median {:?}, worst {:?}",
+        times[25], times[49]
+    );
+    // SCTP alone takes 3 s for every message that is lost once, 9 s for every one lost twice.
+    assert!(times[49] < 5 * SECOND);
+}
+
+#[test]
 fn dead_interfaces_do_not_cost_more_than_their_checks() {
     let plan = Plan {
         addresses: [
@@ -917,6 +940,67 @@ fn trap_15_probes_tell_life_while_sctp_is_silent() {
         assert!(longest < 5 * SECOND);
     }
     assert_eq!(world.count(L, is_last) + world.count(R, is_last), 0);
+}
+
+#[test]
+fn an_hour_at_thirty_percent_loss_with_a_probe_a_second() {
+    let mut world = World::connected(&Plan::default());
+    world.loss = 300;
+    let mut longest = [Duration::ZERO; 2];
+    let mut last = [world.now; 2];
+    for _ in 0..3600 {
+        for side in [L, R] {
+            probe(&mut world, side);
+        }
+        world.settle(SECOND);
+        world.wire.clear();
+        for side in [L, R] {
+            for (at, update) in world.sides[side].log.split_off(0) {
+                assert!(!update.is_last());
+                if is_alive(&update) {
+                    longest[side] = longest[side].max(at.since(last[side]));
+                    last[side] = at;
+                }
+            }
+        }
+    }
+    println!("an hour at 30 % loss, a probe a second: silent for {longest:?} at the most");
+    // The network asks more often when it hears nothing; this is what one probe a second gives.
+    assert!(longest.into_iter().all(|silence| silence < 8 * SECOND));
+}
+
+#[test]
+fn what_was_dark_comes_back_by_the_probes() {
+    for dark in [10, 30, 90] {
+        let mut world = World::connected(&Plan::default());
+        for phase in [dark, 5] {
+            world.loss = if phase == dark { 1000 } else { 0 };
+            for side in [L, R] {
+                world.sides[side].log.clear();
+            }
+            let since = world.now;
+            for _ in 0..phase {
+                probe(&mut world, L);
+                probe(&mut world, R);
+                world.settle(SECOND);
+            }
+            if phase == 5 {
+                let answered = world.sides[L]
+                    .log
+                    .iter()
+                    .find(|(_, u)| is_alive(u))
+                    .unwrap();
+                println!(
+                    "dark for {dark} s: alive {:?} later",
+                    answered.0.since(since)
+                );
+                world.send(L, Channel::Data, &b"back"[..]);
+                world.settle(SECOND);
+                println!("   a message passes: {}", world.messages(R).len() == 1);
+            }
+        }
+        assert_eq!(world.count(L, is_last) + world.count(R, is_last), 0);
+    }
 }
 
 /// Not a test but a figure: `cargo test --release -p wattle-core throughput -- --ignored --nocapture`.

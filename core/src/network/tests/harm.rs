@@ -1,6 +1,7 @@
 //! What one joiner can do to the others: nothing.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -165,17 +166,29 @@ fn each_wrong_frame_ends_its_sender_and_nobody_else() {
                 .collect()
         }),
         ("an acknowledgement of what was never sent", |_, _| {
-            vec![Frame::Direct(Body::Ack(Ack { next: 1, limit: 0 }))]
+            vec![Frame::Direct(Body::Ack(Ack {
+                next: 1,
+                limit: 0,
+                idle: 0,
+            }))]
         }),
         ("an absurd grant", |_, _| {
             let limit = u64::MAX;
-            vec![Frame::Direct(Body::Ack(Ack { next: 0, limit }))]
+            vec![Frame::Direct(Body::Ack(Ack {
+                next: 0,
+                limit,
+                idle: 0,
+            }))]
         }),
         ("an absurd grant to a joiner", |_, _| {
             let limit = u64::MAX;
             vec![Frame::AckTo {
                 to: 1,
-                ack: Ack { next: 0, limit },
+                ack: Ack {
+                    next: 0,
+                    limit,
+                    idle: 0,
+                },
             }]
         }),
         ("a message to itself", |room, hand| {
@@ -185,7 +198,11 @@ fn each_wrong_frame_ends_its_sender_and_nobody_else() {
             let to = room.hands[&hand].number;
             vec![Frame::AckTo {
                 to,
-                ack: Ack { next: 0, limit: 0 },
+                ack: Ack {
+                    next: 0,
+                    limit: 0,
+                    idle: 0,
+                },
             }]
         }),
         ("the host twice", |_, _| {
@@ -238,7 +255,11 @@ fn what_is_for_nodes_that_are_gone_is_dropped() {
     let (mut room, honest, hand) = four();
     let piece = whole(b"anybody there?");
     room.say(hand, &[to(&[(77, 0)], piece.clone()), to(&[], piece)]);
-    let ack = Ack { next: 0, limit: 0 };
+    let ack = Ack {
+        next: 0,
+        limit: 0,
+        idle: 0,
+    };
     room.say(hand, &[Frame::AckTo { to: 77, ack }]);
     assert_eq!(left(&room, HOST, hand), None);
     assert_unharmed(&mut room, honest);
@@ -274,7 +295,7 @@ fn a_message_that_stops_in_the_middle_gets_nobody_else_removed() {
     let payload = Bytes::from(vec![0; 2000]);
     let total = Some(256 * 1024);
     room.say(hand, &[to(&[(victim, 0)], Piece { total, payload })]);
-    room.pass_alive(Duration::from_secs(20));
+    room.pass_alive(Duration::from_secs(100));
     assert_unharmed(&mut room, honest);
 }
 
@@ -293,6 +314,7 @@ fn a_flood_of_acknowledgements_fills_no_queue() {
         let ack = Ack {
             next: 0,
             limit: 512 * 1024 - 5_000 + limit,
+            idle: 0,
         };
         room.say(hand, &[Frame::AckTo { to: victim, ack }]);
     }
@@ -316,6 +338,7 @@ fn acknowledging_what_has_not_even_left_the_host_does_not_fill_it() {
         let ack = Ack {
             next: sequence + 1,
             limit: cost + 512 * 1024,
+            idle: 0,
         };
         room.say(hand, &[Frame::Direct(Body::Ack(ack))]);
         // The honest ones acknowledge in their own time.
@@ -394,7 +417,7 @@ fn an_answer_that_found_no_server_is_sent_when_it_is_back() {
     let host = &mut room.nodes[HOST];
     let node = crate::id::NodeId::from_bytes([5; 16]);
     let now = room.now;
-    let sent = |outputs: Vec<crate::io::Output>| -> Vec<alloc::string::String> {
+    let sent = |outputs: Vec<crate::io::Output>| -> Vec<String> {
         outputs
             .into_iter()
             .filter_map(|output| match output {

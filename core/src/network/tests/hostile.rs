@@ -187,6 +187,7 @@ fn ack(rng: &mut Rng) -> Ack {
     Ack {
         next: one_of(rng, &[0, 1, 2, u64::MAX]),
         limit: one_of(rng, &[0, 1, 524_288, 524_320, 1_048_576, u64::MAX]),
+        idle: one_of(rng, &[0, 5_000, u32::MAX]),
     }
 }
 
