@@ -24,6 +24,7 @@ impl Laws {
     }
 
     /// Whether the end is still to come.
+    #[cfg(test)]
     pub(crate) const fn is_open(&self) -> bool {
         self.open
     }
