@@ -3,5 +3,6 @@
 mod bare;
 mod harm;
 mod hostile;
+mod repeats;
 mod room;
 mod watched;
