@@ -303,7 +303,13 @@ fn a_message_that_stops_in_the_middle_gets_nobody_else_removed() {
 fn a_flood_of_acknowledgements_fills_no_queue() {
     let (mut room, honest, hand) = four();
     let (victim, link) = (number(&room, honest[0]), room.link_to(honest[0]));
-    // The victim's channel is full.
+    // The victim said something that may be acknowledged, byte by byte.
+    let to = room.hands[&hand].node;
+    room.call(honest[0], |network, now| {
+        network.send_to(now, to, vec![0; 10_000].into())
+    })
+    .unwrap();
+    // Its channel is full.
     room.hold(link);
     room.call(HOST, |network, now| {
         network.broadcast(now, vec![0; 200 * 1024].into())
@@ -313,7 +319,7 @@ fn a_flood_of_acknowledgements_fills_no_queue() {
     for limit in 0..5_000 {
         let ack = Ack {
             next: 0,
-            limit: 512 * 1024 - 5_000 + limit,
+            limit: 512 * 1024 + limit,
             idle: 0,
         };
         room.say(hand, &[Frame::AckTo { to: victim, ack }]);
