@@ -37,10 +37,12 @@
 mod error;
 mod event_loop;
 mod event_queue;
+mod http_head;
 mod interfaces;
 mod network;
 mod options;
 mod server;
+mod shared;
 mod signaling;
 mod tls;
 mod udp;
