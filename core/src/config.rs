@@ -122,6 +122,7 @@ impl Config {
             signaling,
             ice,
             datachannel,
+            connect,
             suspect_after,
             lost_after,
             too_slow,
@@ -131,6 +132,7 @@ impl Config {
             signaling,
             ice,
             datachannel,
+            connect,
             suspect_after,
             lost_after,
             too_slow,
@@ -246,6 +248,8 @@ pub struct Timeouts {
     pub ice: Duration,
     /// From the path to the welcome: DTLS, SCTP and the first frame. Default 10 s.
     pub datachannel: Duration,
+    /// All three together, at most. Default 35 s, which leaves each its own time.
+    pub connect: Duration,
     /// Silence after which a node is suspected. Default 2 s.
     pub suspect_after: Duration,
     /// Silence after which a node is lost. Default 5 s.
@@ -262,22 +266,12 @@ impl Default for Timeouts {
             signaling: Duration::from_secs(15),
             ice: Duration::from_secs(10),
             datachannel: Duration::from_secs(10),
+            connect: Duration::from_secs(35),
             suspect_after: Duration::from_secs(2),
             lost_after: Duration::from_secs(5),
             too_slow: Duration::from_secs(5),
             leave: Duration::from_secs(2),
         }
-    }
-}
-
-impl Timeouts {
-    /// Scales the three connection phases so that together they take at most `total`.
-    #[must_use]
-    pub fn with_connect_total(mut self, total: Duration) -> Self {
-        self.signaling = total * 3 / 7;
-        self.ice = total * 2 / 7;
-        self.datachannel = total * 2 / 7;
-        self
     }
 }
 

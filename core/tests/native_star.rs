@@ -1,5 +1,10 @@
 //! Whole networks of native nodes in virtual time: str0m, DTLS and SCTP and all.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a test that is wrong about its nodes has to fail"
+)]
+
 use core::time::Duration;
 use std::println;
 
@@ -143,21 +148,10 @@ fn joins_and_large_messages_survive_losses() {
             if loss < 300 {
                 let large = Bytes::from(vec![7; 100_000]);
                 world.broadcast(nodes[1], large).unwrap();
-                let sent = world.now();
                 let arrived = world.run_until(60 * SECOND, |world| {
                     world.message_count(nodes[0]) == 1 && world.message_count(nodes[2]) == 1
                 });
-                if !arrived {
-                    for node in &nodes {
-                        println!(
-                            "{loss} {seed} {:?} {:?}",
-                            world.timed_events(*node).collect::<Vec<_>>(),
-                            world.stats(*node)
-                        );
-                    }
-                    panic!("not arrived");
-                }
-                println!("took {:?}", world.now().since(sent));
+                assert!(arrived, "loss {loss}, seed {seed}");
             }
         }
         println!(
@@ -204,22 +198,4 @@ fn an_idle_network_at_thirty_percent_loss_loses_nobody() {
         world.run_for(60 * SECOND);
         assert!(are_together(&world, &nodes));
     }
-}
-
-#[test]
-#[ignore = "tail"]
-fn tail() {
-    let mut failed = 0;
-    for seed in 100..400 {
-        let mut world = World::new(seed);
-        let (nodes, _) = star(&mut world, 3, path(300));
-        if !world.run_until(25 * SECOND, |world| are_together(world, &nodes)) {
-            failed += 1;
-            println!("seed {seed}");
-            for node in &nodes {
-                println!("   {:?}", world.timed_events(*node).collect::<Vec<_>>());
-            }
-        }
-    }
-    println!("{failed}");
 }

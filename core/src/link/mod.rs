@@ -145,6 +145,10 @@ impl PhaseClock {
         }
     }
 
+    pub(crate) const fn start(&self) -> Timestamp {
+        self.start
+    }
+
     pub(crate) fn answered(&mut self, now: Timestamp) {
         self.answered.get_or_insert(now);
     }

@@ -3,6 +3,7 @@
 mod pair;
 mod relay;
 mod roster;
+mod stall;
 
 pub(crate) use pair::{Delivered, Pair, cost};
 pub(crate) use relay::Relay;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use super::stall::Stall;
 use crate::config::MESSAGE_COST;
 use crate::link::negotiation::Terms;
 use crate::stats::StateStats;
@@ -28,13 +29,14 @@ pub(crate) struct Pair {
     sent_cost: u64,
     /// How much we may send in all.
     limit: u64,
-    /// Since when it has taken nothing although its window is full.
-    stuck_since: Option<Timestamp>,
+    stall: Stall,
     // Its to us.
     expected: u64,
     partial: Option<Partial>,
     received_cost: u64,
     taken_cost: u64,
+    /// Since when the application could have taken something and did not.
+    untaken_since: Option<Timestamp>,
     /// What it was last told.
     told: Ack,
     ack_at: Option<Timestamp>,
@@ -92,14 +94,16 @@ impl Pair {
             acknowledged: 0,
             sent_cost: 0,
             limit: window,
-            stuck_since: None,
+            stall: Stall::default(),
             expected: 0,
             partial: None,
             received_cost: 0,
             taken_cost: 0,
+            untaken_since: None,
             told: Ack {
                 next: 0,
                 limit: window,
+                idle: 0,
             },
             ack_at: None,
             next_state: None,
@@ -121,9 +125,7 @@ impl Pair {
         self.sent_cost = self.sent_cost.saturating_add(cost(length));
         self.totals.messages_sent = self.totals.messages_sent.saturating_add(1);
         self.totals.bytes_sent = self.totals.bytes_sent.saturating_add(length as u64);
-        if self.is_full() && self.stuck_since.is_none() {
-            self.stuck_since = Some(now);
-        }
+        self.stall.sent(now, self.is_full());
         sequence
     }
 
@@ -141,10 +143,8 @@ impl Pair {
         }
         self.acknowledged = self.acknowledged.max(ack.next);
         let progress = ack.limit > self.limit;
-        if progress {
-            self.limit = ack.limit;
-            self.stuck_since = self.is_full().then_some(now);
-        }
+        self.limit = self.limit.max(ack.limit);
+        self.stall.acknowledged(now, ack, progress, self.is_full());
         Ok(progress)
     }
 
@@ -153,9 +153,9 @@ impl Pair {
         !self.has_room(self.terms.message as usize)
     }
 
-    /// Since when it has taken nothing although we may be waiting.
-    pub(crate) const fn stuck_since(&self) -> Option<Timestamp> {
-        self.stuck_since
+    /// How long it lets us wait.
+    pub(crate) const fn stall(&self) -> &Stall {
+        &self.stall
     }
 
     /// A piece came.
@@ -203,6 +203,7 @@ impl Pair {
             .totals
             .bytes_received
             .saturating_add(message.len() as u64);
+        self.untaken_since.get_or_insert(now);
         let busy = self.unannounced() >= u64::from(self.terms.window) / 4;
         self.arm(now, if busy { ACK_SOON } else { ACK_DELAY });
         Ok(Delivered::Message(message))
@@ -225,6 +226,15 @@ impl Pair {
         self.taken_cost = taken.min(self.received_cost);
     }
 
+    /// Costs of whole messages.
+    fn delivered_cost(&self) -> u64 {
+        let partial = self
+            .partial
+            .as_ref()
+            .map_or(0, |partial| cost(partial.total as usize));
+        self.received_cost.saturating_sub(partial)
+    }
+
     /// Costs that came since the other was last told.
     fn unannounced(&self) -> u64 {
         let told = self.told.limit.saturating_sub(self.terms.window.into());
@@ -233,6 +243,7 @@ impl Pair {
 
     /// After `take`: brings the acknowledgement forward if it matters.
     pub(crate) fn taken(&mut self, now: Timestamp) {
+        self.untaken_since = (self.taken_cost < self.delivered_cost()).then_some(now);
         let told = self.told.limit.saturating_sub(self.terms.window.into());
         let waiting = self.taken_cost.saturating_sub(told);
         if waiting >= u64::from(self.terms.window) / 4 {
@@ -257,14 +268,22 @@ impl Pair {
             return None;
         }
         self.ack_at = None;
-        if self.taken_cost < self.received_cost && self.partial.is_none() {
+        let idle = self
+            .untaken_since
+            .map_or(Duration::ZERO, |since| now.since(since));
+        if self.untaken_since.is_some() {
             // The application has not taken all of it yet: look again later.
             self.arm(now, ACK_DELAY);
         }
+        // Whole seconds are news enough of an application that sleeps.
+        let idle = u32::try_from(idle.as_secs())
+            .unwrap_or(u32::MAX)
+            .saturating_mul(1000);
         let limit = self.taken_cost.saturating_add(self.terms.window.into());
         let ack = Ack {
             next: self.expected,
             limit,
+            idle,
         };
         if ack == self.told {
             return None;
@@ -418,7 +437,8 @@ mod tests {
             ack,
             Ack {
                 next: 3,
-                limit: 2000
+                limit: 2000,
+                idle: 0
             }
         );
         assert_eq!(sender.handle_ack(now, ack), Ok(false));
@@ -453,7 +473,14 @@ mod tests {
         let mut pair = pair();
         let wrong = Err(PairError::Acknowledgement);
         assert_eq!(
-            pair.handle_ack(Timestamp::ZERO, Ack { next: 1, limit: 0 }),
+            pair.handle_ack(
+                Timestamp::ZERO,
+                Ack {
+                    next: 1,
+                    limit: 0,
+                    idle: 0
+                }
+            ),
             wrong
         );
         assert_eq!(
@@ -461,13 +488,21 @@ mod tests {
                 Timestamp::ZERO,
                 Ack {
                     next: 0,
-                    limit: 2001
+                    limit: 2001,
+                    idle: 0
                 }
             ),
             wrong
         );
         assert_eq!(
-            pair.handle_ack(Timestamp::ZERO, Ack { next: 0, limit: 1 }),
+            pair.handle_ack(
+                Timestamp::ZERO,
+                Ack {
+                    next: 0,
+                    limit: 1,
+                    idle: 0
+                }
+            ),
             Ok(false),
             "an old one"
         );

@@ -5,7 +5,10 @@
 
 use alloc::collections::BTreeMap;
 
+use core::time::Duration;
+
 use super::pair::cost;
+use super::stall::Stall;
 use crate::link::negotiation::Terms;
 use crate::time::Timestamp;
 use crate::wire::{Ack, Number, Piece};
@@ -25,8 +28,7 @@ struct Flow {
     missing: Option<u32>,
     sent: u64,
     limit: u64,
-    /// Since when the receiver has taken nothing although its window is full.
-    stuck_since: Option<Timestamp>,
+    stall: Stall,
 }
 
 /// An end of a flow broke its rules.
@@ -88,9 +90,7 @@ impl Relay {
         } else {
             flow.missing = Some(missing);
         }
-        if flow.is_full(terms) && flow.stuck_since.is_none() {
-            flow.stuck_since = Some(now);
-        }
+        flow.stall.sent(now, flow.is_full(terms));
         Ok(())
     }
 
@@ -107,10 +107,10 @@ impl Relay {
         if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
             return Err(RelayError::Acknowledgement);
         }
-        if ack.limit > flow.limit {
-            flow.limit = ack.limit;
-            flow.stuck_since = flow.is_full(terms).then_some(now);
-        }
+        let progress = ack.limit > flow.limit;
+        flow.limit = flow.limit.max(ack.limit);
+        flow.stall
+            .acknowledged(now, ack, progress, flow.is_full(terms));
         Ok(())
     }
 
@@ -120,22 +120,22 @@ impl Relay {
             .retain(|(origin, to), _| *origin != node && *to != node);
     }
 
-    /// The first receiver that takes nothing, and since when.
-    pub(crate) fn most_stuck(&self) -> Option<(Number, Timestamp)> {
+    /// The first receiver whose time will be over, and when.
+    pub(crate) fn slowest(&self, patience: Duration) -> Option<(Timestamp, Number)> {
         self.flows
             .iter()
-            .filter_map(|((_, to), flow)| Some((*to, flow.stuck_since?)))
-            .min_by_key(|(to, since)| (*since, *to))
+            .filter_map(|((_, to), flow)| Some((flow.stall.over_at(patience)?, *to)))
+            .min()
     }
 
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
         let window = self.terms.window.into();
-        self.flows.entry(pair).or_insert(Flow {
+        self.flows.entry(pair).or_insert_with(|| Flow {
             next: 0,
             missing: None,
             sent: 0,
             limit: window,
-            stuck_since: None,
+            stall: Stall::default(),
         })
     }
 }
@@ -203,6 +203,7 @@ mod tests {
         let too_much = Ack {
             next: 1,
             limit: 2133,
+            idle: 0,
         };
         assert_eq!(
             relay.pass_ack(now, 2, 1, too_much),
@@ -215,57 +216,62 @@ mod tests {
                 1,
                 Ack {
                     next: 1,
-                    limit: 2132
+                    limit: 2132,
+                    idle: 0
                 }
             ),
             Ok(())
         );
         assert_eq!(
-            relay.pass_ack(now, 2, 1, Ack { next: 2, limit: 0 }),
+            relay.pass_ack(
+                now,
+                2,
+                1,
+                Ack {
+                    next: 2,
+                    limit: 0,
+                    idle: 0
+                }
+            ),
             Err(RelayError::Acknowledgement)
         );
     }
 
     #[test]
     fn a_receiver_that_takes_nothing_is_noticed_and_progress_forgives_it() {
+        const PATIENCE: Duration = Duration::from_secs(5);
         let mut relay = Relay::new(TERMS);
         let at = Timestamp::from_millis;
         relay
             .pass(at(0), (1, 2), 0, &piece(Some(900), 900))
             .unwrap();
-        assert_eq!(relay.most_stuck(), None, "the largest message still fits");
+        assert_eq!(
+            relay.slowest(PATIENCE),
+            None,
+            "the largest message still fits"
+        );
         relay
             .pass(at(10), (1, 2), 1, &piece(Some(900), 900))
             .unwrap();
-        assert_eq!(relay.most_stuck(), Some((2, at(10))));
-        relay
-            .pass_ack(
-                at(20),
-                2,
-                1,
-                Ack {
-                    next: 1,
-                    limit: 2100,
-                },
-            )
-            .unwrap();
+        assert_eq!(relay.slowest(PATIENCE), Some((at(60_010), 2)));
+        let idle = Ack {
+            next: 1,
+            limit: 2000,
+            idle: 5_000,
+        };
+        relay.pass_ack(at(5_000), 2, 1, idle).unwrap();
         assert_eq!(
-            relay.most_stuck(),
-            Some((2, at(20))),
-            "still full, but it moves"
+            relay.slowest(PATIENCE),
+            Some((at(5_010), 2)),
+            "it says so itself"
         );
-        relay
-            .pass_ack(
-                at(30),
-                2,
-                1,
-                Ack {
-                    next: 1,
-                    limit: 3800,
-                },
-            )
-            .unwrap();
-        assert_eq!(relay.most_stuck(), None);
+        let ack = Ack {
+            next: 1,
+            limit: 3800,
+            idle: 0,
+        };
+        relay.pass_ack(at(5_005), 2, 1, ack).unwrap();
+        assert_eq!(relay.slowest(PATIENCE), None);
         relay.remove(2);
         assert!(relay.flows.is_empty());
     }

@@ -79,11 +79,12 @@ impl Network {
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
         self.server = server;
+        let timeouts = self.config.timeouts;
         self.role = Role::Host(Box::new(Host {
             code,
             codes,
             code_attempts: 1,
-            registered_by: Some(self.now.plus(self.config.timeouts.signaling)),
+            registered_by: Some(self.now.plus(timeouts.signaling.min(timeouts.connect))),
             last_failure: None,
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.next_link),
@@ -431,25 +432,19 @@ impl Network {
         self.tell(Event::NodeLeft { node, reason });
     }
 
-    /// When the first receiver that takes nothing has had its time.
+    /// The first receiver whose time will be over, and when.
     fn slowest(&self) -> Option<(Timestamp, Number)> {
         let Role::Host(host) = &self.role else {
             return None;
         };
+        let patience = self.config.timeouts.too_slow;
         let ours = self
             .pairs
             .iter()
-            .filter_map(|(number, pair)| Some((pair.stuck_since()?, *number)))
+            .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
             .min();
-        let relayed = host
-            .relay
-            .most_stuck()
-            .map(|(number, since)| (since, number));
-        let (since, number) = match (ours, relayed) {
-            (Some(a), Some(b)) => a.min(b),
-            (a, b) => a.or(b)?,
-        };
-        Some((since.plus(self.config.timeouts.too_slow), number))
+        let relayed = host.relay.slowest(patience);
+        ours.into_iter().chain(relayed).min()
     }
 
     pub(super) fn host_deadline(&self) -> Option<Timestamp> {

@@ -67,7 +67,8 @@ impl Network {
             "dc_{:016x}",
             self.fork("connection id", link.as_u64()).u64()
         );
-        let deadline = self.now.plus(self.config.timeouts.signaling);
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.signaling.min(timeouts.connect));
         let host = code.signaling_id().to_string();
         // The link has no deadline of its own: the phases have.
         let forever = Timestamp::from_nanos(u64::MAX);
@@ -311,7 +312,8 @@ impl Network {
             Phase::Ice => timeouts.ice,
             Phase::Datachannel => timeouts.datachannel,
         };
-        joiner.deadline = Some(self.now.plus(limit));
+        let last = joiner.clock.start().plus(timeouts.connect);
+        joiner.deadline = Some(self.now.plus(limit).min(last));
         self.tell(Event::Phase(phase));
     }
 

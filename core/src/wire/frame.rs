@@ -101,6 +101,8 @@ pub(crate) struct Ack {
     pub(crate) next: u64,
     /// The sum of costs that the sender may have sent in all.
     pub(crate) limit: u64,
+    /// For how many milliseconds the application has taken nothing although there was something.
+    pub(crate) idle: u32,
 }
 
 /// A state.
@@ -180,12 +182,14 @@ impl Ack {
     fn write(self, out: &mut Vec<u8>) {
         put(out, self.next);
         put(out, self.limit);
+        put(out, self.idle.into());
     }
 
     fn read(from: &mut Reader) -> Result<Self, WireError> {
         Ok(Self {
             next: from.u64()?,
             limit: from.u64()?,
+            idle: from.u32()?,
         })
     }
 }
@@ -392,6 +396,7 @@ mod tests {
         let ack = Ack {
             next: 5,
             limit: u64::MAX,
+            idle: 6_000,
         };
         let state = State {
             sequence: u32::MAX,

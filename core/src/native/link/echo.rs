@@ -1,8 +1,10 @@
-//! The first datagrams with data, sent again until something of it is acknowledged.
+//! The first datagrams of a burst, sent again until all of it is acknowledged.
 //!
-//! SCTP waits 3 s before it repeats anything, then 6, as long as it has not measured a round trip:
-//! a link whose first frames are lost twice, or come before the end of the handshake, would have
-//! used up its deadline. DTLS drops what comes twice.
+//! SCTP's timer starts at 3 s, is never shorter than 1, and doubles to 60: a welcome that is lost
+//! twice would have used up the deadline of its join, and a lone message on a lossy path takes
+//! tens of seconds. Neither can be set through str0m. But DTLS drops what comes twice, so a datagram
+//! may be sent again as it is. Only the first few are, and only for some seconds: in the middle of
+//! traffic losses are SCTP's, which it repairs well there.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -11,14 +13,15 @@ use super::outbox::Outbox;
 use crate::native::io::Transmit;
 use crate::time::Timestamp;
 
-/// An acknowledgement may be delayed by 200 ms (RFC 9260 section 6.2) and a round trip.
-const AFTER: Duration = Duration::from_millis(350);
+/// An acknowledgement may be delayed by 200 ms (RFC 9260 section 6.2) and a round trip, which comes
+/// on top of this.
+const AFTER: Duration = Duration::from_millis(300);
 
-/// Then again and again, for the 10 s that the handshake may take.
+/// Then again and again, for the 10 s that a handshake may take.
 const INTERVAL: Duration = Duration::from_millis(700);
 const ROUNDS: u32 = 14;
 
-/// The welcome, its acknowledgement, a hello: more is not in flight so early.
+/// A welcome with its roster, or a message of a few kilobytes.
 const DATAGRAMS: usize = 4;
 
 #[derive(Debug, Default)]
@@ -34,16 +37,24 @@ impl Echo {
         self.due
     }
 
-    /// A datagram with data left.
-    pub(super) fn sent(&mut self, now: Timestamp, transmit: &Transmit) {
-        if self.over || self.datagrams.len() >= DATAGRAMS {
-            return;
-        }
-        self.datagrams.push(transmit.clone());
-        self.due = self.due.or_else(|| Some(now.plus(AFTER)));
+    /// Whether a datagram with data is to be told to `sent`.
+    pub(super) const fn listens(&self) -> bool {
+        !self.over && self.datagrams.len() < DATAGRAMS
     }
 
-    /// Data was acknowledged, or nothing is to be sent any more.
+    pub(super) fn sent(&mut self, now: Timestamp, transmit: &Transmit, round_trip: Duration) {
+        self.datagrams.push(transmit.clone());
+        self.due = self.due.or_else(|| Some(now.plus(AFTER + round_trip)));
+    }
+
+    /// All is acknowledged: what comes next is another burst.
+    pub(super) fn rest(&mut self) {
+        if self.over || self.due.is_some() {
+            *self = Self::default();
+        }
+    }
+
+    /// Nothing is to be sent any more.
     pub(super) fn stop(&mut self) {
         *self = Self {
             over: true,
@@ -78,8 +89,8 @@ mod tests {
         };
         let mut echo = Echo::default();
         let mut out = Outbox::default();
-        for _ in 0..10 {
-            echo.sent(Timestamp::ZERO, &transmit);
+        while echo.listens() {
+            echo.sent(Timestamp::ZERO, &transmit, Duration::from_millis(50));
         }
         let mut times = Vec::new();
         while let Some(due) = echo.poll_timeout() {
@@ -89,7 +100,8 @@ mod tests {
         assert_eq!(times[..3], [350, 1050, 1750]);
         assert_eq!(times.last(), Some(&9450));
         assert_eq!(out.transmits.len(), times.len() * DATAGRAMS);
-        echo.sent(Timestamp::ZERO, &transmit);
-        assert_eq!(echo.poll_timeout(), None);
+        assert!(!echo.listens());
+        echo.rest();
+        assert!(echo.listens());
     }
 }

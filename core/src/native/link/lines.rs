@@ -32,8 +32,6 @@ struct Line {
     busy: bool,
     /// The most that was buffered since the last report.
     peak: usize,
-    /// What str0m has taken so far.
-    given: usize,
 }
 
 impl Lines {
@@ -47,7 +45,6 @@ impl Lines {
                 waiting: VecDeque::new(),
                 busy: false,
                 peak: 0,
-                given: 0,
             }),
             limit: Self::inside_limit(limits),
             scratch: Vec::new(),
@@ -111,16 +108,16 @@ impl Lines {
             message.write_into(&mut self.scratch);
             if channel.write(true, &self.scratch)? {
                 line.waiting.pop_front();
-                line.given = line.given.saturating_add(self.scratch.len());
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Whether the remote has acknowledged anything yet.
-    pub(super) fn is_acknowledged(&self, rtc: &mut Rtc) -> bool {
-        self.lines.iter().any(|line| line.given > line.inside(rtc))
+    /// Whether something on the reliable channel is not acknowledged.
+    pub(super) fn is_waiting(&self, rtc: &mut Rtc) -> bool {
+        let [data, _] = &self.lines;
+        data.inside(rtc) > 0
     }
 
     /// Tells which channels can be written to.

@@ -66,6 +66,9 @@ const EARLY_CHECKS: u8 = 100;
 /// After so many probes without an answer the remote is looked for elsewhere, too.
 const SILENT_PROBES: usize = 2;
 
+/// A round trip before one is measured.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
 /// RFC 8445 section 5.1.2.1: peer-reflexive type preference, highest local preference, component 1.
 const PROBE_PRIORITY: u32 = 110 << 24 | 0xffff << 8 | 255;
 
@@ -108,6 +111,8 @@ pub(in crate::native) struct Link {
     /// What the last check of ours said.
     role: Option<Role>,
     probes: Probes,
+    /// The last one measured, or a guess.
+    round_trip: Duration,
     connected: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
     secured: bool,
@@ -189,6 +194,7 @@ impl Link {
             heard_at: None,
             role: None,
             probes: Probes::new(rng),
+            round_trip: ROUND_TRIP,
             connected: false,
             secured: false,
             ended: false,
@@ -308,6 +314,7 @@ impl Link {
         };
         let round_trip = self.probes.response(now, transaction, datagram, remote);
         self.news.round_trip = round_trip;
+        self.round_trip = round_trip.unwrap_or(self.round_trip);
         self.report(out);
         round_trip.is_some()
     }
@@ -336,8 +343,8 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            if self.lines.is_acknowledged(&mut self.rtc) {
-                self.echo.stop();
+            if !self.lines.is_waiting(&mut self.rtc) {
+                self.echo.rest();
             }
         }
         self.step(now, out);
@@ -471,8 +478,9 @@ impl Link {
         match transmit.payload.first() {
             Some(20..=63) => {
                 self.path = Some((transmit.local, transmit.remote));
-                if self.secured {
-                    self.echo.sent(now, &transmit);
+                // The state channel is not repeated.
+                if self.echo.listens() && self.lines.is_waiting(&mut self.rtc) {
+                    self.echo.sent(now, &transmit, self.round_trip);
                 }
             }
             Some(_) => {
