@@ -37,6 +37,7 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
     let ack = Ack {
         next: 1,
         limit: 524_322,
+        idle: 300,
     };
     let state = Body::State(State {
         sequence: 7,
