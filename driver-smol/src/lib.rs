@@ -48,6 +48,11 @@ mod tls;
 mod udp;
 mod websocket;
 
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use error::{ConnectError, WaitError};
 pub use network::Network;
 pub use options::{Hosting, Options};
