@@ -74,6 +74,11 @@ impl Network {
         let forever = Timestamp::from_nanos(u64::MAX);
         let mut made = Link::new(self.now, host, connection_id, self.bounds(), forever);
         made.heard = true;
+        // Our first frame says who we are; it leaves when the channel opens, whatever comes first.
+        made.channels.push_control(&Frame::Hello(Hello {
+            version: Version::OURS,
+            node: self.id,
+        }));
         self.links.insert(link, made);
         self.role = Role::Joiner(Box::new(Joiner {
             code,
@@ -287,18 +292,6 @@ impl Network {
             joiner.clock.connected(self.now);
             self.enter_phase(Phase::Datachannel);
         }
-    }
-
-    /// The data channel is open: say who we are, without waiting for the welcome.
-    pub(super) fn say_hello(&mut self, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
-            return;
-        };
-        let hello = Frame::Hello(Hello {
-            version: Version::OURS,
-            node: self.id,
-        });
-        link.channels.push_control(&hello);
     }
 
     fn enter_phase(&mut self, phase: Phase) {
