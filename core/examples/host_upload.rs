@@ -221,8 +221,8 @@ impl World {
                     self.datagrams
                         .insert((self.now.plus(TRIP), self.number), parcel);
                 }
-                Output::Signaling(command) => self.to_server(me, &command),
-                Output::Server(output) => self.from_server(&output),
+                Output::Signaling(command) => self.ask_server(me, &command),
+                Output::Server(output) => self.serve(&output),
                 Output::Event(Event::State { .. }) => self.states += 1,
                 _ => {}
             }
@@ -234,7 +234,7 @@ impl World {
         self.wakes.extend(self.due[me].map(|due| (due, me)));
     }
 
-    fn to_server(&mut self, from: usize, command: &SignalingCommand) {
+    fn ask_server(&mut self, from: usize, command: &SignalingCommand) {
         let (SignalingCommand::Open(id, _)
         | SignalingCommand::Send(id, _)
         | SignalingCommand::Close(id)) = command
@@ -261,7 +261,7 @@ impl World {
         self.drain(0);
     }
 
-    fn from_server(&mut self, output: &ServerOutput) {
+    fn serve(&mut self, output: &ServerOutput) {
         let (ServerOutput::Upgrade { connection }
         | ServerOutput::Respond { connection, .. }
         | ServerOutput::Send { connection, .. }
