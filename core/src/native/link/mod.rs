@@ -20,12 +20,10 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
 mod candidate;
-mod echo;
 mod lines;
 mod negotiation;
 mod outbox;
 
-use self::echo::Echo;
 use self::lines::Lines;
 pub(in crate::native) use self::outbox::{Outbox, Update};
 use super::clock::Clock;
@@ -111,14 +109,11 @@ pub(in crate::native) struct Link {
     /// What the last check of ours said.
     role: Option<Role>,
     probes: Probes,
-    /// The last one measured, or a guess.
-    round_trip: Duration,
     connected: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
     secured: bool,
     ended: bool,
     due: Option<Timestamp>,
-    echo: Echo,
     news: News,
 }
 
@@ -172,6 +167,7 @@ impl Link {
         config.set_initial_stun_rto(CHECK_RTO);
         config.set_max_stun_rto(CHECK_INTERVAL);
         let window = Arc::new(Window::default());
+        window.set_round_trip(ROUND_TRIP);
         let mut rtc = dtls::with_window(&window, || config.build(clock.instant(now)));
         rtc.direct_api().set_ice_controlling(offerer);
         Self {
@@ -194,12 +190,10 @@ impl Link {
             heard_at: None,
             role: None,
             probes: Probes::new(rng),
-            round_trip: ROUND_TRIP,
             connected: false,
             secured: false,
             ended: false,
             due: None,
-            echo: Echo::default(),
             news: News::default(),
         }
     }
@@ -210,7 +204,8 @@ impl Link {
     }
 
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
-        earliest(self.due, self.echo.poll_timeout())
+        let echo = (!self.ended).then(|| self.window.echo()).flatten();
+        earliest(self.due, echo)
     }
 
     pub(in crate::native) fn send(
@@ -271,7 +266,6 @@ impl Link {
     fn silence(&mut self) {
         self.ended = true;
         self.due = None;
-        self.echo.stop();
     }
 
     /// A check or a probe of the remote. `false`: it is not authentic, or from one address too many.
@@ -314,7 +308,9 @@ impl Link {
         };
         let round_trip = self.probes.response(now, transaction, datagram, remote);
         self.news.round_trip = round_trip;
-        self.round_trip = round_trip.unwrap_or(self.round_trip);
+        if let Some(round_trip) = round_trip {
+            self.window.set_round_trip(round_trip);
+        }
         self.report(out);
         round_trip.is_some()
     }
@@ -343,9 +339,6 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            if !self.lines.is_waiting(&mut self.rtc) {
-                self.echo.rest();
-            }
         }
         self.step(now, out);
         received.is_ok()
@@ -355,19 +348,22 @@ impl Link {
         if self.ended {
             return;
         }
-        self.echo.handle_timeout(now, out);
-        if self.due.is_none_or(|due| due > now) {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
+        if !is_due(self.poll_timeout()) {
             return;
         }
         for _ in 0..SPINS {
             self.tick(now, out);
-            if self.due.is_none_or(|due| due > now) {
+            if !is_due(self.due) {
                 break;
             }
         }
         self.step(now, out);
-        if self.due.is_some_and(|due| due <= now) {
+        if is_due(self.due) {
             self.due = Some(now.plus(PUT_OFF));
+        }
+        if is_due(self.window.echo()) {
+            self.window.set_echo(Some(now.plus(PUT_OFF)));
         }
     }
 
@@ -443,6 +439,7 @@ impl Link {
 
     /// Takes everything out of str0m.
     fn drain(&mut self, now: Timestamp, out: &mut Outbox) {
+        self.window.set_now(now);
         for _ in 0..self.limits.outputs_per_input {
             match self.rtc.poll_output() {
                 Ok(str0m::Output::Timeout(at)) => {
@@ -452,7 +449,7 @@ impl Link {
                     }
                     return;
                 }
-                Ok(str0m::Output::Transmit(transmit)) => self.transmit(now, transmit, out),
+                Ok(str0m::Output::Transmit(transmit)) => self.transmit(transmit, out),
                 Ok(str0m::Output::Event(event)) => self.event(event),
                 Err(error) => {
                     debug!(%error, "connection broke");
@@ -466,7 +463,7 @@ impl Link {
         self.due = Some(now);
     }
 
-    fn transmit(&mut self, now: Timestamp, transmit: str0m::net::Transmit, out: &mut Outbox) {
+    fn transmit(&mut self, transmit: str0m::net::Transmit, out: &mut Outbox) {
         if transmit.proto != Protocol::Udp {
             return;
         }
@@ -478,10 +475,6 @@ impl Link {
         match transmit.payload.first() {
             Some(20..=63) => {
                 self.path = Some((transmit.local, transmit.remote));
-                // The state channel is not repeated.
-                if self.echo.listens() && self.lines.is_waiting(&mut self.rtc) {
-                    self.echo.sent(now, &transmit, self.round_trip);
-                }
             }
             Some(_) => {
                 self.role = stun::role_of(&transmit.payload).or(self.role);

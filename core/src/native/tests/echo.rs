@@ -1,0 +1,154 @@
+//! How long reliable delivery stands still on a bad path, and what it costs that it does not.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+use std::println;
+
+use super::world::{L, Plan, R, World};
+use crate::io::Channel;
+use crate::native::link::Update;
+use crate::time::Timestamp;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What a link did in some time.
+#[derive(Debug, Default)]
+struct Traffic {
+    /// Without a message, at L and R.
+    longest: [Duration; 2],
+    bytes: [usize; 2],
+    datagrams: u64,
+    wire: usize,
+}
+
+/// A message from both sides in every interval, and a probe a second.
+fn busy(world: &mut World, time: Duration, interval: Duration, size: usize) -> Traffic {
+    let mut traffic = Traffic::default();
+    let (start, end) = (world.now, world.now.plus(time));
+    let mut last = [start; 2];
+    let mut probed = start;
+    let before = world.datagrams;
+    world.wire.clear();
+    while world.now < end {
+        for side in [L, R] {
+            if world.now.since(probed) >= SECOND || world.now == start {
+                world.with(side, |link, now, out| link.probe(now, out));
+            }
+            // As much as the network gives a link.
+            if size > 0 && world.sides[side].link.inside(Channel::Data) < 64 * 1024 {
+                world.send(side, Channel::Data, alloc::vec![7; size]);
+            }
+        }
+        if world.now.since(probed) >= SECOND {
+            probed = world.now;
+        }
+        world.settle(interval);
+        traffic.wire += world.wire.iter().map(|(_, _, d)| d.len()).sum::<usize>();
+        world.wire.clear();
+        for side in [L, R] {
+            for (at, update) in world.sides[side].log.split_off(0) {
+                assert!(!update.is_last(), "{update:?}");
+                if let Update::Message { payload, .. } = update {
+                    traffic.longest[side] = traffic.longest[side].max(at.since(last[side]));
+                    traffic.bytes[side] += payload.len();
+                    last[side] = at;
+                }
+            }
+            traffic.longest[side] = traffic.longest[side].max(world.now.since(last[side]));
+        }
+    }
+    traffic.datagrams = world.datagrams - before;
+    traffic
+}
+
+/// How long after a darkness a message that was sent in it arrives, and one sent after it.
+fn back_after(seed: u8, dark: Duration, loss: u64, alone: bool) -> [Duration; 2] {
+    let mut world = World::connected(&Plan {
+        seed,
+        ..Plan::default()
+    });
+    if !alone {
+        busy(&mut world, 5 * SECOND, SECOND, 10_000);
+    }
+    for side in [L, R] {
+        world.sides[side].log.clear();
+    }
+    world.loss = 1000;
+    world.send(L, Channel::Data, &b"in the dark"[..]);
+    for _ in 0..dark.as_secs() {
+        for side in [L, R] {
+            world.with(side, |link, now, out| link.probe(now, out));
+        }
+        world.settle(SECOND);
+    }
+    world.loss = loss;
+    let light = world.now;
+    world.send(L, Channel::Data, &b"after it"[..]);
+    let came = |world: &World, what: &[u8]| -> Option<Timestamp> {
+        world.sides[R]
+            .log
+            .iter()
+            .find_map(|(at, update)| match update {
+                Update::Message { payload, .. } if payload == what => Some(*at),
+                _ => None,
+            })
+    };
+    world.run_until(120 * SECOND, |world| came(world, b"after it").is_some());
+    [&b"in the dark"[..], b"after it"]
+        .map(|what| came(&world, what).map_or(Duration::MAX, |at| at.since(light)))
+}
+
+/// Not a test but a figure: `cargo test --release -p wattle-core figures_of_the_echo -- --ignored --nocapture`.
+#[test]
+#[ignore = "figures, over several virtual hours"]
+fn figures_of_the_echo() {
+    println!("loss seed | longest silence at L, R | bytes/s at L, R | datagrams, bytes per KB");
+    let hour = Duration::from_secs(3600);
+    for (loss, interval, size) in [
+        (0, 1000, 10_000),
+        (10, 1000, 10_000),
+        (100, 1000, 10_000),
+        (300, 1000, 10_000),
+        (300, 500, 100),
+    ] {
+        for seed in 1..=5 {
+            let mut world = World::connected(&Plan {
+                seed,
+                ..Plan::default()
+            });
+            world.loss = loss;
+            let traffic = busy(&mut world, hour, Duration::from_millis(interval), size);
+            let kilobytes = traffic.bytes.iter().sum::<usize>() as f64 / 1000.0;
+            println!(
+                "{loss:4} {seed} {size:5} | {:6.2} {:6.2} | {:6} {:6} | {:.2} {:.0}",
+                traffic.longest[L].as_secs_f64(),
+                traffic.longest[R].as_secs_f64(),
+                traffic.bytes[L] / 3600,
+                traffic.bytes[R] / 3600,
+                traffic.datagrams as f64 / kilobytes,
+                traffic.wire as f64 / kilobytes,
+            );
+        }
+    }
+    for (alone, loss) in [(true, 0), (false, 0), (true, 300), (false, 300)] {
+        for dark in [3, 8, 15, 60] {
+            let mut all: Vec<_> = (1..=20)
+                .map(|seed| back_after(seed, Duration::from_secs(dark), loss, alone))
+                .map(|[during, after]| (during.as_millis(), after.as_millis()))
+                .collect();
+            all.sort_unstable_by_key(|(_, after)| *after);
+            println!(
+                "dark {dark} s, alone {alone}, then loss {loss}: (during, after) median {:?} worst {:?} ms",
+                all[10], all[19]
+            );
+        }
+    }
+    for seed in 1..=2 {
+        let mut world = World::connected(&Plan {
+            seed,
+            ..Plan::default()
+        });
+        let idle = busy(&mut world, 10 * 60 * SECOND, SECOND, 0);
+        println!("idle: {} datagrams in ten minutes", idle.datagrams);
+    }
+}
