@@ -71,6 +71,8 @@ struct Chunk {
     sent: Timestamp,
     /// How often it was sent again, since the remote was last heard to make progress.
     times: u32,
+    /// The remote has got what was sent after it: no acknowledgement is delayed.
+    passed: bool,
 }
 
 impl Echo {
@@ -91,6 +93,7 @@ impl Echo {
                 bytes: chunk.to_vec(),
                 sent: now,
                 times: 0,
+                passed: false,
             };
             match *kind {
                 DATA if u16_at(&chunk.bytes, 8) == Some(Channel::Data.id()) => self.keep(chunk),
@@ -163,7 +166,10 @@ impl Echo {
         if let Some(known) = place.and_then(|place| self.chunks.get_mut(place))
             && known.tsn == chunk.tsn
         {
-            *known = chunk;
+            *known = Chunk {
+                passed: known.passed,
+                ..chunk
+            };
             return;
         }
         self.bytes = self.bytes.saturating_add(chunk.bytes.len());
@@ -190,6 +196,14 @@ impl Echo {
                     bound(0) <= place && place <= bound(2)
                 })
         };
+        for chunk in self
+            .chunks
+            .iter_mut()
+            .rev()
+            .skip_while(|c| !is_acknowledged(c.tsn))
+        {
+            chunk.passed = true;
+        }
         let before = self.chunks.len();
         self.chunks.retain(|chunk| !is_acknowledged(chunk.tsn));
         self.forward.take_if(|forward| is_up_to(forward.tsn, up_to));
@@ -205,7 +219,7 @@ impl Echo {
 impl Chunk {
     fn due(&self, round_trip: Duration) -> Timestamp {
         let wait = match self.times {
-            0 => round_trip.saturating_add(FIRST_WAIT),
+            0 if !self.passed => round_trip.saturating_add(FIRST_WAIT),
             times => {
                 let doubled = 1 << (times.saturating_sub(1) / 2).min(8);
                 let wait = round_trip.saturating_add(NEXT_WAIT);

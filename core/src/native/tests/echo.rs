@@ -130,6 +130,18 @@ fn figures_of_the_echo() {
             );
         }
     }
+    for loss in [0, 10, 100, 300] {
+        let mut world = World::connected(&Plan::default());
+        world.loss = loss;
+        let bulk = busy(&mut world, 60 * SECOND, Duration::from_millis(10), 16_000);
+        let kilobytes = bulk.bytes.iter().sum::<usize>() as f64 / 1000.0;
+        println!(
+            "bulk at {loss}: {:?} bytes/s, {:.3} datagrams per KB, silent {:?}",
+            bulk.bytes.map(|bytes| bytes / 60),
+            bulk.datagrams as f64 / kilobytes,
+            bulk.longest
+        );
+    }
     for (alone, loss) in [(true, 0), (false, 0), (true, 300), (false, 300)] {
         for dark in [3, 8, 15, 60] {
             let mut all: Vec<_> = (1..=20)
