@@ -52,6 +52,8 @@ pub(super) struct Window {
     /// In nanoseconds: str0m's time stands still while it is only written to.
     now: AtomicU64,
     round_trip: AtomicU64,
+    /// There was a sign of life outside of DTLS.
+    heard: AtomicBool,
     /// [`u64::MAX`] if there is nothing to be sent again.
     echo: AtomicU64,
 }
@@ -63,6 +65,7 @@ impl Default for Window {
             records: AtomicU64::new(0),
             now: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
             echo: AtomicU64::new(u64::MAX),
         }
     }
@@ -88,6 +91,11 @@ impl Window {
     pub(super) fn set_round_trip(&self, round_trip: Duration) {
         let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
         self.round_trip.store(nanos, Ordering::Relaxed);
+    }
+
+    /// The remote has given an authentic sign of life outside of DTLS.
+    pub(super) fn set_heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
     }
 
     /// When DTLS is to be called, for what it sends again.
@@ -190,6 +198,9 @@ impl Instance {
     /// Sends again what is due.
     fn repeat(&mut self) {
         let (now, round_trip) = (self.window.now(), self.window.round_trip());
+        if self.window.heard.swap(false, Ordering::Relaxed) {
+            self.echo.heard();
+        }
         while let Some(packet) = self.echo.poll_packet(now, round_trip) {
             if let Err(error) = self.dtls.send_application_data(&packet) {
                 trace!(%error, "nothing is sent again");

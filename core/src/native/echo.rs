@@ -33,6 +33,9 @@ const CHUNKS: usize = 4;
 /// is not any more.
 const DARK: u32 = 8;
 
+/// A path that is alive is never held to be darker than after so many times.
+const ALIVE: u32 = 3;
+
 /// How much is kept. Of what is more, the first is kept: that is what has to arrive first.
 const BYTES: usize = 32 * 1024;
 
@@ -69,7 +72,7 @@ struct Chunk {
     /// With its header and padding.
     bytes: Vec<u8>,
     sent: Timestamp,
-    /// How often it was sent again, since the remote was last heard to make progress.
+    /// How often it was sent again; less when the remote was heard since.
     times: u32,
     /// The remote has got what was sent after it: no acknowledgement is delayed.
     passed: bool,
@@ -103,8 +106,16 @@ impl Echo {
         }
     }
 
+    /// There was a sign of life of the remote: whatever is late was lost, not the path.
+    pub(super) fn heard(&mut self) {
+        for chunk in self.chunks.iter_mut().chain(&mut self.forward) {
+            chunk.times = chunk.times.min(ALIVE);
+        }
+    }
+
     /// The remote has sent a packet, an authentic one.
     pub(super) fn received(&mut self, packet: &[u8]) {
+        self.heard();
         let mut rest = packet.get(HEADER..).unwrap_or_default();
         while let Some((chunk, next)) = split_chunk(rest) {
             rest = next;
@@ -166,10 +177,8 @@ impl Echo {
         if let Some(known) = place.and_then(|place| self.chunks.get_mut(place))
             && known.tsn == chunk.tsn
         {
-            *known = Chunk {
-                passed: known.passed,
-                ..chunk
-            };
+            // SCTP's own timer has come: that is no news of the remote.
+            known.sent = chunk.sent;
             return;
         }
         self.bytes = self.bytes.saturating_add(chunk.bytes.len());
@@ -263,4 +272,133 @@ fn crc32c(bytes: &[u8]) -> u32 {
             crc >> 1 ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 }
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRIP: Duration = Duration::from_millis(100);
+
+    fn packet(chunks: &[&[u8]]) -> Vec<u8> {
+        [&[7; HEADER][..]]
+            .iter()
+            .chain(chunks)
+            .copied()
+            .flatten()
+            .copied()
+            .collect()
+    }
+
+    fn data(tsn: u32, stream: u8, size: usize) -> Vec<u8> {
+        let length = u16::try_from(16 + size).unwrap().to_be_bytes();
+        let mut chunk = [&[DATA, 3][..], &length, &tsn.to_be_bytes()].concat();
+        chunk.extend_from_slice(&[0, stream, 0, 0, 0, 0, 0, 53]);
+        chunk.resize((16 + size).next_multiple_of(4), 9);
+        chunk
+    }
+
+    fn sack(up_to: u32, blocks: &[[u16; 2]]) -> Vec<u8> {
+        let count = u16::try_from(blocks.len()).unwrap();
+        let mut chunk = [&[SACK, 0][..], &(16 + 4 * count).to_be_bytes()].concat();
+        chunk.extend_from_slice(&up_to.to_be_bytes());
+        chunk.extend_from_slice(&[0, 1, 0, 0]);
+        for number in [count, 0].iter().chain(blocks.as_flattened()) {
+            chunk.extend_from_slice(&number.to_be_bytes());
+        }
+        packet(&[&chunk])
+    }
+
+    fn tsns(echo: &Echo) -> Vec<u32> {
+        echo.chunks.iter().map(|chunk| chunk.tsn).collect()
+    }
+
+    #[test]
+    fn the_checksum_is_castagnolis() {
+        // The value that RFC 3720 appendix B.4 gives for 32 bytes of zeros is 8a9136aa.
+        assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn only_reliable_chunks_that_are_not_acknowledged_are_kept() {
+        let mut echo = Echo::default();
+        let first = u32::MAX - 1;
+        for n in 0..6 {
+            let state = data(first.wrapping_add(n), 1, 5);
+            let reliable = data(first.wrapping_add(n), 0, 5);
+            let chunk = if n == 2 { state } else { reliable };
+            echo.sent(Timestamp::ZERO, &packet(&[&chunk]));
+        }
+        assert_eq!(tsns(&echo), [first, u32::MAX, 1, 2, 3]);
+        echo.received(&sack(first, &[[3, 4]]));
+        assert_eq!(tsns(&echo), [u32::MAX, 3]);
+        echo.received(&sack(3, &[]));
+        assert!(echo.chunks.is_empty());
+        assert_eq!((echo.bytes, echo.poll_timeout(TRIP)), (0, None));
+    }
+
+    #[test]
+    fn a_chunk_waits_longer_and_longer_but_never_long() {
+        let mut echo = Echo::default();
+        echo.sent(Timestamp::ZERO, &packet(&[&data(1, 0, 100)]));
+        let mut times = Vec::new();
+        for _ in 0..10 {
+            let due = echo.poll_timeout(TRIP).unwrap();
+            times.push(due.as_millis());
+            let again = echo.poll_packet(due, TRIP).unwrap();
+            assert_eq!((again[HEADER], again[HEADER + 1]), (DATA, 3 | IMMEDIATE));
+            assert_eq!(echo.poll_packet(due, TRIP), None);
+        }
+        assert_eq!(
+            times,
+            [400, 550, 700, 1000, 1300, 1900, 2500, 3100, 3700, 4300]
+        );
+    }
+
+    #[test]
+    fn four_at_a_time_and_in_the_dark_one() {
+        let mut echo = Echo::default();
+        for tsn in 0..20 {
+            echo.sent(Timestamp::ZERO, &packet(&[&data(tsn, 0, 1000)]));
+        }
+        let mut now = Timestamp::ZERO;
+        let mut counts = Vec::new();
+        for _ in 0..10 {
+            now = now.plus(Duration::from_secs(1));
+            counts.push(core::iter::from_fn(|| echo.poll_packet(now, TRIP)).count());
+        }
+        assert_eq!(counts, [4, 4, 4, 4, 4, 4, 4, 1, 1, 1]);
+        assert!(echo.poll_timeout(TRIP).is_some_and(|due| due > now));
+        echo.received(&sack(0, &[]));
+        assert_eq!(
+            core::iter::from_fn(|| echo.poll_packet(now, TRIP)).count(),
+            4
+        );
+    }
+
+    #[test]
+    fn little_is_kept_and_of_that_the_first() {
+        let mut echo = Echo::default();
+        for tsn in (0..1000).rev() {
+            echo.sent(Timestamp::ZERO, &packet(&[&data(tsn, 0, 1000)]));
+            assert!(echo.bytes <= BYTES);
+        }
+        assert_eq!(tsns(&echo)[..2], [0, 1]);
+    }
+
+    #[test]
+    fn what_is_no_packet_does_nothing() {
+        let mut echo = Echo::default();
+        echo.sent(Timestamp::ZERO, &packet(&[&data(1, 0, 10)]));
+        let whole = sack(1, &[[1, 1], [4, 9]]);
+        for end in 0..HEADER + 16 {
+            echo.received(&whole[..end]);
+            echo.sent(Timestamp::ZERO, &whole[..end]);
+        }
+        for length in 0..8 {
+            echo.received(&packet(&[&[SACK, 0, 0, length, 0, 0, 0, 9]]));
+        }
+        assert_eq!(tsns(&echo), [1]);
+    }
 }

@@ -61,6 +61,11 @@ fn busy(world: &mut World, time: Duration, interval: Duration, size: usize) -> T
     traffic
 }
 
+/// RFC 7983 section 7.
+fn is_dtls(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(20..=63))
+}
+
 /// How long after a darkness a message that was sent in it arrives, and one sent after it.
 fn back_after(seed: u8, dark: Duration, loss: u64, alone: bool) -> [Duration; 2] {
     let mut world = World::connected(&Plan {
@@ -96,6 +101,92 @@ fn back_after(seed: u8, dark: Duration, loss: u64, alone: bool) -> [Duration; 2]
     world.run_until(120 * SECOND, |world| came(world, b"after it").is_some());
     [&b"in the dark"[..], b"after it"]
         .map(|what| came(&world, what).map_or(Duration::MAX, |at| at.since(light)))
+}
+
+#[test]
+fn at_thirty_percent_loss_delivery_never_stands_still_for_five_seconds() {
+    for seed in 1..=3 {
+        let mut world = World::connected(&Plan {
+            seed,
+            ..Plan::default()
+        });
+        world.loss = 300;
+        let traffic = busy(&mut world, 600 * SECOND, SECOND, 10_000);
+        println!("{:?}, {:?} bytes", traffic.longest, traffic.bytes);
+        // A message a second: one of them is waiting.
+        assert!(traffic.longest.into_iter().all(|time| time < 5 * SECOND));
+        assert!(traffic.bytes.into_iter().all(|bytes| bytes > 5_900_000));
+    }
+}
+
+#[test]
+fn after_darkness_a_message_passes_within_a_second() {
+    for dark in [3, 8, 15, 61] {
+        for alone in [false, true] {
+            for came in back_after(1, Duration::from_secs(dark), 0, alone) {
+                println!("dark for {dark} s: {came:?}");
+                assert!(came <= SECOND, "dark for {dark} s");
+            }
+        }
+    }
+}
+
+#[test]
+fn in_darkness_little_is_sent() {
+    let mut world = World::connected(&Plan::default());
+    world.loss = 1000;
+    for n in 0..30u8 {
+        world.send(L, Channel::Data, alloc::vec![n; 1000]);
+    }
+    world.wire.clear();
+    world.settle(60 * SECOND);
+    let dtls = world.wire.iter().filter(|(_, _, d)| is_dtls(d)).count();
+    println!("{dtls} datagrams of DTLS in a minute of darkness");
+    // One every 600 ms, four at a time in the beginning, and what SCTP does.
+    assert!((90..=160).contains(&dtls), "{dtls}");
+}
+
+#[test]
+fn an_idle_link_falls_quiet() {
+    let mut world = World::connected(&Plan::default());
+    world.loss = 300;
+    busy(&mut world, 10 * SECOND, SECOND, 10_000);
+    world.loss = 0;
+    world.settle(10 * SECOND);
+    world.wire.clear();
+    world.settle(60 * SECOND);
+    let wire = &world.wire;
+    // A check from both sides every 1.5 s and its answer are str0m's.
+    assert_eq!(wire.iter().filter(|(_, _, d)| is_dtls(d)).count(), 0);
+    assert!(wire.len() <= 164, "{} datagrams in a minute", wire.len());
+}
+
+#[test]
+fn without_loss_nothing_is_sent_again() {
+    let mut world = World::connected(&Plan::default());
+    let once = busy(&mut world, 60 * SECOND, SECOND, 10_000);
+    // Nine chunks a message, five acknowledgements, checks and probes.
+    let kilobytes = once.bytes.iter().sum::<usize>() as u64 / 1000;
+    assert_eq!(kilobytes, 1200);
+    assert!(
+        once.datagrams <= kilobytes * 185 / 100,
+        "{} datagrams",
+        once.datagrams
+    );
+}
+
+#[test]
+fn a_network_that_brings_everything_twice_makes_no_storm() {
+    for loss in [0, 100] {
+        let [once, twice] = [false, true].map(|twice| {
+            let mut world = World::connected(&Plan::default());
+            world.twice = twice;
+            world.loss = loss;
+            busy(&mut world, 120 * SECOND, SECOND, 10_000).datagrams
+        });
+        println!("once: {once}, twice: {twice} datagrams at {loss} in a thousand");
+        assert!(twice * 2 <= once * 3);
+    }
 }
 
 /// Not a test but a figure: `cargo test --release -p wattle-core figures_of_the_echo -- --ignored --nocapture`.
