@@ -122,6 +122,7 @@ impl Config {
             signaling,
             ice,
             datachannel,
+            connect,
             suspect_after,
             lost_after,
             too_slow,
@@ -131,6 +132,7 @@ impl Config {
             signaling,
             ice,
             datachannel,
+            connect,
             suspect_after,
             lost_after,
             too_slow,
@@ -146,11 +148,15 @@ impl Config {
     /// Replaces the limits.
     ///
     /// # Errors
-    /// [`ConfigError::Limits`] if a message would not fit the window.
+    /// [`ConfigError::Limits`] if a message would not fit the window, a piece is smaller than 1 KiB,
+    /// or no channel message could ever be sent.
     pub fn with_limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
         if limits.message == 0
             || limits.message > 16 * 1024 * 1024
             || limits.window < limits.message.saturating_add(MESSAGE_COST)
+            || limits.piece < LEAST_PIECE
+            || limits.frames_per_message == 0
+            || limits.channel_buffer == 0
         {
             return Err(ConfigError::Limits);
         }
@@ -206,8 +212,11 @@ pub enum ConfigError {
     /// A deadline is zero, or `lost_after` is not later than `suspect_after`.
     #[error("every timeout must be longer than zero, and lost_after longer than suspect_after")]
     Timeouts,
-    /// A message would not fit the window, or is over 16 MiB.
-    #[error("a message is 1 byte to 16 MiB, and the window must hold one message and 32 bytes")]
+    /// A message would not fit the window or is over 16 MiB, or something else is too small to work.
+    #[error(
+        "a message is 1 byte to 16 MiB, the window must hold one message and 32 bytes, a piece 1 KiB \
+         or more, a channel message at least one frame, and a channel's buffer something"
+    )]
     Limits,
 }
 
@@ -246,6 +255,8 @@ pub struct Timeouts {
     pub ice: Duration,
     /// From the path to the welcome: DTLS, SCTP and the first frame. Default 10 s.
     pub datachannel: Duration,
+    /// All three together, at most. Default 35 s, which leaves each its own time.
+    pub connect: Duration,
     /// Silence after which a node is suspected. Default 2 s.
     pub suspect_after: Duration,
     /// Silence after which a node is lost. Default 5 s.
@@ -262,22 +273,12 @@ impl Default for Timeouts {
             signaling: Duration::from_secs(15),
             ice: Duration::from_secs(10),
             datachannel: Duration::from_secs(10),
+            connect: Duration::from_secs(35),
             suspect_after: Duration::from_secs(2),
             lost_after: Duration::from_secs(5),
             too_slow: Duration::from_secs(5),
             leave: Duration::from_secs(2),
         }
-    }
-}
-
-impl Timeouts {
-    /// Scales the three connection phases so that together they take at most `total`.
-    #[must_use]
-    pub fn with_connect_total(mut self, total: Duration) -> Self {
-        self.signaling = total * 3 / 7;
-        self.ice = total * 2 / 7;
-        self.datachannel = total * 2 / 7;
-        self
     }
 }
 
@@ -296,7 +297,8 @@ pub struct Limits {
     /// How many bytes a node may have on the way to another, not yet taken there (each message
     /// costs its length and 32). Default 512 KiB.
     pub window: u32,
-    /// The largest state payload and the largest piece of a message, in bytes. Default 16 KiB.
+    /// The largest state payload and the largest piece of a message, in bytes: 1 KiB or more.
+    /// Default 16 KiB.
     pub piece: u16,
     /// How many outputs one input may yield. Default 4096.
     pub outputs_per_input: u32,
@@ -330,6 +332,10 @@ impl Default for Limits {
         }
     }
 }
+
+/// The least that a piece holds unless it is the last of its message. Every piece costs a receiver's
+/// queue some hundred bytes of its own: cut into crumbs, a window of messages would fill gigabytes.
+pub(crate) const LEAST_PIECE: u16 = 1024;
 
 /// What a message costs of the window besides its length, so that empty messages are bounded too.
 pub(crate) const MESSAGE_COST: u32 = 32;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use if_watch::smol::IfWatcher;
 use smol::Timer;
+use wattle_core::native::is_virtual_interface;
 
 /// An address of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ fn rank(address: &Address) -> impl Ord + use<> {
         4
     } else if is_link_local(address.ip) {
         3
-    } else if is_virtual(&address.name) {
+    } else if is_virtual_interface(&address.name) {
         2
     } else {
         u8::from(!is_private(address.ip))
@@ -122,39 +123,6 @@ fn is_private(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_private(),
         IpAddr::V6(ip) => Ipv6Addr::is_unique_local(&ip),
     }
-}
-
-/// Container bridges, virtual machines' networks and tunnels, by the names that they are given:
-/// they have private addresses, but nobody on the LAN reaches them.
-fn is_virtual(name: &str) -> bool {
-    const PREFIXES: [&str; 24] = [
-        "docker",
-        "br-",
-        "veth",
-        "virbr",
-        "vnet",
-        "vmnet",
-        "vboxnet",
-        "vethernet",
-        "lxc",
-        "lxd",
-        "podman",
-        "cni",
-        "flannel",
-        "cali",
-        "kube",
-        "tun",
-        "tap",
-        "utun",
-        "wg",
-        "tailscale",
-        "zt",
-        "ppp",
-        "ipsec",
-        "nordlynx",
-    ];
-    let name = name.to_ascii_lowercase();
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Tells when the addresses may have changed.

@@ -681,6 +681,26 @@ fn deadlines_can_be_set() {
 }
 
 #[test]
+fn all_phases_together_have_a_deadline_too() {
+    let mut world = World::new(29);
+    let timeouts = Timeouts {
+        connect: Duration::from_secs(3),
+        ..Timeouts::default()
+    };
+    let joiner = world.add_model(Config::default().with_timeouts(timeouts).unwrap());
+    let host = world.add_model(Config::default());
+    let code = world.host(host);
+    let start = world.now();
+    world.partition(host, joiner);
+    world.join(joiner, &code);
+    world.run_for(Duration::from_secs(10));
+    let (at, end) = world.timed_events(joiner).last().unwrap();
+    let reason = EndReason::TimedOut(Phase::Ice);
+    assert_eq!(*end, Event::Ended { reason });
+    assert_eq!(at.since(start), Duration::from_secs(3));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_trace() {
     let run = |seed| {
         let mut world = World::new(seed);

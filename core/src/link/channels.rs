@@ -1,6 +1,7 @@
 //! What waits for the two channels of a link, and in which order it leaves.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::io::{Channel, ChannelMessage};
 use crate::wire::{Bundle, Frame, Number, Outgoing, State};
@@ -22,6 +23,8 @@ pub(crate) struct Channels {
     state: Lane,
     /// Goes before everything else.
     control: VecDeque<Outgoing>,
+    /// The newest acknowledgement per node; goes right behind control.
+    acks: BTreeMap<Number, Frame>,
     /// Reliable frames by origin; pieces of different origins take turns.
     streams: BTreeMap<Number, Stream>,
     /// Who had the last turn.
@@ -63,6 +66,7 @@ impl Channels {
             data: Lane::default(),
             state: Lane::default(),
             control: VecDeque::new(),
+            acks: BTreeMap::new(),
             streams: BTreeMap::new(),
             last_turn: 0,
             queued: 0,
@@ -104,6 +108,27 @@ impl Channels {
             .push_back(frame);
     }
 
+    /// Puts what still waits of these origins before whatever is queued from now on.
+    pub(crate) fn hurry(&mut self, is_one: impl Fn(Number) -> bool) {
+        let hurried: Vec<Number> = self
+            .streams
+            .keys()
+            .copied()
+            .filter(|n| is_one(*n))
+            .collect();
+        for origin in hurried {
+            if let Some(stream) = self.streams.remove(&origin) {
+                self.control.extend(stream.frames);
+            }
+        }
+    }
+
+    /// Puts an acknowledgement in the place of the one that waits there: it is cumulative, so the
+    /// newest says everything. `node` is whose messages, or who, it is about: one of both is us.
+    pub(crate) fn put_ack(&mut self, node: Number, frame: Frame) {
+        self.acks.insert(node, frame);
+    }
+
     /// Puts a state in its origin's place; says whether one that waited there was replaced.
     pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
         self.states.insert(origin, state).is_some()
@@ -117,23 +142,40 @@ impl Channels {
         self.echoes.push_back(frame.encode());
     }
 
-    /// Forgets the states of a node that left; its reliable frames still go out.
-    pub(crate) fn forget_state(&mut self, origin: Number) {
+    /// Forgets what a node that left takes with it: states and acknowledgements, not messages.
+    pub(crate) fn forget(&mut self, origin: Number) {
         self.states.remove(&origin);
+        self.acks.remove(&origin);
     }
 
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
         self.control.clear();
+        self.acks.clear();
         self.streams.clear();
         self.states.clear();
         self.echoes.clear();
         self.queued = 0;
     }
 
+    /// Bytes of reliable frames that wait.
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Bytes and frames that wait, to be looked at by tests.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let streams = self.streams.values().map(|stream| stream.frames.len());
+        (
+            self.queued,
+            self.control.len() + self.acks.len() + streams.sum::<usize>(),
+        )
+    }
+
     /// Whether all reliable frames have left this queue.
     pub(crate) fn is_drained(&self) -> bool {
-        self.control.is_empty() && self.streams.is_empty()
+        self.control.is_empty() && self.acks.is_empty() && self.streams.is_empty()
     }
 
     /// Whether all reliable frames have left the channel too.
@@ -160,6 +202,9 @@ impl Channels {
         }
         if buffered >= EAGER && self.queued < FULL_BUNDLE {
             return None;
+        }
+        while let Some((_, ack)) = self.acks.pop_first() {
+            self.push_control(&ack);
         }
         let mut bundle = Bundle::default();
         while let Some(length) = self.next_frame().map(Outgoing::len) {
@@ -247,8 +292,7 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Body, Piece, decode};
-    use alloc::vec::Vec;
+    use crate::wire::{Ack, Body, Piece, decode};
     use bytes::Bytes;
 
     const BOUNDS: Bounds = Bounds {
@@ -328,6 +372,33 @@ mod tests {
             })
             .collect();
         assert_eq!(order, [0, 1, 2, 1, 1]);
+    }
+
+    #[test]
+    fn acknowledgements_wait_in_one_place_and_pass_messages() {
+        let mut channels = open();
+        let ack = |next| Frame::From {
+            origin: 3,
+            body: Body::Ack(Ack {
+                next,
+                limit: next,
+                idle: 0,
+            }),
+        };
+        channels.buffered(Channel::Data, BOUNDS.channel_buffer);
+        channels.push(1, message(1, 0, 100));
+        for next in 0..1000 {
+            channels.put_ack(3, ack(next));
+        }
+        channels.put_ack(4, ack(7));
+        channels.forget(4);
+        assert!(!channels.is_drained());
+        channels.buffered(Channel::Data, 0);
+        let messages = sent(&mut channels);
+        assert_eq!(messages.len(), 1);
+        assert_eq!(messages[0].1.len(), 2);
+        assert_eq!(messages[0].1[0], ack(999));
+        assert!(channels.is_drained());
     }
 
     #[test]

@@ -17,7 +17,8 @@ const RETRY: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heard: Timestamp,
-    asked: Timestamp,
+    /// `None`: never yet, so at once, for a first round-trip time.
+    asked: Option<Timestamp>,
     suspect: bool,
     round_trip: RoundTrip,
 }
@@ -52,7 +53,7 @@ impl Liveness {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             heard: now,
-            asked: now,
+            asked: None,
             suspect: false,
             round_trip: RoundTrip::default(),
         }
@@ -86,8 +87,11 @@ impl Liveness {
     }
 
     fn next_probe(&self) -> Timestamp {
-        let idle = self.asked.plus(PROBE_INTERVAL);
-        let quiet = self.heard.plus(QUIET).max(self.asked.plus(RETRY));
+        let Some(asked) = self.asked else {
+            return self.heard;
+        };
+        let idle = asked.plus(PROBE_INTERVAL);
+        let quiet = self.heard.plus(QUIET).max(asked.plus(RETRY));
         idle.min(quiet)
     }
 
@@ -102,7 +106,7 @@ impl Liveness {
             return Some(Verdict::Suspect);
         }
         if self.next_probe() <= now {
-            self.asked = now;
+            self.asked = Some(now);
             return Some(Verdict::Probe);
         }
         None
@@ -139,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_healthy_idle_link_costs_one_probe_a_second() {
-        assert_eq!(run(60_000, |_| true), (60, 0, None));
+        assert_eq!(run(60_000, |_| true), (61, 0, None));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod liveness;
 pub(crate) mod negotiation;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 pub(crate) use channels::{Bounds, Channels};
@@ -35,8 +36,9 @@ pub(crate) struct Link {
     pub(crate) heard: bool,
     /// How many candidates of the remote were used.
     pub(crate) candidates: u8,
-    /// The ANSWER's text, to be sent again if the offer comes again.
-    pub(crate) answer: Option<String>,
+    /// The frames of our ANSWER and candidates, to be sent again if the offer comes again or the
+    /// signaling server was away.
+    pub(crate) said: Vec<String>,
 }
 
 /// How far a link is.
@@ -71,7 +73,7 @@ impl Link {
             clock: PhaseClock::new(now),
             heard: false,
             candidates: 0,
-            answer: None,
+            said: Vec::new(),
         }
     }
 
@@ -143,6 +145,10 @@ impl PhaseClock {
             connected: None,
             welcomed: None,
         }
+    }
+
+    pub(crate) const fn start(&self) -> Timestamp {
+        self.start
     }
 
     pub(crate) fn answered(&mut self, now: Timestamp) {

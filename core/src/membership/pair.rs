@@ -7,7 +7,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::stall::Stall;
-use crate::config::MESSAGE_COST;
+use crate::config::{LEAST_PIECE, MESSAGE_COST};
 use crate::link::negotiation::Terms;
 use crate::stats::StateStats;
 use crate::time::Timestamp;
@@ -173,7 +173,7 @@ impl Pair {
                 self.begin(total)?;
                 if piece.payload.len() == total as usize {
                     piece.payload
-                } else if piece.payload.len() < total as usize && !piece.payload.is_empty() {
+                } else if piece.payload.len() < total as usize && !is_crumb(&piece) {
                     self.partial = Some(Partial {
                         total,
                         bytes: piece.payload.to_vec(),
@@ -190,6 +190,9 @@ impl Pair {
                     return Err(PairError::Pieces);
                 }
                 if partial.bytes.len() < total {
+                    if is_crumb(&piece) {
+                        return Err(PairError::Pieces);
+                    }
                     self.partial = Some(partial);
                     return Ok(Delivered::Partly);
                 }
@@ -321,6 +324,11 @@ pub(crate) fn cost(length: usize) -> u64 {
     (length as u64).saturating_add(MESSAGE_COST.into())
 }
 
+/// Whether this piece is too small to be any but the last of its message.
+pub(crate) const fn is_crumb(piece: &Piece) -> bool {
+    piece.payload.len() < LEAST_PIECE as usize
+}
+
 /// Serial number arithmetic (RFC 1982): half of the numbers are newer, half are older.
 const fn is_newer_or_same(sequence: u32, next: u32) -> bool {
     sequence.wrapping_sub(next) < 1 << 31
@@ -371,24 +379,34 @@ mod tests {
     #[test]
     fn pieces_make_a_message_or_an_error() {
         let now = Timestamp::ZERO;
-        let mut one = pair();
+        let large = || {
+            Pair::new(Terms {
+                message: 10_000,
+                window: 20_000,
+                relay: true,
+            })
+        };
+        let mut one = large();
         assert_eq!(
-            one.receive(now, 0, part(Some(10), 4)),
+            one.receive(now, 0, part(Some(4000), 1024)),
             Ok(Delivered::Partly)
         );
-        assert_eq!(one.receive(now, 0, part(None, 5)), Ok(Delivered::Partly));
+        assert_eq!(one.receive(now, 0, part(None, 2975)), Ok(Delivered::Partly));
         let last = one.receive(now, 0, part(None, 1));
-        assert!(matches!(last, Ok(Delivered::Message(m)) if m.len() == 10));
+        assert!(matches!(last, Ok(Delivered::Message(m)) if m.len() == 4000));
 
         for pieces in [
             [part(Some(10), 11), part(None, 1)],
-            [part(Some(10), 0), part(None, 1)],
+            [part(Some(4000), 0), part(None, 1)],
             [part(None, 1), part(None, 1)],
-            [part(Some(10), 4), part(None, 7)],
-            [part(Some(10), 4), part(None, 0)],
-            [part(Some(10), 4), part(Some(10), 6)],
+            [part(Some(4000), 2000), part(None, 2001)],
+            [part(Some(4000), 2000), part(None, 0)],
+            [part(Some(4000), 2000), part(Some(4000), 2000)],
+            // Crumbs.
+            [part(Some(4000), 1023), part(None, 2977)],
+            [part(Some(4000), 2000), part(None, 1023)],
         ] {
-            let mut pair = pair();
+            let mut pair = large();
             let outcome = pieces
                 .into_iter()
                 .map(|piece| pair.receive(now, 0, piece))

@@ -4,10 +4,9 @@
 //! grow beyond the receiver's credit; so the host follows each pair's sequence, pieces and credit.
 
 use alloc::collections::BTreeMap;
-
 use core::time::Duration;
 
-use super::pair::cost;
+use super::pair::{cost, is_crumb};
 use super::stall::Stall;
 use crate::link::negotiation::Terms;
 use crate::time::Timestamp;
@@ -26,7 +25,10 @@ struct Flow {
     next: u64,
     /// What is missing of the message under way.
     missing: Option<u32>,
+    acknowledged: u64,
     sent: u64,
+    /// The part of it that has passed with its last piece: only of this can anything be taken.
+    complete: u64,
     limit: u64,
     stall: Stall,
 }
@@ -81,43 +83,56 @@ impl Relay {
             (Some(_), Some(_)) | (None, _) => return Err(RelayError::Sequence),
         };
         let missing = missing.checked_sub(length).ok_or(RelayError::Sequence)?;
-        if missing > 0 && length == 0 {
+        if missing > 0 && is_crumb(piece) {
             return Err(RelayError::Sequence);
         }
         if missing == 0 {
             flow.missing = None;
+            flow.complete = flow.sent;
             flow.next = flow.next.saturating_add(1);
         } else {
             flow.missing = Some(missing);
         }
-        flow.stall.sent(now, flow.is_full(terms));
+        flow.stall.sent(now, flow.is_stuck(terms));
         Ok(())
     }
 
-    /// `from` acknowledges what came from `to`.
+    /// `from` acknowledges what came from `to`: what is to be passed on, if it says anything new.
     pub(crate) fn pass_ack(
         &mut self,
         now: Timestamp,
         from: Number,
         to: Number,
         ack: Ack,
-    ) -> Result<(), RelayError> {
+    ) -> Result<Option<Ack>, RelayError> {
         let terms = self.terms;
         let flow = self.flow((to, from));
         if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
             return Err(RelayError::Acknowledgement);
         }
         let progress = ack.limit > flow.limit;
+        let news = progress || ack.next > flow.acknowledged;
         flow.limit = flow.limit.max(ack.limit);
+        flow.acknowledged = flow.acknowledged.max(ack.next);
         flow.stall
-            .acknowledged(now, ack, progress, flow.is_full(terms));
-        Ok(())
+            .acknowledged(now, ack, progress, flow.is_stuck(terms));
+        Ok(news.then_some(Ack {
+            next: flow.acknowledged,
+            limit: flow.limit,
+            idle: ack.idle,
+        }))
     }
 
     /// A node left: nothing goes to it or from it any more.
     pub(crate) fn remove(&mut self, node: Number) {
         self.flows
             .retain(|(origin, to), _| *origin != node && *to != node);
+    }
+
+    /// How many flows there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.flows.len()
     }
 
     /// The first receiver whose time will be over, and when.
@@ -130,10 +145,12 @@ impl Relay {
 
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
         let window = self.terms.window.into();
-        self.flows.entry(pair).or_insert(Flow {
+        self.flows.entry(pair).or_insert_with(|| Flow {
             next: 0,
             missing: None,
+            acknowledged: 0,
             sent: 0,
+            complete: 0,
             limit: window,
             stall: Stall::default(),
         })
@@ -141,9 +158,12 @@ impl Relay {
 }
 
 impl Flow {
-    /// Whether the origin may be waiting: the largest message would not fit any more.
-    fn is_full(&self, terms: Terms) -> bool {
-        self.limit.saturating_sub(self.sent) < cost(terms.message as usize)
+    /// Whether the origin may be waiting for the receiver: the largest message would not fit any
+    /// more, and there is a whole message that was not taken.
+    fn is_stuck(&self, terms: Terms) -> bool {
+        let taken = self.limit.saturating_sub(terms.window.into());
+        let full = self.limit.saturating_sub(self.sent) < cost(terms.message as usize);
+        full && self.complete > taken
     }
 }
 
@@ -153,8 +173,8 @@ mod tests {
     use alloc::vec;
 
     const TERMS: Terms = Terms {
-        message: 1000,
-        window: 2000,
+        message: 10_000,
+        window: 20_000,
         relay: true,
     };
 
@@ -178,19 +198,28 @@ mod tests {
             relay.pass(now, (1, 2), 1, &piece(None, 10)),
             Err(RelayError::Sequence)
         );
-        assert_eq!(relay.pass(now, (1, 2), 1, &piece(Some(10), 4)), Ok(()));
+        assert_eq!(relay.pass(now, (1, 2), 1, &piece(Some(4000), 2000)), Ok(()));
         assert_eq!(
-            relay.pass(now, (1, 2), 1, &piece(None, 7)),
+            relay.pass(now, (1, 2), 1, &piece(None, 2001)),
             Err(RelayError::Sequence)
         );
-        assert_eq!(relay.pass(now, (1, 2), 1, &piece(None, 6)), Ok(()));
+        assert_eq!(relay.pass(now, (1, 2), 1, &piece(None, 2000)), Ok(()));
         assert_eq!(
-            relay.pass(now, (1, 2), 2, &piece(Some(1001), 6)),
+            relay.pass(now, (1, 2), 2, &piece(Some(4000), 1023)),
+            Err(RelayError::Sequence),
+            "a crumb"
+        );
+        let mut relay = Relay::new(TERMS);
+        assert_eq!(
+            relay.pass(now, (1, 2), 0, &piece(Some(10_001), 6000)),
             Err(RelayError::TooLarge)
         );
-        assert_eq!(relay.pass(now, (3, 2), 0, &piece(Some(1000), 1000)), Ok(()));
         assert_eq!(
-            relay.pass(now, (3, 2), 1, &piece(Some(1000), 1000)),
+            relay.pass(now, (3, 2), 0, &piece(Some(10_000), 10_000)),
+            Ok(())
+        );
+        assert_eq!(
+            relay.pass(now, (3, 2), 1, &piece(Some(10_000), 10_000)),
             Err(RelayError::Credit)
         );
     }
@@ -202,7 +231,7 @@ mod tests {
         relay.pass(now, (1, 2), 0, &piece(Some(100), 100)).unwrap();
         let too_much = Ack {
             next: 1,
-            limit: 2133,
+            limit: 20_133,
             idle: 0,
         };
         assert_eq!(
@@ -216,12 +245,23 @@ mod tests {
                 1,
                 Ack {
                     next: 1,
-                    limit: 2132,
-                    idle: 0
+                    limit: 20_132,
+                    idle: 0,
                 }
             ),
-            Ok(())
+            Ok(Some(Ack {
+                next: 1,
+                limit: 20_132,
+                idle: 0
+            }))
         );
+        // Nothing new, and never less than before.
+        let old = Ack {
+            next: 1,
+            limit: 5,
+            idle: 0,
+        };
+        assert_eq!(relay.pass_ack(now, 2, 1, old), Ok(None));
         assert_eq!(
             relay.pass_ack(
                 now,
@@ -243,7 +283,7 @@ mod tests {
         let mut relay = Relay::new(TERMS);
         let at = Timestamp::from_millis;
         relay
-            .pass(at(0), (1, 2), 0, &piece(Some(900), 900))
+            .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000))
             .unwrap();
         assert_eq!(
             relay.slowest(PATIENCE),
@@ -251,12 +291,12 @@ mod tests {
             "the largest message still fits"
         );
         relay
-            .pass(at(10), (1, 2), 1, &piece(Some(900), 900))
+            .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
             .unwrap();
         assert_eq!(relay.slowest(PATIENCE), Some((at(60_010), 2)));
         let idle = Ack {
             next: 1,
-            limit: 2000,
+            limit: 20_000,
             idle: 5_000,
         };
         relay.pass_ack(at(5_000), 2, 1, idle).unwrap();
@@ -267,7 +307,7 @@ mod tests {
         );
         let ack = Ack {
             next: 1,
-            limit: 3800,
+            limit: 38_000,
             idle: 0,
         };
         relay.pass_ack(at(5_005), 2, 1, ack).unwrap();

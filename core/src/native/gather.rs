@@ -11,7 +11,7 @@ const MOST: usize = 16;
 
 /// Names of interfaces that rarely lead to another node: container bridges, virtual machines,
 /// tunnels. Compared without regard to case.
-const VIRTUAL: [&str; 27] = [
+const VIRTUAL: [&str; 29] = [
     "docker",
     "br-",
     "bridge",
@@ -32,6 +32,8 @@ const VIRTUAL: [&str; 27] = [
     "utun",
     "ppp",
     "ipsec",
+    "kube",
+    "nordlynx",
     "vmnet",
     "vboxnet",
     "vethernet",
@@ -146,6 +148,15 @@ impl Gather {
     }
 }
 
+/// Whether an interface with this name is a container bridge, a virtual machine's network or a
+/// tunnel, by the names that systems give them: such have addresses like any other, but other
+/// nodes rarely reach them.
+#[must_use]
+pub fn is_virtual_interface(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    VIRTUAL.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// How likely an interface leads to another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
@@ -156,10 +167,9 @@ enum Class {
 
 impl Class {
     fn of(interface: &Interface) -> Self {
-        let name = interface.name.to_ascii_lowercase();
         if interface.address.ip().is_loopback() {
             Self::Loopback
-        } else if VIRTUAL.iter().any(|prefix| name.starts_with(prefix)) {
+        } else if is_virtual_interface(&interface.name) {
             Self::Virtual
         } else {
             Self::Real

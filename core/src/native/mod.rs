@@ -15,6 +15,7 @@ mod node;
 mod probe;
 mod stun;
 
+pub use gather::is_virtual_interface;
 pub use io::{Input, Interface, Output, Transmit};
 pub use node::Node;
 

@@ -140,6 +140,10 @@ impl Network {
                 Ok(())
             }
             Frame::MessageTo { to, piece } => {
+                // Named twice, one frame would be many messages (law 6).
+                if names_twice(&to) {
+                    return Err(Misbehaved);
+                }
                 for (to, sequence) in to {
                     if to == HOST {
                         self.deliver(number, sequence, piece.clone())?;
@@ -300,6 +304,9 @@ impl Network {
         let Role::Host(host) = &mut self.role else {
             return Err(Misbehaved);
         };
+        if from == to {
+            return Err(Misbehaved);
+        }
         let Some(link) = self
             .links
             .values_mut()
@@ -308,13 +315,17 @@ impl Network {
             self.count_stale();
             return Ok(());
         };
-        if host.relay.pass_ack(self.now, from, to, ack).is_err() {
-            return Err(Misbehaved);
-        }
-        link.channels.push_control(&Frame::From {
+        let ack = host.relay.pass_ack(self.now, from, to, ack);
+        let Some(ack) = ack.map_err(|_| Misbehaved)? else {
+            // It says nothing new, and is not worth the receiver's channel.
+            self.count_stale();
+            return Ok(());
+        };
+        let frame = Frame::From {
             origin: from,
             body: Body::Ack(ack),
-        });
+        };
+        link.channels.put_ack(from, frame);
         Ok(())
     }
 
@@ -371,4 +382,11 @@ impl Network {
     const fn count_stale(&mut self) {
         self.counters.frames_stale = self.counters.frames_stale.saturating_add(1);
     }
+}
+
+/// Whether a number occurs more than once; there are at most 64.
+fn names_twice(to: &[(Number, u64)]) -> bool {
+    to.iter()
+        .enumerate()
+        .any(|(place, (number, _))| to.iter().take(place).any(|(other, _)| other == number))
 }

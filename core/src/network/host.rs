@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
 
 use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
@@ -23,6 +25,9 @@ use crate::wire::{Farewell, Frame, HOST, Member, Number, Token, Version, Welcome
 /// How many random codes are tried before the server is given up; with 32^6 codes one collision is
 /// rare and two mean that something else is wrong.
 const CODE_ATTEMPTS: u8 = 8;
+
+/// Bytes of news (who comes, who goes) that may wait for a receiver besides messages: thousands.
+const NEWS: usize = 64 * 1024;
 
 /// What only a host has.
 #[derive(Debug)]
@@ -79,11 +84,12 @@ impl Network {
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
         self.server = server;
+        let timeouts = self.config.timeouts;
         self.role = Role::Host(Box::new(Host {
             code,
             codes,
             code_attempts: 1,
-            registered_by: Some(self.now.plus(self.config.timeouts.signaling)),
+            registered_by: Some(self.now.plus(timeouts.signaling.min(timeouts.connect))),
             last_failure: None,
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.next_link),
@@ -109,7 +115,14 @@ impl Network {
     /// News of the registration.
     pub(super) fn host_signaling(&mut self, event: ClientEvent) {
         match event {
-            ClientEvent::Registered { again: true } => self.tell(Event::SignalingRestored),
+            ClientEvent::Registered { again: true } => {
+                self.tell(Event::SignalingRestored);
+                // Answers of the meantime went nowhere.
+                let joining: Vec<LinkId> = self.links.keys().copied().collect();
+                for link in joining {
+                    self.say_again(link);
+                }
+            }
             ClientEvent::Registered { again: false } => self.created(),
             ClientEvent::IdTaken => self.code_taken(),
             ClientEvent::Lost(failure) => {
@@ -241,9 +254,7 @@ impl Network {
         };
         if let Some(link) = self.link_of(&peer, &offer.connection_id) {
             // The offer came twice, or again after a reconnect that may have cost the answer.
-            if let Some(answer) = self.links.get(&link).and_then(|link| link.answer.clone()) {
-                self.signal(answer);
-            }
+            self.say_again(link);
             return;
         }
         match self.admit(&peer, &hello, &offer) {
@@ -338,9 +349,17 @@ impl Network {
         };
         let payload = negotiation::answer(&link.connection_id, &admission);
         let text = write_relayed(RelayedKind::Answer, &link.signaling_id, payload);
-        link.answer = Some(text.clone());
+        link.said = vec![text.clone()];
         link.clock.answered(now);
         self.signal(text);
+    }
+
+    /// Repeats our answer and candidates, as long as the joiner may be waiting for them.
+    fn say_again(&mut self, id: LinkId) {
+        let said = self.links.get(&id).map(|link| link.said.clone());
+        for text in said.unwrap_or_default() {
+            self.signal(text);
+        }
     }
 
     /// The data channel of a joiner is open: it is a node now, and told so at once.
@@ -367,7 +386,7 @@ impl Network {
         };
         link.clock.welcomed(self.now);
         // Candidates may still come, but nobody waits for the answer again.
-        link.answer = None;
+        link.said = Vec::new();
         self.roster.add(member);
         self.pairs.insert(number, Pair::new(self.terms));
         let roster = self.roster.members().to_vec();
@@ -380,6 +399,9 @@ impl Network {
         link.channels.push_control(&welcome);
         for (other, link) in &mut self.links {
             if *other != id && link.number().is_some() {
+                // If it was here before, its last words and its leaving come first.
+                link.channels
+                    .hurry(|origin| self.roster.node(origin).is_none());
                 link.channels.push_control(&Frame::Joined(member));
             }
         }
@@ -419,7 +441,7 @@ impl Network {
                         why: Farewell::from(reason),
                     };
                     link.channels.push(number, left.encode());
-                    link.channels.forget_state(number);
+                    link.channels.forget(number);
                 }
                 None => {}
             }
@@ -429,6 +451,23 @@ impl Network {
         }
         tracing::info!(%node, reason = reason.name(), "node left");
         self.tell(Event::NodeLeft { node, reason });
+    }
+
+    /// Credit bounds what waits for a receiver; but one that acknowledges what has not even left us
+    /// gets more credit, and one that reads nothing still hears who comes and goes.
+    pub(super) fn expel_overfull(&mut self) {
+        if !matches!(self.role, Role::Host(_)) {
+            return;
+        }
+        // A window for every other node, and one more for departed nodes and the heads of pieces.
+        let windows = usize::from(self.config.max_nodes);
+        let most = (self.terms.window as usize)
+            .saturating_mul(windows)
+            .saturating_add(NEWS);
+        let full = |link: &Link| link.number().filter(|_| link.channels.queued() > most);
+        while let Some(number) = self.links.values().find_map(full) {
+            self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
+        }
     }
 
     /// The first receiver whose time will be over, and when.

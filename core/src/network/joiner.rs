@@ -67,12 +67,18 @@ impl Network {
             "dc_{:016x}",
             self.fork("connection id", link.as_u64()).u64()
         );
-        let deadline = self.now.plus(self.config.timeouts.signaling);
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.signaling.min(timeouts.connect));
         let host = code.signaling_id().to_string();
         // The link has no deadline of its own: the phases have.
         let forever = Timestamp::from_nanos(u64::MAX);
         let mut made = Link::new(self.now, host, connection_id, self.bounds(), forever);
         made.heard = true;
+        // Our first frame says who we are; it leaves when the channel opens, whatever comes first.
+        made.channels.push_control(&Frame::Hello(Hello {
+            version: Version::OURS,
+            node: self.id,
+        }));
         self.links.insert(link, made);
         self.role = Role::Joiner(Box::new(Joiner {
             code,
@@ -288,18 +294,6 @@ impl Network {
         }
     }
 
-    /// The data channel is open: say who we are, without waiting for the welcome.
-    pub(super) fn say_hello(&mut self, id: LinkId) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
-            return;
-        };
-        let hello = Frame::Hello(Hello {
-            version: Version::OURS,
-            node: self.id,
-        });
-        link.channels.push_control(&hello);
-    }
-
     fn enter_phase(&mut self, phase: Phase) {
         let timeouts = self.config.timeouts;
         let Role::Joiner(joiner) = &mut self.role else {
@@ -311,7 +305,8 @@ impl Network {
             Phase::Ice => timeouts.ice,
             Phase::Datachannel => timeouts.datachannel,
         };
-        joiner.deadline = Some(self.now.plus(limit));
+        let last = joiner.clock.start().plus(timeouts.connect);
+        joiner.deadline = Some(self.now.plus(limit).min(last));
         self.tell(Event::Phase(phase));
     }
 

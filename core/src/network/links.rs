@@ -67,11 +67,8 @@ impl Network {
                 self.welcome(id);
                 self.diagnose_link(id, LinkState::Open);
             }
-            Role::Joiner(_) => {
-                // Channels cannot open without a path, even if nobody told us of it.
-                self.joiner_connected();
-                self.say_hello(id);
-            }
+            // Channels cannot open without a path, even if nobody told us of it.
+            Role::Joiner(_) => self.joiner_connected(),
             Role::Idle | Role::Leaving { .. } => {}
         }
     }
@@ -80,11 +77,16 @@ impl Network {
         self.diagnose_candidate(id, Side::Local, candidate);
         match self.role {
             Role::Host(_) => {
-                let Some(link) = self.links.get(&id).filter(|link| link.is_joining()) else {
+                let most = usize::from(self.config.limits.candidates);
+                let link = self.links.get_mut(&id);
+                let Some(link) = link.filter(|link| link.is_joining()) else {
                     return;
                 };
                 let payload = negotiation::candidate(&link.connection_id, candidate);
                 let text = write_relayed(RelayedKind::Candidate, &link.signaling_id, payload);
+                if link.said.len() <= most {
+                    link.said.push(text.clone());
+                }
                 self.signal(text);
             }
             Role::Joiner(_) => self.candidate_found(candidate),

@@ -8,6 +8,8 @@ mod inspect;
 mod joiner;
 mod links;
 mod sending;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -294,6 +296,7 @@ impl Network {
             }
         }
         self.send_acks();
+        self.expel_overfull();
         self.pump_links();
         self.finish_leaving();
         self.tell_writable();

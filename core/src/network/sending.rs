@@ -182,7 +182,7 @@ impl Network {
                 (HOST, Frame::AckTo { to: number, ack })
             };
             if let Some(link) = self.link_to(over) {
-                link.channels.push_control(&frame);
+                link.channels.put_ack(number, frame);
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 
 /// What a node may say next.
 #[derive(Debug, Default)]
-pub(super) struct Laws {
+pub(crate) struct Laws {
     present: BTreeSet<NodeId>,
     states: BTreeMap<NodeId, u32>,
     /// `host` or `join` was called, and has not ended.
@@ -17,8 +17,16 @@ pub(super) struct Laws {
 }
 
 impl Laws {
-    pub(super) const fn started(&mut self) {
+    /// `host` or `join` was taken.
+    pub(crate) fn started(&mut self) {
+        assert!(!self.open, "law 8: begun again before the end");
         self.open = true;
+    }
+
+    /// Whether the end is still to come.
+    #[cfg(test)]
+    pub(crate) const fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Law 8: nodes join and leave in turn, messages fall between, and there is one end.
@@ -26,7 +34,7 @@ impl Laws {
         clippy::wildcard_enum_match_arm,
         reason = "the law is about these events alone"
     )]
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         assert!(self.open, "law 8: told outside a network: {event:?}");
         match event {
             Event::NodeJoined { node } => {
@@ -67,7 +75,7 @@ impl Laws {
     }
 
     /// Law 3: after a wake-up and a drain there is nothing left to do now.
-    pub(super) fn rested(now: Timestamp, next: Option<Timestamp>) {
+    pub(crate) fn rested(now: Timestamp, next: Option<Timestamp>) {
         assert!(
             next.is_none_or(|next| next > now),
             "law 3: woken at {now}, again at {next:?}"
@@ -76,7 +84,7 @@ impl Laws {
 
     /// Law 4: whatever is under way has a deadline. A host that waits for joiners has its
     /// heartbeat, or (on the LAN) nothing to wait for.
-    pub(super) fn under_way(connecting: bool, next: Option<Timestamp>) {
+    pub(crate) fn under_way(connecting: bool, next: Option<Timestamp>) {
         assert!(
             !connecting || next.is_some(),
             "law 4: something is under way without a deadline"
@@ -84,14 +92,14 @@ impl Laws {
     }
 
     /// Law 6: one input, a bounded number of outputs.
-    pub(super) fn amplified(outputs: usize, limit: u32) {
+    pub(crate) fn amplified(outputs: usize, limit: u32) {
         assert!(
             outputs <= limit as usize,
             "law 6: {outputs} outputs of one input"
         );
     }
 
-    pub(super) fn present(&self) -> Vec<NodeId> {
+    pub(crate) fn present(&self) -> Vec<NodeId> {
         self.present.iter().copied().collect()
     }
 }

@@ -26,7 +26,7 @@
 //! )));
 //! ```
 
-mod laws;
+pub(crate) mod laws;
 mod machine;
 mod model_link;
 mod path;

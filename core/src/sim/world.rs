@@ -297,9 +297,7 @@ impl World {
     /// As [`Network::host`].
     pub fn try_host(&mut self, node: NodeIndex, hosting: Hosting) -> Result<(), HostError> {
         let now = self.now;
-        let result = self
-            .call(node, |machine| machine.host(now, hosting))
-            .unwrap_or(Ok(()));
+        let result = self.begin(node, |machine| machine.host(now, hosting));
         if let Some(node) = self.nodes.get_mut(node.0).filter(|_| result.is_ok())
             && let Hosting::Lan { address } = hosting
         {
@@ -328,8 +326,7 @@ impl World {
     /// As [`Network::join`].
     pub fn try_join(&mut self, node: NodeIndex, code: &NetworkCode) -> Result<(), JoinError> {
         let now = self.now;
-        self.call(node, |machine| machine.join(now, code))
-            .unwrap_or(Ok(()))
+        self.begin(node, |machine| machine.join(now, code))
     }
 
     /// As [`Network::leave`].
@@ -402,11 +399,27 @@ impl World {
         NodeIndex(index): NodeIndex,
         call: impl FnOnce(&mut Machine) -> T,
     ) -> Option<T> {
-        let node = self.nodes.get_mut(index)?;
-        let result = call(node.machine.as_mut()?);
-        node.laws.started();
+        let result = call(self.nodes.get_mut(index)?.machine.as_mut()?);
         self.drain(index);
         Some(result)
+    }
+
+    /// A call that begins something that must end.
+    fn begin<E>(
+        &mut self,
+        NodeIndex(index): NodeIndex,
+        call: impl FnOnce(&mut Machine) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(node) = self.nodes.get_mut(index) else {
+            return Ok(());
+        };
+        let Some(machine) = &mut node.machine else {
+            return Ok(());
+        };
+        call(machine)?;
+        node.laws.started();
+        self.drain(index);
+        Ok(())
     }
 
     /// The node's name.

@@ -6,7 +6,6 @@
 //! depends on the width of a pointer or on the platform. `check.mjs` checks both.
 
 mod scenario;
-mod trace;
 
 /// The hash of everything that went in and came out of the scenario's machines.
 #[expect(

@@ -106,6 +106,9 @@ pub(crate) struct Common {
     /// How long connecting may take
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+    /// After how much silence a node is lost [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) lost_after: Option<Duration>,
     /// Use this address of this machine alone
     #[arg(long, value_name = "ADDR", value_parser = own_address)]
     pub(crate) bind: Option<IpAddr>,
@@ -132,11 +135,20 @@ impl Common {
                 .flat_map(|server| server.urls.clone())
                 .collect(),
         );
+        let mut timeouts = Timeouts::default();
         if let Some(total) = self.timeout {
-            // The parser has refused what this could refuse.
-            let timeouts = Timeouts::default().with_connect_total(total);
-            config = config.clone().with_timeouts(timeouts).unwrap_or(config);
+            timeouts.connect = total;
+            // A longer time than the default is meant for every phase.
+            timeouts.signaling = timeouts.signaling.max(total);
+            timeouts.ice = timeouts.ice.max(total);
+            timeouts.datachannel = timeouts.datachannel.max(total);
         }
+        if let Some(lost_after) = self.lost_after {
+            timeouts.lost_after = lost_after;
+            timeouts.suspect_after = timeouts.suspect_after.min(lost_after * 2 / 5);
+        }
+        // The parser has refused what this could refuse.
+        config = config.clone().with_timeouts(timeouts).unwrap_or(config);
         let options = Options::new(config);
         match self.bind {
             Some(address) => options.with_bind(address),
