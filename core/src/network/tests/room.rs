@@ -432,5 +432,5 @@ pub(super) fn offer_frame(source: &str, connection: &str, node: NodeId, sdp: &st
 
 /// A seeded stream for a test.
 pub(super) fn rng(label: &str) -> Rng {
-    Rng::new([77; 32]).fork(&label.to_string())
+    Rng::new([77; 32]).fork(label)
 }
