@@ -261,7 +261,8 @@ pub struct Timeouts {
     pub suspect_after: Duration,
     /// Silence after which a node is lost. Default 5 s.
     pub lost_after: Duration,
-    /// How long a node may take nothing while others wait for it. Default 5 s.
+    /// How long a node may take nothing while others wait for it, by its own account. Default 5 s.
+    /// One that gives no account has twelve times as long: its path may be bad.
     pub too_slow: Duration,
     /// How long a goodbye may take to arrive. Default 2 s.
     pub leave: Duration,

@@ -18,9 +18,9 @@ use wattle_core::native::{Input, Output};
 use wattle_core::signaling::{ServerInput, SignalingFailure, SignalingId, SignalingUpdate};
 
 use crate::interfaces::{self, Watch};
-use crate::network::Shared;
 use crate::options::Options;
 use crate::server::{ClientNews, Clients};
+use crate::shared::Shared;
 use crate::signaling::Connections;
 use crate::udp::Sockets;
 

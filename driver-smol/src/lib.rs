@@ -37,14 +37,21 @@
 mod error;
 mod event_loop;
 mod event_queue;
+mod http_head;
 mod interfaces;
 mod network;
 mod options;
 mod server;
+mod shared;
 mod signaling;
 mod tls;
 mod udp;
 mod websocket;
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 pub use error::{ConnectError, WaitError};
 pub use network::Network;

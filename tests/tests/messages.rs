@@ -52,9 +52,12 @@ fn any_bytes_are_a_payload_and_so_are_none() {
         assert_eq!(got, payloads);
         let states: Vec<_> = world
             .events(node)
-            .filter_map(|event| match event {
-                Event::State { payload, .. } => Some(payload.to_vec()),
-                _ => None,
+            .filter_map(|event| {
+                if let Event::State { payload, .. } = event {
+                    Some(payload.to_vec())
+                } else {
+                    None
+                }
             })
             .collect();
         assert_eq!(states, payloads);

@@ -194,6 +194,55 @@ fn a_join_that_goes_nowhere_frees_its_place() {
 }
 
 #[test]
+fn a_joiner_that_gives_up_frees_its_place_at_once() {
+    let mut world = World::new(30);
+    let host = world.add_model(Config::default().with_max_nodes(2).unwrap());
+    let code = world.host(host);
+    let (first, second) = (
+        world.add_model(Config::default()),
+        world.add_model(Config::default()),
+    );
+    world.partition(host, first);
+    world.join(first, &code);
+    world.run_for(Duration::from_millis(100));
+    world.leave(first);
+    world.run_for(Duration::from_millis(20));
+    world.join(second, &code);
+    assert!(
+        world.run_until(Duration::from_secs(2), |world| world.nodes(second).len()
+            == 2)
+    );
+}
+
+#[test]
+fn room_at_one_node_is_told_while_another_is_still_full() {
+    let mut world = World::new(31);
+    let config = Config::default().with_credit(Credit::OnRelease);
+    let (nodes, _) = star(&mut world, &config, 3);
+    let ids: Vec<_> = nodes.iter().map(|node| world.id(*node).unwrap()).collect();
+    for node in &nodes[1..] {
+        world.pause_application(*node, true);
+    }
+    for to in &ids[1..] {
+        while world.send_to(nodes[0], *to, vec![0; 100_000]).is_ok() {}
+    }
+    settle(&mut world);
+    for _ in 0..5 {
+        world.release(nodes[1], ids[0], 100_000);
+    }
+    settle(&mut world);
+    let writable = world
+        .events(nodes[0])
+        .filter(|event| **event == Event::Writable);
+    assert_eq!(writable.count(), 1);
+    assert!(world.send_to(nodes[0], ids[1], vec![0; 100_000]).is_ok());
+    assert_eq!(
+        world.send_to(nodes[0], ids[2], vec![0; 100_000]),
+        Err(SendError::Full)
+    );
+}
+
+#[test]
 fn wrong_codes_are_not_found_and_a_dead_server_is_unreachable() {
     let mut world = World::new(9);
     let joiner = world.add_model(Config::default());

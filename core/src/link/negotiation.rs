@@ -1,4 +1,4 @@
-//! The payloads of OFFER, ANSWER and CANDIDATE: PeerJS's shape with our marker in it.
+//! The payloads of OFFER, ANSWER, CANDIDATE and LEAVE: PeerJS's shape with our marker in it.
 //!
 //! PeerServer passes these three untouched and drops everything else, so whatever two nodes have to
 //! say before they have a link travels under the one extra key `wattle`.
@@ -169,6 +169,13 @@ struct CandidateInit<'a> {
     sdp_m_line_index: Option<u32>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LeavePayload<'a> {
+    #[serde(borrow)]
+    connection_id: Cow<'a, str>,
+}
+
 const DATA: Cow<'static, str> = Cow::Borrowed("data");
 
 /// The payload of our OFFER.
@@ -243,6 +250,19 @@ pub(crate) fn candidate(connection_id: &str, candidate: &str) -> impl Serialize 
         kind: DATA,
         connection_id: connection_id.to_string().into(),
     }
+}
+
+/// The payload of a LEAVE: which join is given up.
+pub(crate) fn leave(connection_id: &str) -> impl Serialize {
+    LeavePayload {
+        connection_id: connection_id.to_string().into(),
+    }
+}
+
+/// Reads a LEAVE's payload; `None` if it names no join.
+pub(crate) fn read_leave(payload: &str) -> Option<String> {
+    let payload: LeavePayload<'_> = serde_json::from_str(payload).ok()?;
+    Some(payload.connection_id.into_owned())
 }
 
 /// Reads an OFFER's payload; `None` if it is not one.

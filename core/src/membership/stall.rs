@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use crate::wire::Ack;
 
 /// A receiver that says nothing of itself has this many times as long as one that says that its
-/// application takes nothing: on a bad path SCTP alone can be silent for a minute.
+/// application takes nothing: on a bad path a browser's SCTP can be silent for a minute.
 const SILENT_FACTOR: u32 = 12;
 
 /// Whether a window is full, and whose fault that is.

@@ -20,6 +20,10 @@ use dimpl::{Dtls, DtlsCertificate, Error, Output, ProtocolVersion};
 use str0m::config::DtlsVersion;
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
+use tracing::trace;
+
+use super::echo::Echo;
+use crate::time::Timestamp;
 
 /// The first retransmission of a flight. RFC 9147 section 5.8.2 says 1 s, and less where ICE has
 /// measured the path, as it has here.
@@ -41,10 +45,30 @@ const RETRANSMISSION: Duration = Duration::from_secs(60 * 24 * 3600);
 const LATER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a link and its DTLS know of each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
     has_path: AtomicBool,
     records: AtomicU64,
+    /// In nanoseconds: str0m's time stands still while it is only written to.
+    now: AtomicU64,
+    round_trip: AtomicU64,
+    /// There was a sign of life outside of DTLS.
+    heard: AtomicBool,
+    /// [`u64::MAX`] if there is nothing to be sent again.
+    echo: AtomicU64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            has_path: AtomicBool::new(false),
+            records: AtomicU64::new(0),
+            now: AtomicU64::new(0),
+            round_trip: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
+            echo: AtomicU64::new(u64::MAX),
+        }
+    }
 }
 
 impl Window {
@@ -57,6 +81,40 @@ impl Window {
     /// authentic unless it completed a message.
     pub(super) fn records(&self) -> u64 {
         self.records.load(Ordering::Relaxed)
+    }
+
+    /// To be told before DTLS is called.
+    pub(super) fn set_now(&self, now: Timestamp) {
+        self.now.store(now.as_nanos(), Ordering::Relaxed);
+    }
+
+    pub(super) fn set_round_trip(&self, round_trip: Duration) {
+        let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(u64::MAX);
+        self.round_trip.store(nanos, Ordering::Relaxed);
+    }
+
+    /// The remote has given an authentic sign of life outside of DTLS.
+    pub(super) fn set_heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// When DTLS is to be called, for what it sends again.
+    pub(super) fn echo(&self) -> Option<Timestamp> {
+        let nanos = self.echo.load(Ordering::Relaxed);
+        (nanos != u64::MAX).then(|| Timestamp::from_nanos(nanos))
+    }
+
+    pub(super) fn set_echo(&self, due: Option<Timestamp>) {
+        let nanos = due.map_or(u64::MAX, Timestamp::as_nanos);
+        self.echo.store(nanos, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_nanos(self.now.load(Ordering::Relaxed))
+    }
+
+    fn round_trip(&self) -> Duration {
+        Duration::from_nanos(self.round_trip.load(Ordering::Relaxed))
     }
 }
 
@@ -111,6 +169,7 @@ impl DtlsProvider for Dimpl {
         Ok(Box::new(Instance {
             dtls: make(config, certificate, now),
             window: NEXT.take().unwrap_or_default(),
+            echo: Echo::default(),
             stands: true,
             last: now,
             clock: now,
@@ -126,12 +185,30 @@ impl DtlsProvider for Dimpl {
 struct Instance {
     dtls: Dtls,
     window: Arc<Window>,
+    echo: Echo,
     /// Whether DTLS's clock stands.
     stands: bool,
     /// The last time that str0m told.
     last: Instant,
     /// What it is on DTLS's clock.
     clock: Instant,
+}
+
+impl Instance {
+    /// Sends again what is due.
+    fn repeat(&mut self) {
+        let (now, round_trip) = (self.window.now(), self.window.round_trip());
+        if self.window.heard.swap(false, Ordering::Relaxed) {
+            self.echo.heard();
+        }
+        while let Some(packet) = self.echo.poll_packet(now, round_trip) {
+            if let Err(error) = self.dtls.send_application_data(&packet) {
+                trace!(%error, "nothing is sent again");
+                self.echo.stop();
+            }
+        }
+        self.window.set_echo(self.echo.poll_timeout(round_trip));
+    }
 }
 
 #[expect(clippy::disallowed_types, reason = "str0m's trait")]
@@ -149,6 +226,7 @@ impl DtlsInstance for Instance {
         reason = "everything else passes through, whatever dimpl adds"
     )]
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> Output<'a> {
+        self.repeat();
         match self.dtls.poll_output(buf) {
             Output::Timeout(at) if self.stands => {
                 let has_path = self.window.has_path.load(Ordering::Relaxed);
@@ -169,6 +247,7 @@ impl DtlsInstance for Instance {
             }
             Output::ApplicationData(data) => {
                 self.window.records.fetch_add(1, Ordering::Relaxed);
+                self.echo.received(data);
                 Output::ApplicationData(data)
             }
             other => other,
@@ -186,7 +265,11 @@ impl DtlsInstance for Instance {
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, Error> {
-        self.dtls.send_application_data(data)
+        let taken = self.dtls.send_application_data(data)?;
+        if taken == data.len() {
+            self.echo.sent(self.window.now(), data);
+        }
+        Ok(taken)
     }
 
     fn is_active(&self) -> bool {
@@ -206,6 +289,7 @@ impl DtlsInstance for Instance {
     }
 
     fn close(&mut self) -> Result<(), Error> {
+        self.echo.stop();
         self.dtls.close()
     }
 }

@@ -7,6 +7,7 @@ mod crypto;
 mod demux;
 mod description;
 mod dtls;
+mod echo;
 mod gather;
 mod io;
 mod link;

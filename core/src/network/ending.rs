@@ -4,10 +4,10 @@ use alloc::vec::Vec;
 
 use super::{Network, Role};
 use crate::error::EndReason;
-use crate::link::Stage;
+use crate::link::{Stage, negotiation};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
-use crate::wire::{Farewell, HOST};
+use crate::wire::Farewell;
 
 impl Network {
     pub(super) fn start_leaving(&mut self) {
@@ -17,27 +17,35 @@ impl Network {
             Role::Joiner(_) => Farewell::Left,
         };
         let deadline = self.now.plus(self.config.timeouts.leave);
-        let mut joining = Vec::new();
-        for (id, link) in &mut self.links {
-            match link.stage {
-                Stage::Open { .. } => link.close_after(farewell, deadline),
-                Stage::Joining { .. } => joining.push(*id),
-                Stage::Closing { .. } => {}
+        for link in self.links.values_mut() {
+            if matches!(link.stage, Stage::Open { .. }) {
+                link.close_after(farewell, deadline);
             }
         }
+        self.give_up_joins();
+        self.close_embedded_server();
+        self.client.close();
+        self.blocked.clear();
+        self.role = Role::Leaving { deadline };
+    }
+
+    /// Closes what is still joining; the other side hears it through the signaling server, so that
+    /// nobody waits for a deadline.
+    pub(super) fn give_up_joins(&mut self) {
+        let joining: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.is_joining())
+            .map(|(id, _)| *id)
+            .collect();
         for id in joining {
-            // Who is still joining hears it through the signaling server.
-            if let Some(link) = self.links.get(&id).filter(|_| self.me == HOST) {
-                let leave = serde_json::json!({ "connectionId": link.connection_id });
+            if let Some(link) = self.links.get(&id) {
+                let leave = negotiation::leave(&link.connection_id);
                 let text = write_relayed(RelayedKind::Leave, &link.signaling_id, leave);
                 self.signal(text);
             }
             self.close_link(id);
         }
-        self.close_embedded_server();
-        self.client.close();
-        self.blocked = None;
-        self.role = Role::Leaving { deadline };
     }
 
     pub(super) const fn leaving_deadline(&self) -> Option<Timestamp> {

@@ -240,8 +240,17 @@ impl Network {
                 self.add_candidate(link, candidate.candidate);
                 Some(())
             }
-            // The joiner gave up, or never was: nothing is held for it beyond its deadline.
-            RelayedKind::Leave | RelayedKind::Expire => Some(()),
+            RelayedKind::Leave => {
+                // The joiner gave up; once it is a node, only its own goodbye counts.
+                let connection_id = negotiation::read_leave(&payload)?;
+                let link = self.link_of(&peer, &connection_id)?;
+                if self.links.get(&link).is_some_and(Link::is_joining) {
+                    self.close_link(link);
+                }
+                Some(())
+            }
+            // An answer to somebody who is gone: its join ends at its deadline.
+            RelayedKind::Expire => Some(()),
             RelayedKind::Answer => None,
         }
     }

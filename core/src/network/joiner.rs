@@ -223,7 +223,8 @@ impl Network {
                 Some(())
             }
             RelayedKind::Leave => {
-                if !joiner.is_welcome() {
+                let left = negotiation::read_leave(&relayed.payload)?;
+                if left == link.connection_id && !joiner.is_welcome() {
                     self.end(EndReason::HostClosed);
                 }
                 Some(())

@@ -32,7 +32,6 @@ use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, HOST, Number};
 use host::Host;
 use joiner::Joiner;
-use sending::Blocked;
 
 /// Where a network is hosted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +74,8 @@ pub struct Network {
     roster: Roster,
     pairs: BTreeMap<Number, Pair>,
     next_state: u32,
-    blocked: Option<Blocked>,
+    /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
+    blocked: BTreeMap<Option<Number>, usize>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -120,7 +120,7 @@ impl Network {
             roster: Roster::default(),
             pairs: BTreeMap::new(),
             next_state: 0,
-            blocked: None,
+            blocked: BTreeMap::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
@@ -367,6 +367,7 @@ impl Network {
         if matches!(self.role, Role::Idle) {
             return;
         }
+        self.give_up_joins();
         while let Some((link, _)) = self.links.pop_first() {
             self.command(link, LinkCommand::Close);
         }
@@ -375,7 +376,7 @@ impl Network {
         self.role = Role::Idle;
         self.roster.clear();
         self.pairs.clear();
-        self.blocked = None;
+        self.blocked.clear();
         self.me = HOST;
         tracing::info!(reason = reason.kind(), "network ended");
         self.tell(Event::Ended { reason });

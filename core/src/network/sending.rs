@@ -10,14 +10,6 @@ use crate::id::NodeId;
 use crate::link::Link;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
-/// A send that was refused for want of room.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Blocked {
-    /// `None`: a broadcast.
-    to: Option<Number>,
-    length: usize,
-}
-
 impl Network {
     pub(super) fn send_message(
         &mut self,
@@ -34,8 +26,8 @@ impl Network {
             return Err(SendError::TooLarge { max });
         }
         let length = payload.len();
-        if !self.has_room(Blocked { to, length }) {
-            self.blocked = Some(Blocked { to, length });
+        if !self.has_room(to, length) {
+            self.blocked.insert(to, length);
             return Err(SendError::Full);
         }
         let receivers: Vec<Number> = self.receivers(to).collect();
@@ -87,7 +79,7 @@ impl Network {
             .filter(move |number| to.is_none_or(|to| to == *number) && self.is_reachable(*number))
     }
 
-    fn has_room(&self, Blocked { to, length }: Blocked) -> bool {
+    fn has_room(&self, to: Option<Number>, length: usize) -> bool {
         self.receivers(to).all(|number| {
             self.pairs
                 .get(&number)
@@ -187,12 +179,18 @@ impl Network {
         }
     }
 
-    /// Tells once that what was refused would fit now.
+    /// Tells once that something that was refused would fit now.
     pub(super) fn tell_writable(&mut self) {
-        if let Some(blocked) = self.blocked
-            && self.has_room(blocked)
-        {
-            self.blocked = None;
+        let fits: Vec<Option<Number>> = self
+            .blocked
+            .iter()
+            .filter(|(to, length)| self.has_room(**to, **length))
+            .map(|(to, _)| *to)
+            .collect();
+        for to in &fits {
+            self.blocked.remove(to);
+        }
+        if !fits.is_empty() {
             self.tell(Event::Writable);
         }
     }

@@ -143,12 +143,12 @@ impl Farewell {
             .map_or(0, |(_, byte)| *byte)
     }
 
-    /// A reason that we do not know (of a later minor version) counts as leaving.
+    /// A reason that we do not know (of a later minor version) must not look like a clean end.
     fn from_byte(byte: u8) -> Self {
         Self::ALL
             .iter()
             .find(|(_, one)| *one == byte)
-            .map_or(Self::Left, |(why, _)| *why)
+            .map_or(Self::LinkFailed, |(why, _)| *why)
     }
 }
 
@@ -478,7 +478,7 @@ mod tests {
             assert_eq!(Farewell::from_byte(why.to_byte()), why);
             assert_eq!(why.to_byte(), byte);
         }
-        assert_eq!(Farewell::from_byte(200), Farewell::Left);
+        assert_eq!(Farewell::from_byte(200), Farewell::LinkFailed);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Frames between two nodes; docs/wire.md is their description.
 
 mod bundle;
+#[cfg(test)]
+mod documented;
 mod frame;
 mod hello;
 mod varint;

@@ -114,12 +114,6 @@ impl Lines {
         Ok(false)
     }
 
-    /// Whether something on the reliable channel is not acknowledged.
-    pub(super) fn is_waiting(&self, rtc: &mut Rtc) -> bool {
-        let [data, _] = &self.lines;
-        data.inside(rtc) > 0
-    }
-
     /// Tells which channels can be written to.
     pub(super) fn report_opened(&mut self, updates: &mut Vec<Update>) {
         for line in &mut self.lines {

@@ -1,7 +1,4 @@
 //! One link: a str0m connection. Beside this folder only `crypto` and `dtls` name str0m.
-//!
-//! Every call ends with str0m drained: its documentation asks for it, and its events of several
-//! channels come in random order, so they are collected first and reported in a fixed one.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -11,7 +8,6 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use bytes::Bytes;
 use dimpl::DtlsCertificate;
 use str0m::change::SdpPendingOffer;
 use str0m::config::DtlsVersion;
@@ -20,13 +16,13 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
 mod candidate;
-mod echo;
 mod lines;
 mod negotiation;
+mod news;
 mod outbox;
 
-use self::echo::Echo;
 use self::lines::Lines;
+use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
 use super::clock::Clock;
 use super::credentials::Credentials;
@@ -111,27 +107,12 @@ pub(in crate::native) struct Link {
     /// What the last check of ours said.
     role: Option<Role>,
     probes: Probes,
-    /// The last one measured, or a guess.
-    round_trip: Duration,
     connected: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
     secured: bool,
     ended: bool,
     due: Option<Timestamp>,
-    echo: Echo,
     news: News,
-}
-
-/// What one drain brought, before it is put in order.
-#[derive(Debug, Default)]
-struct News {
-    connected: bool,
-    disconnected: bool,
-    heard: bool,
-    round_trip: Option<Duration>,
-    messages: Vec<(Channel, Bytes)>,
-    failed: Option<LinkFailure>,
-    closed: bool,
 }
 
 impl fmt::Debug for Link {
@@ -172,6 +153,7 @@ impl Link {
         config.set_initial_stun_rto(CHECK_RTO);
         config.set_max_stun_rto(CHECK_INTERVAL);
         let window = Arc::new(Window::default());
+        window.set_round_trip(ROUND_TRIP);
         let mut rtc = dtls::with_window(&window, || config.build(clock.instant(now)));
         rtc.direct_api().set_ice_controlling(offerer);
         Self {
@@ -194,12 +176,10 @@ impl Link {
             heard_at: None,
             role: None,
             probes: Probes::new(rng),
-            round_trip: ROUND_TRIP,
             connected: false,
             secured: false,
             ended: false,
             due: None,
-            echo: Echo::default(),
             news: News::default(),
         }
     }
@@ -210,7 +190,8 @@ impl Link {
     }
 
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
-        earliest(self.due, self.echo.poll_timeout())
+        let echo = (!self.ended).then(|| self.window.echo()).flatten();
+        earliest(self.due, echo)
     }
 
     pub(in crate::native) fn send(
@@ -271,7 +252,6 @@ impl Link {
     fn silence(&mut self) {
         self.ended = true;
         self.due = None;
-        self.echo.stop();
     }
 
     /// A check or a probe of the remote. `false`: it is not authentic, or from one address too many.
@@ -292,6 +272,7 @@ impl Link {
             self.early_checks = self.early_checks.saturating_add(1).min(EARLY_CHECKS);
         }
         self.news.heard = true;
+        self.window.set_heard();
         self.heard_at = Some(at);
         self.path = self.path.or(self.heard_at);
         self.receive(now, at, datagram, out)
@@ -314,7 +295,10 @@ impl Link {
         };
         let round_trip = self.probes.response(now, transaction, datagram, remote);
         self.news.round_trip = round_trip;
-        self.round_trip = round_trip.unwrap_or(self.round_trip);
+        if let Some(round_trip) = round_trip {
+            self.window.set_round_trip(round_trip);
+            self.window.set_heard();
+        }
         self.report(out);
         round_trip.is_some()
     }
@@ -343,9 +327,6 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            if !self.lines.is_waiting(&mut self.rtc) {
-                self.echo.rest();
-            }
         }
         self.step(now, out);
         received.is_ok()
@@ -355,19 +336,22 @@ impl Link {
         if self.ended {
             return;
         }
-        self.echo.handle_timeout(now, out);
-        if self.due.is_none_or(|due| due > now) {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
+        if !is_due(self.poll_timeout()) {
             return;
         }
         for _ in 0..SPINS {
             self.tick(now, out);
-            if self.due.is_none_or(|due| due > now) {
+            if !is_due(self.due) {
                 break;
             }
         }
         self.step(now, out);
-        if self.due.is_some_and(|due| due <= now) {
+        if is_due(self.due) {
             self.due = Some(now.plus(PUT_OFF));
+        }
+        if is_due(self.window.echo()) {
+            self.window.set_echo(Some(now.plus(PUT_OFF)));
         }
     }
 
@@ -439,143 +423,5 @@ impl Link {
                 }
             }
         }
-    }
-
-    /// Takes everything out of str0m.
-    fn drain(&mut self, now: Timestamp, out: &mut Outbox) {
-        for _ in 0..self.limits.outputs_per_input {
-            match self.rtc.poll_output() {
-                Ok(str0m::Output::Timeout(at)) => {
-                    self.due = self.clock.deadline(now, at);
-                    if !self.rtc.is_alive() && !self.ended && !self.news.closed {
-                        self.fail(LinkFailure::Dtls);
-                    }
-                    return;
-                }
-                Ok(str0m::Output::Transmit(transmit)) => self.transmit(now, transmit, out),
-                Ok(str0m::Output::Event(event)) => self.event(event),
-                Err(error) => {
-                    debug!(%error, "connection broke");
-                    self.fail(failure_of(&error));
-                    self.due = None;
-                    return;
-                }
-            }
-        }
-        // More than one input may bring (law 6): the rest comes with the next call, which is now.
-        self.due = Some(now);
-    }
-
-    fn transmit(&mut self, now: Timestamp, transmit: str0m::net::Transmit, out: &mut Outbox) {
-        if transmit.proto != Protocol::Udp {
-            return;
-        }
-        let transmit = Transmit {
-            local: transmit.source,
-            remote: transmit.destination,
-            payload: Vec::from(transmit.contents).into(),
-        };
-        match transmit.payload.first() {
-            Some(20..=63) => {
-                self.path = Some((transmit.local, transmit.remote));
-                // The state channel is not repeated.
-                if self.echo.listens() && self.lines.is_waiting(&mut self.rtc) {
-                    self.echo.sent(now, &transmit, self.round_trip);
-                }
-            }
-            Some(_) => {
-                self.role = stun::role_of(&transmit.payload).or(self.role);
-                // A link that sends no data learns of a new path by this.
-                if self.path.is_none() || stun::nominates(&transmit.payload) {
-                    self.path = Some((transmit.local, transmit.remote));
-                }
-            }
-            None => return,
-        }
-        out.transmits.push(transmit);
-    }
-
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "str0m has many more events, for media, and gets new ones"
-    )]
-    fn event(&mut self, event: str0m::Event) {
-        match event {
-            str0m::Event::IceConnectionStateChange(state) => {
-                debug!(?state, "ice");
-                if state.is_connected() && !self.connected {
-                    self.connected = true;
-                    self.news.connected = true;
-                    self.window.open();
-                } else if state.is_disconnected() && self.connected {
-                    self.connected = false;
-                    self.news.disconnected = true;
-                }
-            }
-            // str0m has compared the certificate with the fingerprint before it says this.
-            str0m::Event::Connected => self.secured = true,
-            str0m::Event::ChannelOpen(id, _) => self.lines.opened(id),
-            str0m::Event::ChannelData(data) => {
-                if let Some(channel) = self.lines.channel(data.id) {
-                    self.news.messages.push((channel, data.data.into()));
-                }
-            }
-            // While the link closes this is the end of everything, not of a channel.
-            str0m::Event::ChannelClose(id) => {
-                if self.lines.channel(id).is_some() && !self.news.closed {
-                    self.news.failed.get_or_insert(LinkFailure::Channel);
-                }
-            }
-            str0m::Event::Closed => self.news.closed = true,
-            event => trace!(?event, "not used"),
-        }
-    }
-
-    /// Says what happened, in an order that does not depend on str0m's.
-    fn report(&mut self, out: &mut Outbox) {
-        if self.ended {
-            return;
-        }
-        let news = core::mem::take(&mut self.news);
-        let updates = &mut out.updates;
-        if news.heard || news.round_trip.is_some() {
-            updates.push(Update::Alive {
-                round_trip: news.round_trip,
-            });
-        }
-        if news.connected {
-            updates.push(Update::Connected);
-        }
-        if self.secured {
-            self.lines.report_opened(updates);
-        }
-        for (channel, payload) in news.messages {
-            updates.push(Update::Message { channel, payload });
-        }
-        self.lines.report_amounts(&mut self.rtc, updates);
-        if news.disconnected {
-            updates.push(Update::Disconnected);
-        }
-        if news.closed {
-            updates.push(Update::Closed);
-            self.silence();
-        } else if let Some(failure) = news.failed {
-            updates.push(Update::Failed(failure));
-            self.silence();
-        }
-    }
-}
-
-/// str0m's errors are texts; their kinds tell enough: of the description it complains here only
-/// when the certificate is not the announced one.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "of str0m's many kinds these two say more than that it is over"
-)]
-fn failure_of(error: &RtcError) -> LinkFailure {
-    match error {
-        RtcError::RemoteSdp(_) => LinkFailure::FingerprintMismatch,
-        RtcError::Sctp(_) => LinkFailure::Channel,
-        _ => LinkFailure::Dtls,
     }
 }

@@ -63,6 +63,8 @@ pub(super) struct World {
     /// Datagrams lost, in a thousand.
     pub(super) loss: u64,
     pub(super) delay: Duration,
+    /// Every datagram arrives twice.
+    pub(super) twice: bool,
     pub(super) signaling: Duration,
     /// Addresses that nothing reaches and nothing leaves.
     pub(super) dead: BTreeSet<SocketAddr>,
@@ -137,6 +139,7 @@ impl World {
             led: plan.lead,
             loss: 0,
             delay: TRIP,
+            twice: false,
             signaling: TRIP,
             dead: BTreeSet::new(),
             tamper: |parcel| alloc::vec![parcel],
@@ -188,8 +191,8 @@ impl World {
                 remote: transmit.local,
                 payload: transmit.payload,
             };
-            if !lost {
-                self.post(self.delay, 1 - side, parcel);
+            for _ in 0..u8::from(!lost) << u8::from(self.twice) {
+                self.post(self.delay, 1 - side, parcel.clone());
             }
         }
         for update in out.updates {

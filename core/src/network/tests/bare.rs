@@ -1,6 +1,5 @@
 //! A joiner alone: the test plays the signaling server, the link and the host.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -168,6 +167,6 @@ fn the_hello_goes_out_once_and_first_whatever_the_driver_hears_first() {
     for _ in 0..2 {
         outputs.extend(bare.update(LinkUpdate::ChannelOpened(Channel::Data)));
     }
-    assert_eq!(sent(&outputs).len(), 1, "{}", format!("{outputs:?}"));
+    assert_eq!(sent(&outputs).len(), 1, "{outputs:?}");
     bare.joiner.finish();
 }

@@ -4,7 +4,7 @@
 use alloc::borrow::ToOwned as _;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
@@ -432,5 +432,5 @@ pub(super) fn offer_frame(source: &str, connection: &str, node: NodeId, sdp: &st
 
 /// A seeded stream for a test.
 pub(super) fn rng(label: &str) -> Rng {
-    Rng::new([77; 32]).fork(&label.to_string())
+    Rng::new([77; 32]).fork(label)
 }
