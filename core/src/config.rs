@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::signaling::{SignalingUrl, SignalingUrlError};
+use crate::wire::FRAMES_PER_MESSAGE;
 
 /// The settings of one node. `Config::default()` is right for most games.
 ///
@@ -156,6 +157,7 @@ impl Config {
             || limits.window < limits.message.saturating_add(MESSAGE_COST)
             || limits.piece < LEAST_PIECE
             || limits.frames_per_message == 0
+            || limits.frames_per_message > FRAMES_PER_MESSAGE
             || limits.channel_buffer == 0
         {
             return Err(ConfigError::Limits);
@@ -309,7 +311,8 @@ pub struct Limits {
     pub description: u32,
     /// How many candidates of one remote node are used; more are counted and dropped. Default 32.
     pub candidates: u8,
-    /// How many frames one channel message may carry. Default 256.
+    /// How many frames of ours one channel message may carry: 1 to 256, which is what every node
+    /// takes. Default 256.
     pub frames_per_message: u16,
     /// How many bytes may wait inside a channel before we queue above it. Default 128 KiB.
     pub channel_buffer: u32,

@@ -72,7 +72,8 @@
 //! 1. **Any order of calls is safe**, and several inputs may come before one drain.
 //! 2. **Time is clamped.** A machine's time is the latest that it has seen. Going backwards never
 //!    panics and never schedules in the past.
-//! 3. **No spin.** After `handle_timeout(t)` and a drain, `poll_timeout()` is `None` or later than `t`.
+//! 3. **No spin.** After `handle_timeout(t)` and a drain, `poll_timeout()` is `None` or later than `t`
+//!    (but for the last `t` that there is, 584 years after the epoch).
 //! 4. **No hang.** Whatever is under way has a deadline, so `poll_timeout()` is `Some`, and every
 //!    deadline ends in a typed event.
 //! 5. **Work happens in `handle_*`** and in the application's calls; `poll_*` do none. (With

@@ -98,6 +98,15 @@ impl Link {
         }
     }
 
+    /// Until when a joiner that was welcomed must have said its hello.
+    pub(crate) fn greeting_deadline(&self, patience: Duration) -> Option<Timestamp> {
+        let waiting = matches!(self.stage, Stage::Open { greeted: false, .. });
+        self.clock
+            .welcomed
+            .filter(|_| waiting)
+            .map(|at| at.plus(patience))
+    }
+
     /// Lets everything that waits go out, then the farewell, then closes.
     pub(crate) const fn close_after(&mut self, farewell: Farewell, deadline: Timestamp) {
         self.stage = Stage::Closing {

@@ -12,7 +12,9 @@ use crate::id::LinkId;
 use crate::io::Channel;
 use crate::link::Stage;
 use crate::membership::{Delivered, Pair};
-use crate::wire::{Ack, Body, Farewell, Frame, HOST, Number, Piece, State, Version, decode};
+use crate::wire::{
+    Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Number, Piece, State, Version, decode,
+};
 
 /// The sender of a frame broke the protocol; its link ends.
 struct Misbehaved;
@@ -21,7 +23,7 @@ type Handled = Result<(), Misbehaved>;
 
 impl Network {
     pub(super) fn handle_channel_message(&mut self, id: LinkId, channel: Channel, message: Bytes) {
-        let handled = match decode(message, self.config.limits.frames_per_message) {
+        let handled = match decode(message, FRAMES_PER_MESSAGE) {
             Ok(frames) => self.handle_frames(id, channel, frames),
             Err(error) => {
                 tracing::debug!(%error, "a channel message cannot be read");

@@ -1,26 +1,25 @@
-//! The host's part: the code, who is let in, who has to go.
+//! The host's part: the code, the server, who has to go.
 
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
 use crate::error::{EndReason, HostError};
-use crate::event::{Diagnostic, Event, LeaveReason, Phase, Refusal};
+use crate::event::{Diagnostic, Event, LeaveReason};
 use crate::id::LinkId;
-use crate::io::{LinkCommand, Output};
-use crate::link::negotiation::{self, Admission, Offer, OfferHello};
-use crate::link::{Link, Stage};
-use crate::membership::{Pair, Relay};
+use crate::io::Output;
+use crate::link::Link;
+use crate::link::negotiation::{self};
+use crate::membership::Relay;
 use crate::rng::Rng;
 use crate::signaling::{
     ClientEvent, Relayed, RelayedKind, Server, ServerConfig, ServerInput, SignalingFailure,
-    read_relayed, write_relayed,
+    read_relayed,
 };
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Farewell, Frame, HOST, Member, Number, Token, Version, Welcome};
+use crate::wire::{Farewell, Frame, HOST, Member, Number};
 
 /// How many random codes are tried before the server is given up; with 32^6 codes one collision is
 /// rare and two mean that something else is wrong.
@@ -39,8 +38,8 @@ pub(super) struct Host {
     /// Until when the code must be registered; `None` once it was.
     registered_by: Option<Timestamp>,
     last_failure: Option<SignalingFailure>,
-    next_number: Number,
-    tokens: Rng,
+    pub(super) next_number: Number,
+    pub(super) tokens: Rng,
     pub(super) relay: Relay,
 }
 
@@ -56,7 +55,8 @@ impl Network {
         if !matches!(self.role, Role::Idle) {
             return Err(HostError::Busy);
         }
-        let mut codes = self.fork("network code", self.next_link);
+        self.networks = self.networks.saturating_add(1);
+        let mut codes = self.fork("network code", self.networks);
         let (code, codes, server) = match hosting {
             Hosting::Signaling { code: Some(code) } => {
                 if code.lan_address().is_some() {
@@ -69,7 +69,7 @@ impl Network {
             }
             Hosting::Lan { address } => {
                 let code = NetworkCode::lan(address).map_err(|_| HostError::NotAnAddress)?;
-                let seed = self.fork("embedded server", self.next_link).bytes();
+                let seed = self.fork("embedded server", self.networks).bytes();
                 let mut server = Server::new(ServerConfig::embedded(), seed, self.now);
                 server.register_host(self.now);
                 (code, None, Some(server))
@@ -92,7 +92,7 @@ impl Network {
             registered_by: Some(self.now.plus(timeouts.signaling.min(timeouts.connect))),
             last_failure: None,
             next_number: HOST.saturating_add(1),
-            tokens: self.fork("resume tokens", self.next_link),
+            tokens: self.fork("resume tokens", self.networks),
             relay: Relay::new(self.terms),
         }));
         self.epoch = 0;
@@ -255,169 +255,6 @@ impl Network {
         }
     }
 
-    fn handle_offer(&mut self, peer: String, offer: Offer) {
-        let Some(hello) = offer.hello else {
-            let signaling_id = peer.chars().take(64).collect();
-            self.diagnose(Diagnostic::ForeignOffer { signaling_id });
-            return;
-        };
-        if let Some(link) = self.link_of(&peer, &offer.connection_id) {
-            // The offer came twice, or again after a reconnect that may have cost the answer.
-            self.say_again(link);
-            return;
-        }
-        match self.admit(&peer, &hello, &offer) {
-            Ok(()) => self.open_link(peer, hello, offer),
-            Err(reason) => {
-                self.counters.joins_refused = self.counters.joins_refused.saturating_add(1);
-                self.diagnose(Diagnostic::Refused {
-                    node: Some(hello.node),
-                    reason,
-                });
-                let refusal = negotiation::refusal(&offer.connection_id, reason);
-                self.signal(write_relayed(RelayedKind::Answer, &peer, refusal));
-            }
-        }
-    }
-
-    /// Whether somebody may come in: decided before anything is spent on it.
-    fn admit(&mut self, peer: &str, hello: &OfferHello, offer: &Offer) -> Result<(), Refusal> {
-        if hello.version.major != Version::OURS.major {
-            return Err(Refusal::Version);
-        }
-        if offer.sdp.len() > self.config.limits.description as usize {
-            return Err(Refusal::BadOffer);
-        }
-        if self.roster.number(hello.node).is_some() {
-            return Err(Refusal::NodeIdTaken);
-        }
-        // The same node tries again: its earlier attempt is given up.
-        let earlier = self
-            .links
-            .iter()
-            .find(|(_, link)| {
-                link.is_joining() && link.hello.is_some_and(|other| other.node == hello.node)
-            })
-            .map(|(link, _)| *link);
-        if let Some(earlier) = earlier {
-            self.close_link(earlier);
-        }
-        let joining = self.links.values().filter(|link| link.is_joining());
-        let same = joining
-            .clone()
-            .filter(|link| link.signaling_id == peer)
-            .count();
-        if same >= usize::from(self.config.limits.joins_per_signaling_id) {
-            return Err(Refusal::TooManyAttempts);
-        }
-        let Role::Host(host) = &self.role else {
-            return Err(Refusal::NetworkFull);
-        };
-        let places = self.roster.len().saturating_add(joining.count());
-        if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
-            return Err(Refusal::NetworkFull);
-        }
-        Ok(())
-    }
-
-    fn open_link(&mut self, peer: String, hello: OfferHello, offer: Offer) {
-        let id = self.new_link();
-        let timeouts = self.config.timeouts;
-        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
-        let mut link = Link::new(self.now, peer, offer.connection_id, self.bounds(), deadline);
-        link.hello = Some(hello);
-        self.links.insert(id, link);
-        self.command(id, LinkCommand::Open { offerer: false });
-        let lead = hello.native && self.config.native;
-        self.command(
-            id,
-            LinkCommand::AcceptOffer {
-                sdp: offer.sdp,
-                lead,
-            },
-        );
-        self.diagnose_link(id, crate::event::LinkState::Negotiating);
-    }
-
-    /// Our answer is made.
-    pub(super) fn send_answer(&mut self, id: LinkId, sdp: &str) {
-        let (host, epoch, terms, now) = (self.id, self.epoch, self.terms, self.now);
-        let native = self.config.native;
-        let Some(link) = self.links.get_mut(&id) else {
-            return;
-        };
-        let led = native && link.hello.is_some_and(|hello| hello.native);
-        let version = Version::OURS;
-        let admission = Admission {
-            sdp: sdp.to_string(),
-            version,
-            host,
-            epoch,
-            terms,
-            led,
-        };
-        let payload = negotiation::answer(&link.connection_id, &admission);
-        let text = write_relayed(RelayedKind::Answer, &link.signaling_id, payload);
-        link.said = vec![text.clone()];
-        link.clock.answered(now);
-        self.signal(text);
-    }
-
-    /// Repeats our answer and candidates, as long as the joiner may be waiting for them.
-    fn say_again(&mut self, id: LinkId) {
-        let said = self.links.get(&id).map(|link| link.said.clone());
-        for text in said.unwrap_or_default() {
-            self.signal(text);
-        }
-    }
-
-    /// The data channel of a joiner is open: it is a node now, and told so at once.
-    pub(super) fn welcome(&mut self, id: LinkId) {
-        let Role::Host(host) = &mut self.role else {
-            return;
-        };
-        let Some(link) = self.links.get_mut(&id) else {
-            return;
-        };
-        let Some(hello) = link.hello.filter(|_| link.is_joining()) else {
-            return;
-        };
-        let number = host.next_number;
-        host.next_number = number.saturating_add(1);
-        let member = Member {
-            number,
-            node: hello.node,
-        };
-        let token = Token(host.tokens.bytes());
-        link.stage = Stage::Open {
-            number,
-            greeted: false,
-        };
-        link.clock.welcomed(self.now);
-        // Candidates may still come, but nobody waits for the answer again.
-        link.said = Vec::new();
-        self.roster.add(member);
-        self.pairs.insert(number, Pair::new(self.terms));
-        let roster = self.roster.members().to_vec();
-        let welcome = Frame::Welcome(Welcome {
-            epoch: self.epoch,
-            number,
-            token,
-            roster,
-        });
-        link.channels.push_control(&welcome);
-        for (other, link) in &mut self.links {
-            if *other != id && link.number().is_some() {
-                // If it was here before, its last words and its leaving come first.
-                link.channels
-                    .hurry(|origin| self.roster.node(origin).is_none());
-                link.channels.push_control(&Frame::Joined(member));
-            }
-        }
-        tracing::info!(node = %hello.node, "node joined");
-        self.tell(Event::NodeJoined { node: hello.node });
-    }
-
     /// A node goes, whether it wants to or not; `farewell` is said to it if it can still hear.
     pub(super) fn expel(
         &mut self,
@@ -517,26 +354,6 @@ impl Network {
         }
         while let Some((_, number)) = self.slowest().filter(|(at, _)| *at <= self.now) {
             self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
-        }
-    }
-
-    /// The link of a peer's connection; a peer can have several.
-    fn link_of(&self, peer: &str, connection_id: &str) -> Option<LinkId> {
-        self.links
-            .iter()
-            .find(|(_, link)| link.signaling_id == peer && link.connection_id == connection_id)
-            .map(|(id, _)| *id)
-    }
-
-    /// The phase of a join at the host's side, for what a timeout means.
-    pub(super) fn join_phase(link: &Link) -> Phase {
-        let timing = link.clock.timing();
-        if timing.signaling.is_none() {
-            Phase::Signaling
-        } else if timing.ice.is_none() {
-            Phase::Ice
-        } else {
-            Phase::Datachannel
         }
     }
 }

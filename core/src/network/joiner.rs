@@ -110,6 +110,8 @@ impl Network {
             // Again after a reconnect: whatever was lost with the old connection is repeated, and
             // the host recognises the offer by its connection id.
             ClientEvent::Registered { .. } => self.send_offer(),
+            // It was ours already: the client goes on asking for it.
+            ClientEvent::IdTaken if !self.client.is_idle() => {}
             ClientEvent::IdTaken if joiner.id_attempts < ID_ATTEMPTS => {
                 joiner.id_attempts = joiner.id_attempts.saturating_add(1);
                 let (url, id) = (joiner.url.clone(), self.client.random_id());

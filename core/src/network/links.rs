@@ -12,7 +12,7 @@ use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
 use crate::link::{Bounds, Silence, Stage};
 use crate::signaling::{RelayedKind, write_relayed};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame};
 
 impl Network {
@@ -162,7 +162,10 @@ impl Network {
             .values()
             .filter_map(|link| match link.stage {
                 Stage::Joining { .. } => link.join_deadline(),
-                Stage::Open { .. } => Some(link.liveness.next(&self.config.timeouts)),
+                Stage::Open { .. } => earliest(
+                    Some(link.liveness.next(&self.config.timeouts)),
+                    link.greeting_deadline(self.config.timeouts.datachannel),
+                ),
                 Stage::Closing { deadline, .. } => Some(deadline),
             })
             .min()
@@ -182,7 +185,14 @@ impl Network {
                         self.close_link(id);
                     }
                 }
-                Stage::Open { .. } => self.check_liveness(id),
+                Stage::Open { number, .. } => {
+                    let greeting = link.greeting_deadline(self.config.timeouts.datachannel);
+                    if greeting.is_some_and(|at| at <= self.now) {
+                        self.expel(number, LeaveReason::Misbehaved, Some(Farewell::Misbehaved));
+                    } else {
+                        self.check_liveness(id);
+                    }
+                }
                 Stage::Closing { deadline, .. } => {
                     if deadline <= self.now {
                         self.close_link(id);

@@ -1,6 +1,7 @@
 //! [`Network`]: owns the parts and routes what comes in from part to part; the only place that
 //! knows them all.
 
+mod admission;
 mod ending;
 mod frames;
 mod host;
@@ -67,6 +68,8 @@ pub struct Network {
     server: Option<Server>,
     links: BTreeMap<LinkId, Link>,
     next_link: u64,
+    /// How many networks were hosted: each draws its own code and tokens.
+    networks: u64,
     /// The network that we are in.
     terms: Terms,
     epoch: u32,
@@ -115,6 +118,7 @@ impl Network {
             server: None,
             links: BTreeMap::new(),
             next_link: 0,
+            networks: 0,
             epoch: 0,
             me: HOST,
             roster: Roster::default(),

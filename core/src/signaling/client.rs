@@ -228,6 +228,11 @@ impl Client {
         self.state = State::Idle;
     }
 
+    /// Whether it has nothing to do any more.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
     pub(crate) const fn is_registered(&self) -> bool {
         matches!(self.state, State::Registered { .. })
     }

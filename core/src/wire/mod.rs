@@ -14,5 +14,9 @@ pub(crate) use hello::{Hello, Member, Token, Version, Welcome};
 /// The number of a node within one epoch of a network; 0 is the host. Never used again.
 pub(crate) type Number = u16;
 
+/// How many frames a channel message may carry: enough for small messages to travel together, and
+/// few enough that one channel message leads to a bounded number of outputs.
+pub(crate) const FRAMES_PER_MESSAGE: u16 = 256;
+
 /// The host's number.
 pub(crate) const HOST: Number = 0;

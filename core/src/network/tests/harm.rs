@@ -251,6 +251,18 @@ fn each_wrong_frame_ends_its_sender_and_nobody_else() {
 }
 
 #[test]
+fn who_never_says_hello_does_not_stay_a_node() {
+    let mut room = Room::new(Config::default());
+    let honest = room.add(Config::default());
+    let hand = room.add_silent();
+    room.pass_alive(Duration::from_secs(9));
+    assert_eq!(left(&room, HOST, hand), None);
+    room.pass_alive(Duration::from_secs(2));
+    assert_eq!(left(&room, HOST, hand), Some(LeaveReason::Misbehaved));
+    assert_eq!(left(&room, honest, hand), Some(LeaveReason::Misbehaved));
+}
+
+#[test]
 fn what_is_for_nodes_that_are_gone_is_dropped() {
     let (mut room, honest, hand) = four();
     let piece = whole(b"anybody there?");

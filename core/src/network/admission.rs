@@ -1,0 +1,199 @@
+//! Who is let in: from a joiner's offer to its welcome.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Network, Role};
+use crate::event::{Diagnostic, Event, Phase, Refusal};
+use crate::id::LinkId;
+use crate::io::LinkCommand;
+use crate::link::negotiation::{self, Admission, Offer, OfferHello};
+use crate::link::{Link, Stage};
+use crate::membership::Pair;
+use crate::signaling::{RelayedKind, write_relayed};
+use crate::wire::{Frame, Member, Number, Token, Version, Welcome};
+
+impl Network {
+    pub(super) fn handle_offer(&mut self, peer: String, offer: Offer) {
+        let Some(hello) = offer.hello else {
+            let signaling_id = peer.chars().take(64).collect();
+            self.diagnose(Diagnostic::ForeignOffer { signaling_id });
+            return;
+        };
+        if let Some(link) = self.link_of(&peer, &offer.connection_id) {
+            // The offer came twice, or again after a reconnect that may have cost the answer.
+            self.say_again(link);
+            return;
+        }
+        match self.admit(&peer, &hello, &offer) {
+            Ok(()) => self.open_link(peer, hello, offer),
+            Err(reason) => {
+                self.counters.joins_refused = self.counters.joins_refused.saturating_add(1);
+                self.diagnose(Diagnostic::Refused {
+                    node: Some(hello.node),
+                    reason,
+                });
+                let refusal = negotiation::refusal(&offer.connection_id, reason);
+                self.signal(write_relayed(RelayedKind::Answer, &peer, refusal));
+            }
+        }
+    }
+
+    /// Whether somebody may come in: decided before anything is spent on it.
+    fn admit(&mut self, peer: &str, hello: &OfferHello, offer: &Offer) -> Result<(), Refusal> {
+        if hello.version.major != Version::OURS.major {
+            return Err(Refusal::Version);
+        }
+        if offer.sdp.len() > self.config.limits.description as usize {
+            return Err(Refusal::BadOffer);
+        }
+        if self.roster.number(hello.node).is_some() {
+            return Err(Refusal::NodeIdTaken);
+        }
+        // The same node tries again: its earlier attempt is given up. Only it can know its signaling
+        // id and its name; another one with that name waits until the first has come or gone.
+        let earlier = self.links.iter().find(|(_, link)| {
+            link.is_joining() && link.hello.is_some_and(|other| other.node == hello.node)
+        });
+        match earlier.map(|(id, link)| (*id, link.signaling_id == peer)) {
+            Some((id, true)) => self.close_link(id),
+            Some((_, false)) => return Err(Refusal::NodeIdTaken),
+            None => {}
+        }
+        let joining = self.links.values().filter(|link| link.is_joining());
+        let same = joining
+            .clone()
+            .filter(|link| link.signaling_id == peer)
+            .count();
+        if same >= usize::from(self.config.limits.joins_per_signaling_id) {
+            return Err(Refusal::TooManyAttempts);
+        }
+        let Role::Host(host) = &self.role else {
+            return Err(Refusal::NetworkFull);
+        };
+        let places = self.roster.len().saturating_add(joining.count());
+        if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
+            return Err(Refusal::NetworkFull);
+        }
+        Ok(())
+    }
+
+    fn open_link(&mut self, peer: String, hello: OfferHello, offer: Offer) {
+        let id = self.new_link();
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
+        let mut link = Link::new(self.now, peer, offer.connection_id, self.bounds(), deadline);
+        link.hello = Some(hello);
+        self.links.insert(id, link);
+        self.command(id, LinkCommand::Open { offerer: false });
+        let lead = hello.native && self.config.native;
+        self.command(
+            id,
+            LinkCommand::AcceptOffer {
+                sdp: offer.sdp,
+                lead,
+            },
+        );
+        self.diagnose_link(id, crate::event::LinkState::Negotiating);
+    }
+
+    /// Our answer is made.
+    pub(super) fn send_answer(&mut self, id: LinkId, sdp: &str) {
+        let (host, epoch, terms, now) = (self.id, self.epoch, self.terms, self.now);
+        let native = self.config.native;
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let led = native && link.hello.is_some_and(|hello| hello.native);
+        let version = Version::OURS;
+        let admission = Admission {
+            sdp: sdp.to_string(),
+            version,
+            host,
+            epoch,
+            terms,
+            led,
+        };
+        let payload = negotiation::answer(&link.connection_id, &admission);
+        let text = write_relayed(RelayedKind::Answer, &link.signaling_id, payload);
+        link.said = vec![text.clone()];
+        link.clock.answered(now);
+        self.signal(text);
+    }
+
+    /// Repeats our answer and candidates, as long as the joiner may be waiting for them.
+    pub(super) fn say_again(&mut self, id: LinkId) {
+        let said = self.links.get(&id).map(|link| link.said.clone());
+        for text in said.unwrap_or_default() {
+            self.signal(text);
+        }
+    }
+
+    /// The data channel of a joiner is open: it is a node now, and told so at once.
+    pub(super) fn welcome(&mut self, id: LinkId) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let Some(hello) = link.hello.filter(|_| link.is_joining()) else {
+            return;
+        };
+        let number = host.next_number;
+        host.next_number = number.saturating_add(1);
+        let member = Member {
+            number,
+            node: hello.node,
+        };
+        let token = Token(host.tokens.bytes());
+        link.stage = Stage::Open {
+            number,
+            greeted: false,
+        };
+        link.clock.welcomed(self.now);
+        // Candidates may still come, but nobody waits for the answer again.
+        link.said = Vec::new();
+        self.roster.add(member);
+        self.pairs.insert(number, Pair::new(self.terms));
+        let roster = self.roster.members().to_vec();
+        let welcome = Frame::Welcome(Welcome {
+            epoch: self.epoch,
+            number,
+            token,
+            roster,
+        });
+        link.channels.push_control(&welcome);
+        for (other, link) in &mut self.links {
+            if *other != id && link.number().is_some() {
+                // If it was here before, its last words and its leaving come first.
+                link.channels
+                    .hurry(|origin| self.roster.node(origin).is_none());
+                link.channels.push_control(&Frame::Joined(member));
+            }
+        }
+        tracing::info!(node = %hello.node, "node joined");
+        self.tell(Event::NodeJoined { node: hello.node });
+    }
+
+    /// The link of a peer's connection; a peer can have several.
+    pub(super) fn link_of(&self, peer: &str, connection_id: &str) -> Option<LinkId> {
+        self.links
+            .iter()
+            .find(|(_, link)| link.signaling_id == peer && link.connection_id == connection_id)
+            .map(|(id, _)| *id)
+    }
+
+    /// The phase of a join at the host's side, for what a timeout means.
+    pub(super) fn join_phase(link: &Link) -> Phase {
+        let timing = link.clock.timing();
+        if timing.signaling.is_none() {
+            Phase::Signaling
+        } else if timing.ice.is_none() {
+            Phase::Ice
+        } else {
+            Phase::Datachannel
+        }
+    }
+}
