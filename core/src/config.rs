@@ -264,7 +264,7 @@ pub struct Timeouts {
     /// Silence after which a node is lost. Default 5 s.
     pub lost_after: Duration,
     /// How long a node may take nothing while others wait for it, by its own account. Default 5 s.
-    /// One that gives no account has twelve times as long: its path may be bad.
+    /// One that gives no account has four times as long: its path may be bad.
     pub too_slow: Duration,
     /// How long a goodbye may take to arrive. Default 2 s.
     pub leave: Duration,

@@ -293,7 +293,7 @@ mod tests {
         relay
             .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
             .unwrap();
-        assert_eq!(relay.slowest(PATIENCE), Some((at(60_010), 2)));
+        assert_eq!(relay.slowest(PATIENCE), Some((at(20_010), 2)));
         let idle = Ack {
             next: 1,
             limit: 20_000,

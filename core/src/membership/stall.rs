@@ -6,8 +6,9 @@ use crate::time::Timestamp;
 use crate::wire::Ack;
 
 /// A receiver that says nothing of itself has this many times as long as one that says that its
-/// application takes nothing: on a bad path a browser's SCTP can be silent for a minute.
-const SILENT_FACTOR: u32 = 12;
+/// application takes nothing: a bad path must not look like a slow reader. The longest pause that
+/// was measured of native links is 3.3 s, at 30 % loss; SCTP alone, as in a browser, has longer ones.
+const SILENT_FACTOR: u32 = 4;
 
 /// Whether a window is full, and whose fault that is.
 #[derive(Debug, Default)]
@@ -74,11 +75,11 @@ mod tests {
         let at = Timestamp::from_millis;
         stall.sent(at(100), true);
         stall.sent(at(200), true);
-        assert_eq!(stall.over_at(PATIENCE), Some(at(60_100)));
+        assert_eq!(stall.over_at(PATIENCE), Some(at(20_100)));
         stall.acknowledged(at(5_300), ack(5_000), false, true);
         assert_eq!(stall.over_at(PATIENCE), Some(at(5_100)));
         stall.acknowledged(at(5_400), ack(0), true, true);
-        assert_eq!(stall.over_at(PATIENCE), Some(at(65_400)), "it moves again");
+        assert_eq!(stall.over_at(PATIENCE), Some(at(25_400)), "it moves again");
         stall.acknowledged(at(5_500), ack(0), true, false);
         assert_eq!(stall.over_at(PATIENCE), None);
     }
