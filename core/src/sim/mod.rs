@@ -26,7 +26,9 @@
 //! )));
 //! ```
 
+mod application;
 pub(crate) mod laws;
+mod look;
 mod machine;
 mod model_link;
 mod path;

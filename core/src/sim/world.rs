@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -15,15 +14,11 @@ use super::path::Path;
 use super::run::Scheduled;
 use super::signaling::{Connections, Served};
 use super::trace::Trace;
-use crate::code::NetworkCode;
 use crate::config::Config;
-use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::event::Event;
-use crate::id::NodeId;
-use crate::network::{Hosting, Network};
+use crate::network::Network;
 use crate::rng::Rng;
 use crate::signaling::{Server, ServerConfig};
-use crate::stats::Stats;
 use crate::time::Timestamp;
 
 #[cfg(feature = "native")]
@@ -68,9 +63,9 @@ pub(super) struct WorldNode {
     native: bool,
     life: u64,
     pub(super) events: Vec<(Timestamp, Event)>,
-    taken: usize,
+    pub(super) taken: usize,
     pub(super) laws: Laws,
-    lan: Option<SocketAddr>,
+    pub(super) lan: Option<SocketAddr>,
     pub(super) paused: bool,
     pub(super) messages: u64,
 }
@@ -184,12 +179,6 @@ impl World {
         self.break_connections(Served::By(index));
     }
 
-    /// The time now.
-    #[must_use]
-    pub const fn now(&self) -> Timestamp {
-        self.now
-    }
-
     /// How paths are that have not been set one by one.
     pub const fn set_default_path(&mut self, path: Path) {
         self.default_path = path;
@@ -204,15 +193,6 @@ impl World {
     /// Sets one direction.
     pub fn set_one_way(&mut self, from: NodeIndex, to: NodeIndex, path: Path) {
         self.paths.insert((from.0, to.0), path);
-    }
-
-    /// The path from one node to another as it is now.
-    #[must_use]
-    pub fn path(&self, from: NodeIndex, to: NodeIndex) -> Path {
-        self.paths
-            .get(&(from.0, to.0))
-            .copied()
-            .unwrap_or(self.default_path)
     }
 
     /// Cuts both directions between two nodes; links that exist go silent.
@@ -252,279 +232,6 @@ impl World {
         let label = alloc::format!("signaling server {}", self.server_starts);
         let seed = self.rng.fork(&label).bytes();
         self.server = Some(Server::new(ServerConfig::default(), seed, self.now));
-    }
-
-    /// Whether a node's application stops taking messages (with
-    /// [`Credit::OnRelease`](crate::Credit::OnRelease)).
-    pub fn pause_application(&mut self, node: NodeIndex, paused: bool) {
-        if let Some(node) = self.nodes.get_mut(node.0) {
-            node.paused = paused;
-        }
-    }
-
-    /// Hosts a network on the world's signaling server and waits for its code.
-    ///
-    /// # Panics
-    /// If the node cannot host or the code does not come within ten seconds.
-    #[expect(
-        clippy::panic,
-        reason = "a test's world: a failed expectation ends the test"
-    )]
-    pub fn host(&mut self, node: NodeIndex) -> NetworkCode {
-        let before = self.nodes.get(node.0).map_or(0, |node| node.events.len());
-        if let Err(error) = self.try_host(node, Hosting::Signaling { code: None }) {
-            panic!("{node:?} cannot host: {error}");
-        }
-        let deadline = self.now.plus(Duration::from_secs(10));
-        loop {
-            let code = self.events(node).skip(before).find_map(|event| {
-                if let Event::NetworkCreated { code } = event {
-                    Some(*code)
-                } else {
-                    None
-                }
-            });
-            if let Some(code) = code {
-                return code;
-            }
-            assert!(self.step(deadline), "no code came for {node:?}");
-        }
-    }
-
-    /// Hosts in whatever way.
-    ///
-    /// # Errors
-    /// As [`Network::host`].
-    pub fn try_host(&mut self, node: NodeIndex, hosting: Hosting) -> Result<(), HostError> {
-        let now = self.now;
-        let result = self.begin(node, |machine| machine.host(now, hosting));
-        if let Some(node) = self.nodes.get_mut(node.0).filter(|_| result.is_ok())
-            && let Hosting::Lan { address } = hosting
-        {
-            node.lan = Some(address);
-        }
-        result
-    }
-
-    /// Starts to join.
-    ///
-    /// # Panics
-    /// If the node is in a network already.
-    #[expect(
-        clippy::panic,
-        reason = "a test's world: a failed expectation ends the test"
-    )]
-    pub fn join(&mut self, node: NodeIndex, code: &NetworkCode) {
-        if let Err(error) = self.try_join(node, code) {
-            panic!("{node:?} cannot join: {error}");
-        }
-    }
-
-    /// Starts to join.
-    ///
-    /// # Errors
-    /// As [`Network::join`].
-    pub fn try_join(&mut self, node: NodeIndex, code: &NetworkCode) -> Result<(), JoinError> {
-        let now = self.now;
-        self.begin(node, |machine| machine.join(now, code))
-    }
-
-    /// As [`Network::leave`].
-    pub fn leave(&mut self, node: NodeIndex) {
-        let now = self.now;
-        let _ = self.call(node, |machine| machine.leave(now));
-    }
-
-    /// As [`Network::kick`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn kick(&mut self, node: NodeIndex, whom: NodeId) -> Result<(), KickError> {
-        let now = self.now;
-        self.call(node, |machine| machine.kick(now, whom))
-            .unwrap_or(Err(KickError::UnknownNode))
-    }
-
-    /// As [`Network::broadcast`].
-    ///
-    /// # Errors
-    /// As there; `NotJoined` for a crashed node.
-    pub fn broadcast(
-        &mut self,
-        node: NodeIndex,
-        payload: impl Into<Bytes>,
-    ) -> Result<(), SendError> {
-        let (now, payload) = (self.now, payload.into());
-        let sent = self.call(node, |machine| machine.send(now, None, payload));
-        sent.unwrap_or(Err(SendError::NotJoined))
-    }
-
-    /// As [`Network::send_to`].
-    ///
-    /// # Errors
-    /// As there; `NotJoined` for a crashed node.
-    pub fn send_to(
-        &mut self,
-        node: NodeIndex,
-        to: NodeId,
-        payload: impl Into<Bytes>,
-    ) -> Result<(), SendError> {
-        let (now, payload) = (self.now, payload.into());
-        let sent = self.call(node, |machine| machine.send(now, Some(to), payload));
-        sent.unwrap_or(Err(SendError::NotJoined))
-    }
-
-    /// As [`Network::broadcast_state`].
-    ///
-    /// # Errors
-    /// As there; `NotJoined` for a crashed node.
-    pub fn broadcast_state(
-        &mut self,
-        node: NodeIndex,
-        payload: impl Into<Bytes>,
-    ) -> Result<u32, SendError> {
-        let (now, payload) = (self.now, payload.into());
-        self.call(node, |machine| machine.state(now, payload))
-            .unwrap_or(Err(SendError::NotJoined))
-    }
-
-    /// As [`Network::release`].
-    pub fn release(&mut self, node: NodeIndex, from: NodeId, bytes: u32) {
-        let now = self.now;
-        let _ = self.call(node, |machine| machine.release(now, from, bytes));
-    }
-
-    fn call<T>(
-        &mut self,
-        NodeIndex(index): NodeIndex,
-        call: impl FnOnce(&mut Machine) -> T,
-    ) -> Option<T> {
-        let result = call(self.nodes.get_mut(index)?.machine.as_mut()?);
-        self.drain(index);
-        Some(result)
-    }
-
-    /// A call that begins something that must end.
-    fn begin<E>(
-        &mut self,
-        NodeIndex(index): NodeIndex,
-        call: impl FnOnce(&mut Machine) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let Some(node) = self.nodes.get_mut(index) else {
-            return Ok(());
-        };
-        let Some(machine) = &mut node.machine else {
-            return Ok(());
-        };
-        call(machine)?;
-        node.laws.started();
-        self.drain(index);
-        Ok(())
-    }
-
-    /// The node's name.
-    #[must_use]
-    pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
-        Some(self.nodes.get(node.0)?.machine.as_ref()?.id())
-    }
-
-    /// All nodes that a node sees, in join order.
-    #[must_use]
-    pub fn nodes(&self, node: NodeIndex) -> Vec<NodeId> {
-        let machine = self
-            .nodes
-            .get(node.0)
-            .and_then(|node| node.machine.as_ref());
-        machine.map(Machine::nodes).unwrap_or_default()
-    }
-
-    /// The other nodes as the events of a node tell them, sorted.
-    #[must_use]
-    pub fn present(&self, node: NodeIndex) -> Vec<NodeId> {
-        self.nodes
-            .get(node.0)
-            .map(|node| node.laws.present())
-            .unwrap_or_default()
-    }
-
-    /// The node's numbers.
-    #[must_use]
-    pub fn stats(&self, node: NodeIndex) -> Option<Stats> {
-        Some(self.nodes.get(node.0)?.machine.as_ref()?.stats(self.now))
-    }
-
-    /// Everything that was told to a node's application so far.
-    pub fn events(&self, node: NodeIndex) -> impl Iterator<Item = &Event> {
-        self.timed_events(node).map(|(_, event)| event)
-    }
-
-    /// The same with the times.
-    pub fn timed_events(&self, node: NodeIndex) -> impl Iterator<Item = (Timestamp, &Event)> {
-        let events = self
-            .nodes
-            .get(node.0)
-            .map_or(&[][..], |node| node.events.as_slice());
-        events.iter().map(|(at, event)| (*at, event))
-    }
-
-    /// What was told to a node's application since the last call of this.
-    pub fn take_events(&mut self, node: NodeIndex) -> Vec<Event> {
-        let Some(node) = self.nodes.get_mut(node.0) else {
-            return Vec::new();
-        };
-        let events = node
-            .events
-            .iter()
-            .skip(node.taken)
-            .map(|(_, event)| event.clone())
-            .collect();
-        node.taken = node.events.len();
-        events
-    }
-
-    /// Forgets the events of a node; for runs so long that they would fill the memory.
-    pub fn forget_events(&mut self, node: NodeIndex) {
-        if let Some(node) = self.nodes.get_mut(node.0) {
-            node.events.clear();
-            node.taken = 0;
-        }
-    }
-
-    /// How many messages and states a node's application was given.
-    #[must_use]
-    pub fn message_count(&self, node: NodeIndex) -> u64 {
-        self.nodes.get(node.0).map_or(0, |node| node.messages)
-    }
-
-    /// A hash over every input and output of every node so far: equal exactly for equal runs.
-    ///
-    /// Of a native node's datagrams it covers addresses and times, not the bytes.
-    #[must_use]
-    pub const fn trace_hash(&self) -> u64 {
-        self.trace.hash()
-    }
-
-    /// How many inputs and outputs that hash covers.
-    #[must_use]
-    pub const fn trace_entries(&self) -> u64 {
-        self.trace.entries()
-    }
-
-    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
-    pub fn keep_timeline(&mut self) {
-        self.trace.keep_text();
-    }
-
-    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line.
-    #[must_use]
-    pub fn timeline(&self) -> &str {
-        self.trace.text()
-    }
-
-    /// How many ends of model links and how many signaling connections there are.
-    #[must_use]
-    pub fn leftovers(&self) -> (usize, usize) {
-        (self.links.len(), self.connections.len())
     }
 
     /// Runs for this long.

@@ -1,0 +1,182 @@
+//! What a test lets the applications of a world's nodes do.
+
+use bytes::Bytes;
+use core::time::Duration;
+
+use super::machine::Machine;
+use super::world::{NodeIndex, World};
+use crate::code::NetworkCode;
+use crate::error::{HostError, JoinError, KickError, SendError};
+use crate::event::Event;
+use crate::id::NodeId;
+use crate::network::Hosting;
+
+impl World {
+    /// Whether a node's application stops taking messages (with
+    /// [`Credit::OnRelease`](crate::Credit::OnRelease)).
+    pub fn pause_application(&mut self, node: NodeIndex, paused: bool) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.paused = paused;
+        }
+    }
+
+    /// Hosts a network on the world's signaling server and waits for its code.
+    ///
+    /// # Panics
+    /// If the node cannot host or the code does not come within ten seconds.
+    #[expect(
+        clippy::panic,
+        reason = "a test's world: a failed expectation ends the test"
+    )]
+    pub fn host(&mut self, node: NodeIndex) -> NetworkCode {
+        let before = self.nodes.get(node.0).map_or(0, |node| node.events.len());
+        if let Err(error) = self.try_host(node, Hosting::Signaling { code: None }) {
+            panic!("{node:?} cannot host: {error}");
+        }
+        let deadline = self.now.plus(Duration::from_secs(10));
+        loop {
+            let code = self.events(node).skip(before).find_map(|event| {
+                if let Event::NetworkCreated { code } = event {
+                    Some(*code)
+                } else {
+                    None
+                }
+            });
+            if let Some(code) = code {
+                return code;
+            }
+            assert!(self.step(deadline), "no code came for {node:?}");
+        }
+    }
+
+    /// Hosts in whatever way.
+    ///
+    /// # Errors
+    /// As [`Network::host`].
+    pub fn try_host(&mut self, node: NodeIndex, hosting: Hosting) -> Result<(), HostError> {
+        let now = self.now;
+        let result = self.begin(node, |machine| machine.host(now, hosting));
+        if let Some(node) = self.nodes.get_mut(node.0).filter(|_| result.is_ok())
+            && let Hosting::Lan { address } = hosting
+        {
+            node.lan = Some(address);
+        }
+        result
+    }
+
+    /// Starts to join.
+    ///
+    /// # Panics
+    /// If the node is in a network already.
+    #[expect(
+        clippy::panic,
+        reason = "a test's world: a failed expectation ends the test"
+    )]
+    pub fn join(&mut self, node: NodeIndex, code: &NetworkCode) {
+        if let Err(error) = self.try_join(node, code) {
+            panic!("{node:?} cannot join: {error}");
+        }
+    }
+
+    /// Starts to join.
+    ///
+    /// # Errors
+    /// As [`Network::join`].
+    pub fn try_join(&mut self, node: NodeIndex, code: &NetworkCode) -> Result<(), JoinError> {
+        let now = self.now;
+        self.begin(node, |machine| machine.join(now, code))
+    }
+
+    /// As [`Network::leave`].
+    pub fn leave(&mut self, node: NodeIndex) {
+        let now = self.now;
+        let _ = self.call(node, |machine| machine.leave(now));
+    }
+
+    /// As [`Network::kick`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn kick(&mut self, node: NodeIndex, whom: NodeId) -> Result<(), KickError> {
+        let now = self.now;
+        self.call(node, |machine| machine.kick(now, whom))
+            .unwrap_or(Err(KickError::UnknownNode))
+    }
+
+    /// As [`Network::broadcast`].
+    ///
+    /// # Errors
+    /// As there; `NotJoined` for a crashed node.
+    pub fn broadcast(
+        &mut self,
+        node: NodeIndex,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let (now, payload) = (self.now, payload.into());
+        let sent = self.call(node, |machine| machine.send(now, None, payload));
+        sent.unwrap_or(Err(SendError::NotJoined))
+    }
+
+    /// As [`Network::send_to`].
+    ///
+    /// # Errors
+    /// As there; `NotJoined` for a crashed node.
+    pub fn send_to(
+        &mut self,
+        node: NodeIndex,
+        to: NodeId,
+        payload: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let (now, payload) = (self.now, payload.into());
+        let sent = self.call(node, |machine| machine.send(now, Some(to), payload));
+        sent.unwrap_or(Err(SendError::NotJoined))
+    }
+
+    /// As [`Network::broadcast_state`].
+    ///
+    /// # Errors
+    /// As there; `NotJoined` for a crashed node.
+    pub fn broadcast_state(
+        &mut self,
+        node: NodeIndex,
+        payload: impl Into<Bytes>,
+    ) -> Result<u32, SendError> {
+        let (now, payload) = (self.now, payload.into());
+        self.call(node, |machine| machine.state(now, payload))
+            .unwrap_or(Err(SendError::NotJoined))
+    }
+
+    /// As [`Network::release`].
+    pub fn release(&mut self, node: NodeIndex, from: NodeId, bytes: u32) {
+        let now = self.now;
+        let _ = self.call(node, |machine| machine.release(now, from, bytes));
+    }
+
+    fn call<T>(
+        &mut self,
+        NodeIndex(index): NodeIndex,
+        call: impl FnOnce(&mut Machine) -> T,
+    ) -> Option<T> {
+        let result = call(self.nodes.get_mut(index)?.machine.as_mut()?);
+        self.drain(index);
+        Some(result)
+    }
+
+    /// A call that begins something that must end.
+    fn begin<E>(
+        &mut self,
+        NodeIndex(index): NodeIndex,
+        call: impl FnOnce(&mut Machine) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(node) = self.nodes.get_mut(index) else {
+            return Ok(());
+        };
+        let Some(machine) = &mut node.machine else {
+            return Ok(());
+        };
+        call(machine)?;
+        node.laws.started();
+        self.drain(index);
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! What a test can see of a world.
+
+use alloc::vec::Vec;
+
+use super::machine::Machine;
+use super::path::Path;
+use super::world::{NodeIndex, World};
+use crate::event::Event;
+use crate::id::NodeId;
+use crate::stats::Stats;
+use crate::time::Timestamp;
+
+impl World {
+    /// The time now.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The path from one node to another as it is now.
+    #[must_use]
+    pub fn path(&self, from: NodeIndex, to: NodeIndex) -> Path {
+        self.paths
+            .get(&(from.0, to.0))
+            .copied()
+            .unwrap_or(self.default_path)
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
+        Some(self.nodes.get(node.0)?.machine.as_ref()?.id())
+    }
+
+    /// All nodes that a node sees, in join order.
+    #[must_use]
+    pub fn nodes(&self, node: NodeIndex) -> Vec<NodeId> {
+        let machine = self
+            .nodes
+            .get(node.0)
+            .and_then(|node| node.machine.as_ref());
+        machine.map(Machine::nodes).unwrap_or_default()
+    }
+
+    /// The other nodes as the events of a node tell them, sorted.
+    #[must_use]
+    pub fn present(&self, node: NodeIndex) -> Vec<NodeId> {
+        self.nodes
+            .get(node.0)
+            .map(|node| node.laws.present())
+            .unwrap_or_default()
+    }
+
+    /// The node's numbers.
+    #[must_use]
+    pub fn stats(&self, node: NodeIndex) -> Option<Stats> {
+        Some(self.nodes.get(node.0)?.machine.as_ref()?.stats(self.now))
+    }
+
+    /// Everything that was told to a node's application so far.
+    pub fn events(&self, node: NodeIndex) -> impl Iterator<Item = &Event> {
+        self.timed_events(node).map(|(_, event)| event)
+    }
+
+    /// The same with the times.
+    pub fn timed_events(&self, node: NodeIndex) -> impl Iterator<Item = (Timestamp, &Event)> {
+        let events = self
+            .nodes
+            .get(node.0)
+            .map_or(&[][..], |node| node.events.as_slice());
+        events.iter().map(|(at, event)| (*at, event))
+    }
+
+    /// What was told to a node's application since the last call of this.
+    pub fn take_events(&mut self, node: NodeIndex) -> Vec<Event> {
+        let Some(node) = self.nodes.get_mut(node.0) else {
+            return Vec::new();
+        };
+        let events = node
+            .events
+            .iter()
+            .skip(node.taken)
+            .map(|(_, event)| event.clone())
+            .collect();
+        node.taken = node.events.len();
+        events
+    }
+
+    /// Forgets the events of a node; for runs so long that they would fill the memory.
+    pub fn forget_events(&mut self, node: NodeIndex) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.events.clear();
+            node.taken = 0;
+        }
+    }
+
+    /// How many messages and states a node's application was given.
+    #[must_use]
+    pub fn message_count(&self, node: NodeIndex) -> u64 {
+        self.nodes.get(node.0).map_or(0, |node| node.messages)
+    }
+
+    /// A hash over every input and output of every node so far: equal exactly for equal runs.
+    ///
+    /// Of a native node's datagrams it covers addresses and times, not the bytes.
+    #[must_use]
+    pub const fn trace_hash(&self) -> u64 {
+        self.trace.hash()
+    }
+
+    /// How many inputs and outputs that hash covers.
+    #[must_use]
+    pub const fn trace_entries(&self) -> u64 {
+        self.trace.entries()
+    }
+
+    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
+    pub fn keep_timeline(&mut self) {
+        self.trace.keep_text();
+    }
+
+    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line.
+    #[must_use]
+    pub fn timeline(&self) -> &str {
+        self.trace.text()
+    }
+
+    /// How many ends of model links and how many signaling connections there are.
+    #[must_use]
+    pub fn leftovers(&self) -> (usize, usize) {
+        (self.links.len(), self.connections.len())
+    }
+}
