@@ -14,7 +14,11 @@ const WAYS = {
   },
 };
 
-/** A host and `count - 1` joiners, one after the other. */
+/**
+ * A host and `count - 1` joiners, one after the other, until each has been told of all others: a
+ * broadcast goes to those whom its sender knows of, and the earlier joiners hear of the last one
+ * at about the time when it is welcomed itself.
+ */
 const network = async (t, way, count, ...hostArgs) => {
   const { hosting, joining } = await WAYS[way](t);
   const { node: first, code } = await host(t, ...hosting, ...hostArgs);
@@ -23,7 +27,13 @@ const network = async (t, way, count, ...hostArgs) => {
     joiners.push(await join(t, `joiner ${number}`, code, ...joining));
   }
   const ids = [joiners[0].nodes[0], ...joiners.map((each) => each.id)];
-  return { code, joining, ids, nodes: [first, ...joiners.map((each) => each.node)], joiners };
+  const nodes = [first, ...joiners.map((each) => each.node)];
+  for (const [number, node] of nodes.entries()) {
+    for (const id of ids.filter((each) => each !== ids[number])) {
+      await node.event("node_joined", { with: { node: id } });
+    }
+  }
+  return { code, joining, ids, nodes, joiners };
 };
 
 for (const way of Object.keys(WAYS)) {

@@ -188,6 +188,9 @@ impl Network {
 
     /// Sends a reliable message to all other nodes; arrives once and in order at each.
     ///
+    /// All are those whom this node sees at this moment ([`nodes`](Self::nodes)): one that was
+    /// welcomed a moment ago, and of whom we have not been told yet, does not get it.
+    ///
     /// # Errors
     /// [`SendError::Full`] if one of them has not taken enough of what was sent before:
     /// [`Event::Writable`] follows when it would fit.
