@@ -52,7 +52,7 @@ impl World {
     /// Hosts in whatever way.
     ///
     /// # Errors
-    /// As [`Network::host`].
+    /// As [`Network::host`](crate::Network::host).
     pub fn try_host(&mut self, node: NodeIndex, hosting: Hosting) -> Result<(), HostError> {
         let now = self.now;
         let result = self.begin(node, |machine| machine.host(now, hosting));
@@ -81,19 +81,19 @@ impl World {
     /// Starts to join.
     ///
     /// # Errors
-    /// As [`Network::join`].
+    /// As [`Network::join`](crate::Network::join).
     pub fn try_join(&mut self, node: NodeIndex, code: &NetworkCode) -> Result<(), JoinError> {
         let now = self.now;
         self.begin(node, |machine| machine.join(now, code))
     }
 
-    /// As [`Network::leave`].
+    /// As [`Network::leave`](crate::Network::leave).
     pub fn leave(&mut self, node: NodeIndex) {
         let now = self.now;
         let _ = self.call(node, |machine| machine.leave(now));
     }
 
-    /// As [`Network::kick`].
+    /// As [`Network::kick`](crate::Network::kick).
     ///
     /// # Errors
     /// As there.
@@ -103,7 +103,7 @@ impl World {
             .unwrap_or(Err(KickError::UnknownNode))
     }
 
-    /// As [`Network::broadcast`].
+    /// As [`Network::broadcast`](crate::Network::broadcast).
     ///
     /// # Errors
     /// As there; `NotJoined` for a crashed node.
@@ -117,7 +117,7 @@ impl World {
         sent.unwrap_or(Err(SendError::NotJoined))
     }
 
-    /// As [`Network::send_to`].
+    /// As [`Network::send_to`](crate::Network::send_to).
     ///
     /// # Errors
     /// As there; `NotJoined` for a crashed node.
@@ -132,7 +132,7 @@ impl World {
         sent.unwrap_or(Err(SendError::NotJoined))
     }
 
-    /// As [`Network::broadcast_state`].
+    /// As [`Network::broadcast_state`](crate::Network::broadcast_state).
     ///
     /// # Errors
     /// As there; `NotJoined` for a crashed node.
@@ -146,7 +146,7 @@ impl World {
             .unwrap_or(Err(SendError::NotJoined))
     }
 
-    /// As [`Network::release`].
+    /// As [`Network::release`](crate::Network::release).
     pub fn release(&mut self, node: NodeIndex, from: NodeId, bytes: u32) {
         let now = self.now;
         let _ = self.call(node, |machine| machine.release(now, from, bytes));
