@@ -87,7 +87,7 @@ impl Network {
         link.hello = Some(hello);
         self.links.insert(id, link);
         self.command(id, LinkCommand::Open { offerer: false });
-        let lead = hello.native && self.config.native;
+        let lead = self.leads(&hello);
         self.command(
             id,
             LinkCommand::AcceptOffer {
@@ -98,14 +98,19 @@ impl Network {
         self.diagnose_link(id, crate::event::LinkState::Negotiating);
     }
 
+    /// Whether we take the roles that save two trips: only native links know how.
+    const fn leads(&self, hello: &OfferHello) -> bool {
+        hello.native && self.config.native
+    }
+
     /// Our answer is made.
     pub(super) fn send_answer(&mut self, id: LinkId, sdp: &str) {
         let (host, epoch, terms, now) = (self.id, self.epoch, self.terms, self.now);
-        let native = self.config.native;
+        let hello = self.links.get(&id).and_then(|link| link.hello);
+        let led = hello.is_some_and(|hello| self.leads(&hello));
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let led = native && link.hello.is_some_and(|hello| hello.native);
         let version = Version::OURS;
         let admission = Admission {
             sdp: sdp.to_string(),

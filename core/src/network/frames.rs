@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-use super::links::{end_of, reason_of};
+use super::links::{end_of, link_to, reason_of};
 use super::{Network, Role};
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
@@ -277,11 +277,7 @@ impl Network {
         if !self.terms.relay || to == origin {
             return Err(Misbehaved);
         }
-        let Some(link) = self
-            .links
-            .values_mut()
-            .find(|link| link.number() == Some(to))
-        else {
+        let Some(link) = link_to(&mut self.links, to) else {
             // It left; its Left is on the way to the origin.
             self.count_stale();
             return Ok(());
@@ -309,11 +305,7 @@ impl Network {
         if from == to {
             return Err(Misbehaved);
         }
-        let Some(link) = self
-            .links
-            .values_mut()
-            .find(|link| link.number() == Some(to))
-        else {
+        let Some(link) = link_to(&mut self.links, to) else {
             self.count_stale();
             return Ok(());
         };

@@ -1,5 +1,6 @@
 //! What becomes of links, whoever is at the other end.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -10,10 +11,10 @@ use crate::event::{CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Sid
 use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
-use crate::link::{Bounds, Silence, Stage};
+use crate::link::{Bounds, Link, Silence, Stage};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Farewell, Frame};
+use crate::wire::{Farewell, Frame, Number};
 
 impl Network {
     pub(super) fn handle_link_update(&mut self, id: LinkId, update: LinkUpdate<'_>) {
@@ -311,6 +312,13 @@ fn candidate_kind(candidate: &str) -> Option<CandidateKind> {
         "relay" => Some(CandidateKind::Relay),
         _ => None,
     }
+}
+
+/// The link of the node with this number.
+pub(super) fn link_to(links: &mut BTreeMap<LinkId, Link>, number: Number) -> Option<&mut Link> {
+    links
+        .values_mut()
+        .find(|link| link.number() == Some(number))
 }
 
 /// Why the host sends somebody away, as that node's end.

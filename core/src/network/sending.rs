@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::links::link_to;
 use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::id::NodeId;
-use crate::link::Link;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
 impl Network {
@@ -101,13 +101,13 @@ impl Network {
                     piece: piece.clone(),
                 },
             };
-            if let Some(link) = self.link_to(HOST) {
+            if let Some(link) = link_to(&mut self.links, HOST) {
                 link.channels.push(me, frame.encode());
             }
             return;
         }
         for (number, sequence) in to {
-            if let Some(link) = self.link_to(*number) {
+            if let Some(link) = link_to(&mut self.links, *number) {
                 let body = Body::Message {
                     sequence: *sequence,
                     piece: piece.clone(),
@@ -115,12 +115,6 @@ impl Network {
                 link.channels.push(me, Frame::Direct(body).encode());
             }
         }
-    }
-
-    fn link_to(&mut self, number: Number) -> Option<&mut Link> {
-        self.links
-            .values_mut()
-            .find(|link| link.number() == Some(number))
     }
 
     pub(super) fn send_state(&mut self, payload: Bytes) -> Result<u32, SendError> {
@@ -173,7 +167,7 @@ impl Network {
             } else {
                 (HOST, Frame::AckTo { to: number, ack })
             };
-            if let Some(link) = self.link_to(over) {
+            if let Some(link) = link_to(&mut self.links, over) {
                 link.channels.put_ack(number, frame);
             }
         }
