@@ -127,7 +127,7 @@ pub mod native;
 pub mod sim;
 
 pub use code::{CodeError, NetworkCode};
-pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
+pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts, Topology};
 pub use error::{EndReason, HostError, JoinError, KickError, SendError, ServerRefusal};
 pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Side,

@@ -342,6 +342,7 @@ mod tests {
         message: 1000,
         window: 2000,
         relay: true,
+        mesh: false,
     };
 
     fn whole(payload: &'static [u8]) -> Piece {
@@ -384,6 +385,7 @@ mod tests {
                 message: 10_000,
                 window: 20_000,
                 relay: true,
+                mesh: false,
             })
         };
         let mut one = large();

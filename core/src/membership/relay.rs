@@ -176,6 +176,7 @@ mod tests {
         message: 10_000,
         window: 20_000,
         relay: true,
+        mesh: false,
     };
 
     fn piece(total: Option<u32>, length: usize) -> Piece {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
+use crate::config::Topology;
 use crate::error::{EndReason, HostError};
 use crate::event::{Diagnostic, Event, LeaveReason};
 use crate::id::LinkId;
@@ -81,6 +82,7 @@ impl Network {
                 .register(self.now, url, code.signaling_id().to_string());
         }
         self.terms.relay = self.config.auto_relay;
+        self.terms.mesh = self.config.topology == Topology::Mesh;
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
         self.server = server;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 
 use crate::code::NetworkCode;
-use crate::config::{Config, Credit};
+use crate::config::{Config, Credit, Topology};
 use crate::error::{EndReason, HostError, JoinError, KickError, SendError};
 use crate::event::{Diagnostic, Event, LeaveReason};
 use crate::id::{LinkId, NodeId};
@@ -110,6 +110,7 @@ impl Network {
                 message: limits.message,
                 window: limits.window,
                 relay: config.auto_relay,
+                mesh: config.topology == Topology::Mesh,
             },
             config,
             now,

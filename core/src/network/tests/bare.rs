@@ -74,6 +74,7 @@ impl Bare {
                 message: limits.message,
                 window: limits.window,
                 relay: true,
+                mesh: false,
             },
             led: false,
         };
