@@ -8,7 +8,7 @@ use crate::code::NetworkCode;
 use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::id::NodeId;
 use crate::network::{Hosting, Network};
-use crate::stats::Stats;
+use crate::stats::{Stats, Status};
 use crate::time::Timestamp;
 
 #[cfg(feature = "native")]
@@ -83,6 +83,10 @@ impl Machine {
 
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         either!(self, inner => inner.nodes().collect())
+    }
+
+    pub(super) fn status(&self) -> Status {
+        either!(self, inner => inner.status())
     }
 
     pub(super) fn stats(&self, now: Timestamp) -> Stats {

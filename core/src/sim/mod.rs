@@ -38,5 +38,6 @@ mod signaling;
 mod trace;
 mod world;
 
+pub use laws::{Law, Violation};
 pub use path::Path;
 pub use world::{NodeIndex, World};

@@ -129,7 +129,8 @@ impl World {
         }
         self.drain(index);
         if let Some(machine) = self.machine(index) {
-            Laws::rested(now, machine.poll_timeout());
+            let held = Laws::rested(now, machine.poll_timeout());
+            self.watch.judge(now, index, held);
         }
     }
 
@@ -246,10 +247,12 @@ impl World {
         }
         let now = self.now;
         if let Some(node) = self.nodes.get(index) {
-            Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            let held = Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            self.watch.judge(now, index, held);
             if let Some(machine) = &node.machine {
-                let connecting = machine.stats(now).status == Status::Connecting;
-                Laws::under_way(connecting, machine.poll_timeout());
+                let connecting = machine.status() == Status::Connecting;
+                let held = Laws::under_way(connecting, machine.poll_timeout());
+                self.watch.judge(now, index, held);
             }
         }
     }
@@ -317,7 +320,8 @@ impl World {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        node.laws.event(&event);
+        let held = node.laws.event(&event);
+        self.watch.judge(now, index, held);
         if let Event::Message { .. } | Event::State { .. } = &event {
             node.messages = node.messages.saturating_add(1);
         }

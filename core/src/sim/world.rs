@@ -7,7 +7,7 @@ use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::laws::Laws;
+use super::laws::{Laws, Watch};
 use super::machine::Machine;
 use super::model_link::ModelLinks;
 use super::path::Path;
@@ -47,6 +47,7 @@ pub struct World {
     server_starts: u64,
     pub(super) connections: Connections,
     pub(super) trace: Trace,
+    pub(super) watch: Watch,
     #[cfg(feature = "native")]
     #[expect(
         clippy::disallowed_types,
@@ -93,6 +94,7 @@ impl World {
             server_starts: 0,
             connections: Connections::default(),
             trace: Trace::new(),
+            watch: Watch::default(),
             #[cfg(feature = "native")]
             origin: None,
         };
