@@ -238,6 +238,11 @@ impl Laws {
         self.present.iter().copied().collect()
     }
 
+    /// How many others are here.
+    pub(super) fn count(&self) -> usize {
+        self.present.len()
+    }
+
     pub(super) fn is_present(&self, node: NodeId) -> bool {
         self.present.contains(&node)
     }

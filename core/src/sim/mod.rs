@@ -33,6 +33,7 @@ mod look;
 mod machine;
 mod model_link;
 mod path;
+pub mod plan;
 mod run;
 mod signaling;
 mod trace;

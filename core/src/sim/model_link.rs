@@ -67,6 +67,11 @@ impl ModelLinks {
         self.ends.retain(|end, _| end.node != node);
     }
 
+    /// How many ends a node has.
+    pub(super) fn of(&self, node: usize) -> usize {
+        self.ends.keys().filter(|end| end.node == node).count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }

@@ -45,6 +45,12 @@ impl Connections {
             .map(|(id, _)| *id)
     }
 
+    /// How many a client has.
+    pub(super) fn of(&self, client: usize) -> usize {
+        let of = self.open.values().filter(|one| one.client == client);
+        of.count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
