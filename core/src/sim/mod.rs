@@ -27,6 +27,7 @@
 //! ```
 
 mod application;
+pub mod campaign;
 pub mod choices;
 pub(crate) mod laws;
 mod look;

@@ -124,7 +124,7 @@ impl fmt::Display for Action {
 impl fmt::Display for Repeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "size {}", self.size)?;
-        if self.times != 1 {
+        if (self.times, self.every) != (1, Duration::ZERO) {
             write!(f, " times {} every {}", self.times, Time(self.every))?;
         }
         Ok(())
