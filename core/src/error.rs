@@ -70,7 +70,7 @@ pub enum KickError {
 }
 
 /// Why a network ended for this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
     /// `leave` was called.
@@ -108,7 +108,7 @@ pub enum EndReason {
 }
 
 /// Why a signaling server does not want us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerRefusal {
     /// Our id stays taken.

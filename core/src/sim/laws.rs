@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Law {
-    /// Law 3: after a wake-up and a drain, the next wake-up is later.
+    /// Law 3: after a wake-up and a drain, the next wake-up is later; one too early does nothing.
     NoSpin,
     /// Law 4: what is under way has a deadline, and ends by it.
     NoHang,
@@ -234,6 +234,13 @@ impl Laws {
         })
     }
 
+    /// A call with nothing due changes nothing.
+    pub(crate) fn idle(outputs: usize) -> Held {
+        demand(outputs == 0, Law::NoSpin, || {
+            format!("a wake-up with nothing due gave {outputs} outputs")
+        })
+    }
+
     pub(crate) fn present(&self) -> Vec<NodeId> {
         self.present.iter().copied().collect()
     }
@@ -347,6 +354,8 @@ mod tests {
         let law = |held: Held| held.err().map(|broken| broken.law);
         assert_eq!(law(Laws::rested(at(5), Some(at(5)))), Some(Law::NoSpin));
         assert_eq!(law(Laws::rested(at(5), Some(at(4)))), Some(Law::NoSpin));
+        assert_eq!(Laws::idle(0), Ok(()));
+        assert_eq!(law(Laws::idle(1)), Some(Law::NoSpin));
         assert_eq!(Laws::under_way(false, None), Ok(()));
         assert_eq!(law(Laws::under_way(true, None)), Some(Law::NoHang));
         assert_eq!(Laws::amplified(10, 10), Ok(()));

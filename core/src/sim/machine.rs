@@ -85,11 +85,15 @@ impl Machine {
         either!(self, inner => inner.nodes().collect())
     }
 
+    pub(super) fn stats(&self, now: Timestamp) -> Stats {
+        either!(self, inner => inner.stats(now))
+    }
+
     pub(super) fn status(&self) -> Status {
         either!(self, inner => inner.status())
     }
 
-    pub(super) fn stats(&self, now: Timestamp) -> Stats {
-        either!(self, inner => inner.stats(now))
+    pub(super) const fn is_model(&self) -> bool {
+        matches!(self, Self::Model(_))
     }
 }

@@ -28,18 +28,30 @@
 
 mod application;
 pub mod campaign;
+mod change;
 pub mod choices;
+mod clock;
+mod compare;
+mod draw;
 pub(crate) mod laws;
 mod look;
 mod machine;
 mod model_link;
 mod path;
 pub mod plan;
+mod quirks;
 mod run;
 mod signaling;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 
+pub use change::Change;
+pub use clock::Clock;
+pub use compare::{Difference, first_difference};
 pub use laws::{Law, Violation};
-pub use path::Path;
+pub use path::{Burst, Path};
+pub use quirks::Quirks;
+pub use signaling::SignalingFaults;
 pub use world::{NodeIndex, World};

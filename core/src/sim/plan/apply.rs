@@ -5,10 +5,11 @@ use super::run::{App, Run};
 use super::{Action, NodeVerb, PairVerb, Repeat, ServerVerb};
 use crate::id::NodeId;
 use crate::network::Hosting;
-use crate::sim::{NodeIndex, Path};
+use crate::sim::NodeIndex;
 use crate::stats::Status;
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 impl Run<'_> {
     /// Does an action for the `nth` time, and puts the next time on the agenda.
@@ -37,6 +38,10 @@ impl Run<'_> {
                 }
                 None => self.world.set_default_path(path),
             },
+            Action::Quirks(quirks) => self.world.set_quirks(quirks),
+            Action::Signaling(faults) => self.world.set_signaling_faults(faults),
+            Action::Clock(node, clock) => self.world.set_clock(NodeIndex(node.into()), clock),
+            Action::Sleep(node, time) => self.sleep(node.into(), time),
         }
     }
 
@@ -51,10 +56,13 @@ impl Run<'_> {
     pub(super) fn node(&mut self, verb: NodeVerb, index: usize) {
         let node = NodeIndex(index);
         let now = self.world.now();
+        // Nobody calls a machine that sleeps.
+        let asleep = self.is_asleep(index);
         let Some(app) = self.apps.get_mut(index) else {
             return;
         };
         match verb {
+            NodeVerb::Host | NodeVerb::Leave if asleep => {}
             NodeVerb::Host => {
                 let hosting = Hosting::Signaling { code: self.code };
                 if index == 0 && app.id.is_some() && self.world.try_host(node, hosting).is_ok() {
@@ -109,17 +117,18 @@ impl Run<'_> {
                     self.born(index);
                 }
             }
-            NodeVerb::Isolate => self.isolate(node, true),
-            NodeVerb::Reconnect => self.isolate(node, false),
+            NodeVerb::Isolate => self.world.isolate(node),
+            NodeVerb::Reconnect => self.world.reconnect(node),
         }
     }
 
     pub(super) fn join_if_wanted(&mut self, index: usize) {
         let now = self.world.now();
+        let asleep = self.is_asleep(index);
         let (Some(app), Some(code)) = (self.apps.get_mut(index), self.code) else {
             return;
         };
-        if app.wants_in && app.id.is_some() {
+        if app.wants_in && app.id.is_some() && !asleep {
             app.wants_in = false;
             if self.world.try_join(NodeIndex(index), &code).is_ok() {
                 app.entering = Some(now);
@@ -128,12 +137,22 @@ impl Run<'_> {
     }
 
     pub(super) fn resume(&mut self, index: usize) {
+        self.world.pause_application(NodeIndex(index), false);
+        if let Some(app) = self.apps.get_mut(index) {
+            app.paused = false;
+        }
+        self.take(index);
+    }
+
+    /// The application takes what waits for it, if nothing keeps it from it.
+    pub(super) fn take(&mut self, index: usize) {
         let node = NodeIndex(index);
-        self.world.pause_application(node, false);
-        let Some(app) = self.apps.get_mut(index) else {
+        if self.is_asleep(index) {
+            return;
+        }
+        let Some(app) = self.apps.get_mut(index).filter(|app| !app.paused) else {
             return;
         };
-        app.paused = false;
         for (from, length) in core::mem::take(&mut app.untaken) {
             self.world.release(node, from, length);
         }
@@ -142,23 +161,26 @@ impl Run<'_> {
     fn pair(&mut self, verb: PairVerb, a: NodeIndex, b: NodeIndex) {
         match verb {
             PairVerb::Partition => self.world.partition(a, b),
-            PairVerb::Cut => self.cut(a, b, true),
+            PairVerb::Cut => self.world.partition_one_way(a, b),
             PairVerb::Heal => self.world.heal(a, b),
+            PairVerb::Clog => self.world.clog(a, b),
+            PairVerb::Unclog => self.world.unclog(a, b),
         }
     }
 
-    fn cut(&mut self, from: NodeIndex, to: NodeIndex, cut: bool) {
-        let path = self.world.path(from, to);
-        self.world.set_one_way(from, to, Path { cut, ..path });
-    }
-
-    fn isolate(&mut self, node: NodeIndex, cut: bool) {
-        for other in (0..self.apps.len()).map(NodeIndex) {
-            if other != node {
-                self.cut(node, other, cut);
-                self.cut(other, node, cut);
+    /// What sleeps has its deadlines later.
+    fn sleep(&mut self, index: usize, time: Duration) {
+        self.world.sleep(NodeIndex(index), time);
+        if let Some(app) = self.apps.get_mut(index) {
+            for since in [&mut app.entering, &mut app.leaving].into_iter().flatten() {
+                *since = since.plus(time);
             }
         }
+    }
+
+    fn is_asleep(&self, index: usize) -> bool {
+        let node = self.world.nodes.get(index);
+        node.is_some_and(|node| node.asleep.is_some())
     }
 
     pub(super) fn start_server(&mut self) {

@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 use core::str::FromStr;
 use core::time::Duration;
 
-use super::path::{draw_knobs, draw_path};
+use super::settings::Settings as _;
 use super::{Action, NodeKind, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Timed};
 use crate::config::Topology;
 use crate::sim::choices::Choices;
+use crate::sim::{Clock, Path, Quirks, SignalingFaults};
 
 /// What kind of plan is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,24 +57,34 @@ impl FromStr for Family {
 enum Trouble {
     /// This happens to a node, and later that.
     Node(NodeVerb, Option<NodeVerb>),
-    Pair(PairVerb),
+    /// This happens between two nodes, and later that.
+    Pair(PairVerb, PairVerb),
     Server,
     Path,
     PathOfAll,
+    Quirks,
+    Signaling,
+    Clock,
+    Sleep,
 }
 
 /// Every kind of trouble: a new one is one line here.
-const TROUBLES: [Trouble; 10] = [
+const TROUBLES: [Trouble; 15] = [
     Trouble::Node(NodeVerb::Leave, Some(NodeVerb::Join)),
     Trouble::Node(NodeVerb::Kick, Some(NodeVerb::Join)),
     Trouble::Node(NodeVerb::Join, Some(NodeVerb::Leave)),
     Trouble::Node(NodeVerb::Pause, Some(NodeVerb::Resume)),
     Trouble::Node(NodeVerb::Isolate, Some(NodeVerb::Reconnect)),
-    Trouble::Pair(PairVerb::Partition),
-    Trouble::Pair(PairVerb::Cut),
+    Trouble::Pair(PairVerb::Partition, PairVerb::Heal),
+    Trouble::Pair(PairVerb::Cut, PairVerb::Heal),
+    Trouble::Pair(PairVerb::Clog, PairVerb::Unclog),
     Trouble::Server,
     Trouble::Path,
     Trouble::PathOfAll,
+    Trouble::Quirks,
+    Trouble::Signaling,
+    Trouble::Clock,
+    Trouble::Sleep,
 ];
 /// Drawn besides those above, since two things happen at its end: it restarts, and enters again.
 const CRASH: u32 = 400;
@@ -200,9 +211,12 @@ impl<C: Choices> Drawing<'_, C> {
             }
         });
         let crashes = if self.choices.chance(CRASH) { 1 } else { 0 };
-        let knobs = draw_knobs(self.choices);
-        if knobs.contains(&true) && self.choices.chance(500) {
-            let path = draw_path(self.choices, &knobs);
+        let paths = Path::draw_mask(self.choices);
+        let quirks = Quirks::draw_mask(self.choices);
+        let faults = SignalingFaults::draw_mask(self.choices);
+        let clocks = Clock::draw_mask(self.choices);
+        if self.choices.chance(500) {
+            let path = Path::draw(self.choices, paths);
             let direction = None;
             self.at(Duration::ZERO, Action::Path { direction, path });
         }
@@ -225,12 +239,11 @@ impl<C: Choices> Drawing<'_, C> {
                         self.at(at.saturating_add(lasts), Action::Node(undo, node));
                     }
                 }
-                Some(Trouble::Pair(verb)) => {
+                Some(Trouble::Pair(verb, undo)) => {
                     let (a, b) = (self.node(), self.node());
                     self.at(at, Action::Pair(*verb, a, b));
                     if self.choices.chance(800) {
-                        let heal = Action::Pair(PairVerb::Heal, a, b);
-                        self.at(at.saturating_add(lasts), heal);
+                        self.at(at.saturating_add(lasts), Action::Pair(*undo, a, b));
                     }
                 }
                 Some(Trouble::Server) => {
@@ -240,13 +253,30 @@ impl<C: Choices> Drawing<'_, C> {
                 }
                 Some(Trouble::Path) => {
                     let direction = Some((self.node(), self.node()));
-                    let path = draw_path(self.choices, &knobs);
+                    let path = Path::draw(self.choices, paths);
                     self.at(at, Action::Path { direction, path });
                 }
                 Some(Trouble::PathOfAll) => {
                     let direction = None;
-                    let path = draw_path(self.choices, &knobs);
+                    let path = Path::draw(self.choices, paths);
                     self.at(at, Action::Path { direction, path });
+                }
+                Some(Trouble::Quirks) => {
+                    let quirks = Quirks::draw(self.choices, quirks);
+                    self.at(at, Action::Quirks(quirks));
+                }
+                Some(Trouble::Signaling) => {
+                    let faults = SignalingFaults::draw(self.choices, faults);
+                    self.at(at, Action::Signaling(faults));
+                }
+                Some(Trouble::Clock) => {
+                    let node = self.node();
+                    let clock = Clock::draw(self.choices, clocks);
+                    self.at(at, Action::Clock(node, clock));
+                }
+                Some(Trouble::Sleep) => {
+                    let node = self.node();
+                    self.at(at, Action::Sleep(node, lasts));
                 }
                 None => {}
             }

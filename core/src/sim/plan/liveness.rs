@@ -10,7 +10,7 @@ use super::NodeVerb;
 use super::run::Run;
 use crate::config::{Timeouts, Topology};
 use crate::id::NodeId;
-use crate::sim::{NodeIndex, Path, Violation};
+use crate::sim::{Clock, NodeIndex, Path, Quirks, SignalingFaults, Violation};
 use crate::stats::Status;
 use crate::time::Timestamp;
 
@@ -182,7 +182,10 @@ impl Run<'_> {
         self.reasons.broken();
         let most = usize::from(self.plan.max_nodes);
         let core: Vec<u8> = self.plan.core.iter().copied().take(most).collect();
+        self.world.heal_all();
         self.world.set_default_path(Path::default());
+        self.world.set_quirks(Quirks::default());
+        self.world.set_signaling_faults(SignalingFaults::default());
         let all = 0..u8::try_from(self.apps.len()).unwrap_or(u8::MAX);
         for (a, b) in all.clone().flat_map(|a| all.clone().map(move |b| (a, b))) {
             let cut = !(core.contains(&a) && core.contains(&b));
@@ -197,6 +200,8 @@ impl Run<'_> {
         for node in all {
             let index = usize::from(node);
             if core.contains(&node) {
+                self.world.set_clock(NodeIndex(index), Clock::default());
+                self.world.sleep(NodeIndex(index), Duration::ZERO);
                 self.node(NodeVerb::Restart, index);
                 self.resume(index);
             } else if self.plan.seed.wrapping_add(node.into()) % 2 == 0 {

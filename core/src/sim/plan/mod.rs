@@ -4,9 +4,9 @@ mod apply;
 mod draw;
 mod ledger;
 mod liveness;
-mod path;
 mod reason;
 mod run;
+mod settings;
 mod shrink;
 mod text;
 
@@ -19,7 +19,7 @@ pub use run::{Report, Verdict};
 pub use shrink::Shrunk;
 pub use text::{ParseError, ParseErrorKind};
 
-use super::path::Path;
+use super::{Clock, Path, Quirks, SignalingFaults};
 use crate::config::{Config, ConfigError, Credit, Limits, Topology};
 
 /// The course of a world.
@@ -134,6 +134,14 @@ pub enum Action {
         /// How it is.
         path: Path,
     },
+    /// From now on model links behave like this.
+    Quirks(Quirks),
+    /// From now on the connections to the signaling server behave like this.
+    Signaling(SignalingFaults),
+    /// From now on a node's clock runs like this.
+    Clock(u8, Clock),
+    /// A node sleeps, as a laptop does, for this long.
+    Sleep(u8, Duration),
 }
 
 /// How much is sent, and how often.
@@ -184,6 +192,10 @@ pub enum PairVerb {
     Cut,
     /// Both directions pass again.
     Heal,
+    /// Everything from the first to the second is held back.
+    Clog,
+    /// Undoes [`Clog`](Self::Clog).
+    Unclog,
 }
 
 /// What can happen to the signaling server.
@@ -209,10 +221,12 @@ const NODE_VERBS: [(NodeVerb, &str); 10] = [
     (NodeVerb::Isolate, "isolate"),
     (NodeVerb::Reconnect, "reconnect"),
 ];
-const PAIR_VERBS: [(PairVerb, &str); 3] = [
+const PAIR_VERBS: [(PairVerb, &str); 5] = [
     (PairVerb::Partition, "partition"),
     (PairVerb::Cut, "cut"),
     (PairVerb::Heal, "heal"),
+    (PairVerb::Clog, "clog"),
+    (PairVerb::Unclog, "unclog"),
 ];
 const SERVER_VERBS: [(ServerVerb, &str); 2] =
     [(ServerVerb::Stop, "stop"), (ServerVerb::Start, "start")];

@@ -2,10 +2,9 @@
 
 use alloc::collections::BTreeSet;
 use alloc::format;
-use core::time::Duration;
 
 use super::super::laws::{Held, Law, demand};
-use super::path::is_dark;
+use super::settings::is_dark;
 use super::{Action, NodeVerb, PairVerb, Plan};
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
@@ -28,9 +27,13 @@ impl Reasons {
         let any = |is: fn(&Action) -> bool| plan.actions.iter().any(|timed| is(&timed.action));
         let silence = any(|action| match action {
             Action::Node(verb, _) => matches!(verb, NodeVerb::Crash | NodeVerb::Isolate),
-            Action::Pair(verb, ..) => matches!(verb, PairVerb::Partition | PairVerb::Cut),
-            Action::Path { path, .. } => is_dark(path) || path.delay > SLOW,
-            Action::Server(_) | Action::Send { .. } | Action::State { .. } => false,
+            Action::Pair(verb, ..) => !matches!(verb, PairVerb::Heal),
+            Action::Path { path, .. } => is_dark(path),
+            Action::Quirks(_) | Action::Clock(..) | Action::Sleep(..) => true,
+            Action::Server(_)
+            | Action::Signaling(_)
+            | Action::Send { .. }
+            | Action::State { .. } => false,
         });
         let pauses = any(|action| matches!(action, Action::Node(NodeVerb::Pause, _)));
         Self {
@@ -88,9 +91,6 @@ impl Reasons {
         demand(holds, Law::Reason, || format!("{event:?}, which is not so"))
     }
 }
-
-/// A path that is slower than this may look like silence.
-const SLOW: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

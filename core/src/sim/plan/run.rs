@@ -361,6 +361,7 @@ impl<'p> Run<'p> {
     /// Looks at what no event tells.
     fn look(&mut self) {
         for index in 0..self.apps.len() {
+            self.take(index);
             let held = self.look_at(index);
             self.judge(index, held);
         }

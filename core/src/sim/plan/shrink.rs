@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::run::Verdict;
+use super::settings::Settings;
 use super::{Action, Plan, Repeat, Timed};
 use crate::config::Config;
-use crate::sim::{Law, Path};
+use crate::sim::Law;
 
 /// What became of making a plan smaller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,17 +219,32 @@ fn simpler(action: Action) -> Vec<Action> {
         Action::State { from, repeat } => repeats(repeat)
             .map(|repeat| Action::State { from, repeat })
             .collect(),
-        Action::Path { direction, path } => super::path::KNOBS
-            .iter()
-            .filter(|knob| (knob.get)(&path) != (knob.get)(&Path::default()))
-            .map(|knob| {
-                let mut path = path;
-                (knob.set)(&mut path, (knob.get)(&Path::default()));
-                Action::Path { direction, path }
-            })
+        Action::Path { direction, path } => nearer(path)
+            .map(|path| Action::Path { direction, path })
             .collect(),
-        Action::Node(..) | Action::Pair(..) | Action::Server(_) => Vec::new(),
+        Action::Quirks(quirks) => nearer(quirks).map(Action::Quirks).collect(),
+        Action::Signaling(faults) => nearer(faults).map(Action::Signaling).collect(),
+        Action::Clock(node, clock) => nearer(clock)
+            .map(|clock| Action::Clock(node, clock))
+            .collect(),
+        Action::Sleep(node, time) if time > Duration::from_millis(1) => {
+            [Action::Sleep(node, time / 2)].into()
+        }
+        Action::Node(..) | Action::Pair(..) | Action::Server(_) | Action::Sleep(..) => Vec::new(),
     }
+}
+
+/// The same with one setting less that is not the usual one.
+fn nearer<T: Settings>(it: T) -> impl Iterator<Item = T> {
+    let usual = T::default();
+    T::KNOBS
+        .iter()
+        .filter(move |knob| (knob.get)(&it) != (knob.get)(&usual))
+        .map(move |knob| {
+            let mut it = it;
+            (knob.set)(&mut it, (knob.get)(&usual));
+            it
+        })
 }
 
 /// The plan without a node and everything about it; those behind it move up.
@@ -250,7 +266,9 @@ fn without(plan: &Plan, node: u8) -> Plan {
             let action = match action {
                 Action::Node(verb, node) => Action::Node(verb, moved(node)?),
                 Action::Pair(verb, a, b) => Action::Pair(verb, moved(a)?, moved(b)?),
-                Action::Server(verb) => Action::Server(verb),
+                Action::Clock(node, clock) => Action::Clock(moved(node)?, clock),
+                Action::Sleep(node, time) => Action::Sleep(moved(node)?, time),
+                Action::Server(_) | Action::Quirks(_) | Action::Signaling(_) => action,
                 Action::Send { from, to, repeat } => Action::Send {
                     from: moved(from)?,
                     to: match to {

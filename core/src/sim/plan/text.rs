@@ -6,12 +6,11 @@ use core::fmt;
 use core::str::{FromStr, SplitAsciiWhitespace};
 use core::time::Duration;
 
-use super::path::{KNOBS, Knob, Unit};
+use super::settings::{Knob, Settings, Unit};
 use super::{
     Action, KINDS, MOST_NODES, NODE_VERBS, NodeVerb, PAIR_VERBS, PairVerb, Plan, Repeat,
     SERVER_VERBS, ServerVerb, TOPOLOGIES, Timed, name_of, named,
 };
-use crate::sim::Path;
 
 /// A text is not a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,21 +103,39 @@ impl fmt::Display for Action {
                     Some((from, to)) => write!(f, "path {from} {to}")?,
                     None => f.write_str("path others")?,
                 }
-                for knob in &KNOBS {
-                    let value = (knob.get)(path);
-                    if value != (knob.get)(&Path::default()) {
-                        write!(f, " {}", knob.name)?;
-                        match knob.unit {
-                            Unit::Micros => write!(f, " {}", Time(Duration::from_micros(value)))?,
-                            Unit::Number => write!(f, " {value}")?,
-                            Unit::Flag => {}
-                        }
-                    }
-                }
-                Ok(())
+                write_settings(f, path)
+            }
+            Self::Quirks(quirks) => {
+                f.write_str("quirks")?;
+                write_settings(f, quirks)
+            }
+            Self::Signaling(faults) => {
+                f.write_str("signaling")?;
+                write_settings(f, faults)
+            }
+            Self::Clock(node, clock) => {
+                write!(f, "clock {node}")?;
+                write_settings(f, clock)
+            }
+            Self::Sleep(node, time) => write!(f, "sleep {node} {}", Time(*time)),
+        }
+    }
+}
+
+/// The settings that are not the usual ones.
+fn write_settings<T: Settings>(f: &mut fmt::Formatter<'_>, it: &T) -> fmt::Result {
+    for knob in T::KNOBS {
+        let value = (knob.get)(it);
+        if value != (knob.get)(&T::default()) {
+            write!(f, " {}", knob.name)?;
+            match knob.unit {
+                Unit::Micros => write!(f, " {}", Time(Duration::from_micros(value)))?,
+                Unit::Number => write!(f, " {value}")?,
+                Unit::Flag => {}
             }
         }
     }
+    Ok(())
 }
 
 impl fmt::Display for Repeat {
@@ -254,18 +271,22 @@ impl<'a> Words<'a> {
                 } else {
                     Some((self.node(plan)?, self.node(plan)?))
                 };
-                let path = self.path()?;
+                let path = self.settings()?;
                 Ok(Action::Path { direction, path })
             }
+            "quirks" => Ok(Action::Quirks(self.settings()?)),
+            "signaling" => Ok(Action::Signaling(self.settings()?)),
+            "clock" => Ok(Action::Clock(self.node(plan)?, self.settings()?)),
+            "sleep" => Ok(Action::Sleep(self.node(plan)?, self.time()?)),
             other => Err(Kind::Unknown(other.into())),
         }
     }
 
-    fn path(&mut self) -> Result<Path, Kind> {
-        let mut path = Path::default();
+    fn settings<T: Settings>(&mut self) -> Result<T, Kind> {
+        let mut it = T::default();
         while let Some(word) = self.0.next() {
-            let is_it = |knob: &&Knob| knob.name == word;
-            let Some(knob) = KNOBS.iter().find(is_it) else {
+            let is_it = |knob: &&Knob<T>| knob.name == word;
+            let Some(knob) = T::KNOBS.iter().find(is_it) else {
                 return Err(Kind::Unknown(word.into()));
             };
             let value = match knob.unit {
@@ -273,9 +294,9 @@ impl<'a> Words<'a> {
                 Unit::Number => self.number("a number")?,
                 Unit::Flag => 1,
             };
-            (knob.set)(&mut path, value);
+            (knob.set)(&mut it, value);
         }
-        Ok(path)
+        Ok(it)
     }
 
     fn repeat(&mut self) -> Result<Repeat, Kind> {
@@ -412,6 +433,11 @@ at 3ms state 2 size 100 times 2 every 20ms
 at 4ms partition 1 2
 at 5ms isolate 1
 at 6ms server stop
+at 6ms quirks stale 500 flicker 20
+at 6ms signaling jitter 250us refusing
+at 6ms clock 1 slow 200 late 3ms
+at 7ms sleep 2 9000ms
+at 8ms clog 1 2
 heal 9000ms core 0 2
 ";
         let plan: Plan = text.parse().unwrap();
