@@ -167,8 +167,9 @@ impl Network {
             },
             (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
                 Some(failure) => EndReason::LinkFailed(failure),
-                // A host closes a link in the making only when it closes the network.
-                None => EndReason::HostClosed,
+                // A host that closes its network says so through the signaling server; this one gave
+                // up on the link.
+                None => EndReason::LinkFailed(LinkFailure::Channel),
             }),
             (Stage::Open { number, .. }, Role::Host(_)) => {
                 let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);

@@ -468,10 +468,13 @@ impl World {
             node.ends.remove(&link);
         }
         let both = self.both(end);
+        // Only DTLS can say that it closes, so there is nothing to be heard before it is up.
+        let open = self.links.live(end).map(|own| own.stage) >= Some(Stage::Open);
         self.links.close(end);
         self.tell_after_close(end);
         if let Some((peer, here, there)) = both {
-            if let Some(late) = self.close_is_noticed(end)
+            if open
+                && let Some(late) = self.close_is_noticed(end)
                 && let Some(trip) = self.pass(here, there, HEADERS)
             {
                 self.update_later(peer, trip + late, ModelUpdate::Closed);
