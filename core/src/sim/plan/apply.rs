@@ -178,7 +178,7 @@ impl Run<'_> {
         }
     }
 
-    fn is_asleep(&self, index: usize) -> bool {
+    pub(super) fn is_asleep(&self, index: usize) -> bool {
         let node = self.world.nodes.get(index);
         node.is_some_and(|node| node.asleep.is_some())
     }

@@ -201,7 +201,9 @@ impl Run<'_> {
             let index = usize::from(node);
             if core.contains(&node) {
                 self.world.set_clock(NodeIndex(index), Clock::default());
-                self.world.sleep(NodeIndex(index), Duration::ZERO);
+                if self.is_asleep(index) {
+                    self.world.sleep(NodeIndex(index), Duration::ZERO);
+                }
                 self.node(NodeVerb::Restart, index);
                 self.resume(index);
             } else if self.plan.seed.wrapping_add(node.into()) % 2 == 0 {
@@ -225,8 +227,18 @@ impl Run<'_> {
                     NodeVerb::Join
                 };
                 self.node(verb, index);
+            } else if index > 0 && self.is_stranded(NodeIndex(index)) {
+                self.node(NodeVerb::Leave, index);
             }
         }
+    }
+
+    /// In a mesh whose host was lost, and knows it: nobody new can join there.
+    fn is_stranded(&self, index: NodeIndex) -> bool {
+        let seen = self.seen(index);
+        self.world.status(index) == Some(Status::Joined)
+            && !seen.contains(&Some(0))
+            && !seen.contains(&None)
     }
 
     /// Who does not see what all of the core must see.
