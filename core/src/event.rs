@@ -59,6 +59,13 @@ pub enum Event {
         /// Which way.
         route: Route,
     },
+    /// In a mesh: a node has taken nothing for four times
+    /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) while there was no more room. Reliable
+    /// messages do not go to it any more; those that it did not take may be lost.
+    NodeStalled {
+        /// Which.
+        node: NodeId,
+    },
     /// A node is no longer part of the network.
     NodeLeft {
         /// Which.
