@@ -411,8 +411,9 @@ impl Network {
                 self.tell(Event::NodeSuspect { node });
             }
         }
+        // Alone at once: it ends as it would have without a mesh.
         if matches!(self.role, Role::Joiner(_)) && self.roster.len() <= 1 {
-            self.end(EndReason::HostLost);
+            self.end(end);
         }
     }
 
