@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use super::laws::Laws;
 use super::run::What;
-use super::world::World;
+use super::world::{NodeIndex, World};
 use crate::id::LinkId;
 use crate::io::{Channel, Input, LinkCommand, LinkFailure, LinkUpdate};
 use crate::time::Timestamp;
@@ -680,8 +681,20 @@ impl World {
         if let Some((node, life, link)) = self.links.link(end)
             && self.life(node) == Some(life)
         {
+            let late = self.links.live(end).is_none();
+            let before = late.then(|| self.late_updates(node));
             self.input(node, Input::Link { link, update });
+            if let Some(before) = before {
+                let held = Laws::counted(before, self.late_updates(node));
+                self.watch.judge(self.now, node, held);
+            }
         }
+    }
+
+    /// How much news of closed links a node has counted.
+    fn late_updates(&self, node: usize) -> u64 {
+        let stats = self.stats(NodeIndex(node));
+        stats.map_or(0, |stats| stats.counters.late_updates)
     }
 
     /// The other end, and the nodes here and there.
