@@ -664,7 +664,14 @@ impl World {
                 channel,
                 payload: Bytes::from_static(b"said to a link that is closed"),
             },
-            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount { channel, bytes },
+            // Late or twice, it is read when it is told.
+            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount {
+                channel,
+                bytes: match self.links.live_mut(end) {
+                    Some(own) => own.buffer(channel).bytes,
+                    None => bytes,
+                },
+            },
             Stale::Disconnected => LinkUpdate::Disconnected,
             Stale::Failed(failure) => {
                 if let Some(own) = self.links.live_mut(end) {

@@ -350,7 +350,12 @@ impl<'p> Run<'p> {
             }
             Event::NodeLeft { node, .. } => app.untaken.retain(|(from, _)| from != node),
             Event::Ended { .. } => {
-                app.entering = None;
+                // Who gives up a join says so, and that is a goodbye.
+                if app.entering.take().is_some()
+                    && let Some(me) = app.id
+                {
+                    self.reasons.left(me, false);
+                }
                 app.leaving = None;
                 app.untaken.clear();
             }
