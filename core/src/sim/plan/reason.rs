@@ -60,6 +60,11 @@ impl Reasons {
         self.kicked.insert(node);
     }
 
+    /// In a mesh the host may tell what the way between two others does not carry.
+    pub(super) const fn goodbyes_overtake(&self) -> bool {
+        self.mesh && self.silence
+    }
+
     /// From now on nodes are broken on purpose.
     pub(super) const fn broken(&mut self) {
         self.silence = true;

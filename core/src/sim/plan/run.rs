@@ -182,6 +182,7 @@ impl<'p> Run<'p> {
     }
 
     fn all(&mut self, config: &Config) -> Verdict {
+        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         for kind in &self.plan.nodes {
             let NodeIndex(index) = match kind {
                 #[cfg(feature = "native")]
