@@ -18,7 +18,9 @@ fn all_named_plans_hold() {
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy();
-        let plan: Plan = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let plan: Plan = text
+            .parse()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let verdict = plan.run().verdict;
         assert_eq!(verdict, Verdict::Held, "{name}: {verdict}");
     }
