@@ -27,15 +27,21 @@
 //! ```
 
 mod application;
+mod internet;
 pub(crate) mod laws;
 mod look;
 mod machine;
 mod model_link;
+mod nat;
+mod oracle;
 mod path;
 mod run;
 mod signaling;
 mod trace;
 mod world;
 
+pub use internet::{Dropped, NatIndex, Place};
+pub use nat::{Dependence, NatConfig, PortChoice};
+pub use oracle::{Knowledge, Reach};
 pub use path::Path;
 pub use world::{NodeIndex, World};
