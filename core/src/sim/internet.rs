@@ -69,7 +69,7 @@ impl Place {
 }
 
 /// Why a datagram did not arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Dropped {
     /// A box on the way lets no UDP through.
@@ -88,8 +88,6 @@ pub enum Dropped {
     NoRoute,
     /// The sender does not have the address that it sent from (any more).
     NoSource,
-    /// The path lost it.
-    Lost,
 }
 
 /// `None`: the Internet; else the inside of this box.
@@ -259,6 +257,15 @@ impl Internet {
             gate.nat.readdress(now, outside);
             self.at
                 .insert((outer, IpAddr::V4(outside)), Next::Box(index));
+        }
+    }
+
+    /// Who has this public address.
+    #[cfg(feature = "native")]
+    pub(super) fn host(&self, address: SocketAddr) -> Option<Host> {
+        match self.next(None, address.ip())? {
+            Next::Host(host) => Some(host),
+            Next::Box(_) => None,
         }
     }
 

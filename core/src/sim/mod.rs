@@ -27,16 +27,33 @@
 //! ```
 
 mod application;
+#[cfg_attr(
+    not(feature = "native"),
+    allow(
+        dead_code,
+        reason = "without datagrams only the oracle looks at the boxes"
+    )
+)]
 mod internet;
 pub(crate) mod laws;
 mod look;
 mod machine;
 mod model_link;
+#[cfg_attr(
+    not(feature = "native"),
+    allow(
+        dead_code,
+        reason = "without datagrams only the oracle looks at the boxes"
+    )
+)]
 mod nat;
 mod oracle;
 mod path;
+mod places;
 mod run;
 mod signaling;
+#[cfg(feature = "native")]
+mod stun;
 mod trace;
 mod world;
 
@@ -44,4 +61,6 @@ pub use internet::{Dropped, NatIndex, Place};
 pub use nat::{Dependence, NatConfig, PortChoice};
 pub use oracle::{Knowledge, Reach};
 pub use path::Path;
+#[cfg(feature = "native")]
+pub use stun::{StunAnswer, StunConfig};
 pub use world::{NodeIndex, World};

@@ -124,6 +124,9 @@ impl World {
         let Some(peer) = self.links.peer(end) else {
             return;
         };
+        if !self.meets(end.node, peer.node) {
+            return;
+        }
         let there = self.path(NodeIndex(end.node), NodeIndex(peer.node));
         let back = self.path(NodeIndex(peer.node), NodeIndex(end.node));
         let trip = there.delay.max(back.delay);
@@ -281,7 +284,7 @@ impl World {
     fn is_whole(&self, end: End) -> bool {
         self.links.peer(end).is_some_and(|peer| {
             let (a, b) = (NodeIndex(end.node), NodeIndex(peer.node));
-            !self.path(a, b).cut && !self.path(b, a).cut
+            self.meets(end.node, peer.node) && !self.path(a, b).cut && !self.path(b, a).cut
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::rng::Rng;
 use crate::time::Timestamp;
 
 /// Ports that a box gives out; those below are never taken from whoever has them (RFC 4787
-/// section 4.2.2 wants the two ranges kept apart).
+/// section 4.2.1 wants the two ranges kept apart).
 const FIRST_PORT: u16 = 1024;
 
 /// How much of the other side's address a NAT looks at: to choose the outside port of what leaves

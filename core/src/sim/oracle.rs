@@ -9,10 +9,11 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::internet::{Host, Internet, Next, Realm, is_on_link};
+use super::internet::{Host, Internet, Site, is_on_link};
 use super::nat::Dependence::{
     self, AddressAndPortDependent, AddressDependent, EndpointIndependent,
 };
+use super::nat::NatConfig;
 use crate::time::Timestamp;
 
 /// Which addresses of itself a node can tell, and what it can fall back on.
@@ -148,131 +149,138 @@ impl Internet {
     }
 
     fn is_direct(&self, now: Timestamp, a: (usize, Knowledge), b: (usize, Knowledge)) -> bool {
-        let (Some(site_a), Some(site_b)) = (
-            self.sites.get(&Host::Node(a.0)),
-            self.sites.get(&Host::Node(b.0)),
-        ) else {
+        let (Some(mut a), Some(mut b)) = (self.member(a), self.member(b)) else {
             return false;
         };
-        let (chain_a, chain_b) = (self.chain(site_a.realm), self.chain(site_b.realm));
         // The boxes that both are behind are the outermost of both chains.
-        let shared = chain_a
-            .iter()
-            .rev()
-            .zip(chain_b.iter().rev())
-            .take_while(|(a, b)| a == b)
-            .count();
-        let below = |chain: &[usize]| -> Vec<usize> {
-            let own = chain.len().saturating_sub(shared);
-            chain.iter().take(own).copied().collect()
-        };
-        let (below_a, below_b) = (below(&chain_a), below(&chain_b));
-        let meeting = chain_a.iter().rev().take(shared).last().copied();
-        let addresses = |site: &super::internet::Site, v6: bool| {
-            let of_family = site.addresses.iter().find(|own| own.is_ipv6() == v6);
-            of_family.copied()
-        };
+        let shared = a.chain.iter().rev().zip(b.chain.iter().rev());
+        let shared = shared.take_while(|(a, b)| a == b).count();
+        a.own = a.chain.len().saturating_sub(shared);
+        b.own = b.chain.len().saturating_sub(shared);
+        self.by_ipv6(now, &a, &b)
+            || self.where_both_are(now, &a, &b)
+            || self.on_the_internet(now, &a, &b)
+    }
 
-        // IPv6: addresses are global and not translated, so that both know the other's and every
-        // filter sees both directions (RFC 6092 section 3.3 wants just this).
-        if addresses(site_a, true).is_some() && addresses(site_b, true).is_some() {
-            let side = |chain: &[usize]| self.filters(now, chain).map(told);
-            if meet(side(&below_a), side(&below_b)) {
-                return true;
-            }
-        }
-        let (Some(v4_a), Some(v4_b)) = (addresses(site_a, false), addresses(site_b, false)) else {
-            return false;
+    /// IPv6: addresses are global and not translated, so both know the other's, and every filter
+    /// sees both directions (RFC 6092 section 3.2.3 wants just this to work).
+    fn by_ipv6(&self, now: Timestamp, a: &Member<'_>, b: &Member<'_>) -> bool {
+        let side = |member: &Member<'_>| {
+            member.address(true)?;
+            let hops = self.hops(now, member.below(), |nat| Hop {
+                mapping: EndpointIndependent,
+                filtering: nat.ipv6.unwrap_or(EndpointIndependent),
+            })?;
+            Some(Side { hops, known: true })
         };
+        meet(side(a), side(b))
+    }
 
-        // IPv4 in the innermost realm that both are in or under: a host candidate is an address of
-        // it if there is no box between. The same LAN is the case without boxes on both sides.
-        let side = |own: SocketAddr, below: &[usize], other: (SocketAddr, Realm)| {
-            let known = below.is_empty() && self.leads(other, own, meeting);
-            let hops = self.translators(now, below)?;
+    /// IPv4 in the innermost realm that both are in or under: a host candidate is an address of it
+    /// if there is no box between. One LAN is the case without boxes on either side.
+    fn where_both_are(&self, now: Timestamp, a: &Member<'_>, b: &Member<'_>) -> bool {
+        let side = |member: &Member<'_>, other: &Member<'_>| {
+            let known = member.below().is_empty() && self.leads(other, member)?;
+            let hops = self.hops(now, member.below(), as_ipv4)?;
             Some(Side { hops, known })
         };
-        let in_meeting = meet(
-            side(v4_a, &below_a, (v4_b, site_b.realm)),
-            side(v4_b, &below_b, (v4_a, site_a.realm)),
-        );
-        if in_meeting {
-            return true;
-        }
+        meet(side(a, b), side(b, a))
+    }
 
-        // IPv4 on the Internet, at the addresses that STUN servers see. If both are behind the same
-        // outermost box, it must turn their datagrams around (RFC 4787 section 6).
-        if let Some(index) = chain_a.last().filter(|_| shared > 0)
-            && !self
-                .gates
-                .get(*index)
-                .is_some_and(|gate| gate.nat.config.hairpin)
+    /// IPv4 at the addresses that STUN servers on the Internet see.
+    fn on_the_internet(&self, now: Timestamp, a: &Member<'_>, b: &Member<'_>) -> bool {
+        // If both are behind the same outermost box, it must turn their datagrams around
+        // (RFC 4787 section 6); it shows the outside address as their sender's, so that nothing
+        // else is different.
+        if let (Some(outermost), true) = (a.chain.last(), a.chain.last() == b.chain.last())
+            && let Some(gate) = self.gates.get(*outermost)
+            && !gate.nat.config.hairpin
         {
             return false;
         }
-        let side = |chain: &[usize], knowledge| {
-            let hops = self.translators(now, chain)?;
-            let known = chain.is_empty() || knowledge >= Knowledge::Stun;
+        let side = |member: &Member<'_>| {
+            member.address(false)?;
+            let hops = self.hops(now, &member.chain, as_ipv4)?;
+            let known = member.chain.is_empty() || member.knowledge >= Knowledge::Stun;
             Some(Side { hops, known })
         };
-        meet(side(&chain_a, a.1), side(&chain_b, b.1))
+        meet(side(a), side(b))
     }
 
-    /// Whether datagrams from a node (its own address, its realm) to an address of the realm
-    /// `meeting` get there: not if a realm below has that address itself, or takes it for one of
-    /// its own.
-    fn leads(&self, from: (SocketAddr, Realm), to: SocketAddr, meeting: Realm) -> bool {
-        let (mut source, mut realm) = from;
-        while realm != meeting {
-            let Some(gate) = realm.and_then(|nat| self.gates.get(nat)) else {
-                return false;
-            };
-            if self.next(realm, to.ip()).is_some() || is_on_link(source, to) {
-                return false;
+    fn member(&self, (node, knowledge): (usize, Knowledge)) -> Option<Member<'_>> {
+        let site = self.sites.get(&Host::Node(node))?;
+        Some(Member {
+            site,
+            knowledge,
+            chain: self.chain(site.realm),
+            own: 0,
+        })
+    }
+
+    /// Whether datagrams of one node to the own IPv4 address of another get there, if that is in
+    /// the realm that both are in or under: not if a realm below has that address itself, or takes
+    /// it for one of its own. `None` if one of them has none.
+    fn leads(&self, from: &Member<'_>, to: &Member<'_>) -> Option<bool> {
+        let (mut source, to) = (from.address(false)?, to.address(false)?);
+        for index in from.below() {
+            if self.next(Some(*index), to.ip()).is_some() || is_on_link(source, to) {
+                return Some(false);
             }
-            source.set_ip(gate.nat.outside().into());
-            realm = gate.outer;
+            source.set_ip(self.gates.get(*index)?.nat.outside().into());
         }
-        // Two homes may both have it; of two nodes in one LAN nobody has the other's.
-        matches!(self.next(realm, to.ip()), Some(Next::Host(_))) && source != to
+        Some(true)
     }
 
-    /// The boxes as IPv4 sees them; `None` if one lets no UDP through.
-    fn translators(&self, now: Timestamp, chain: &[usize]) -> Option<Vec<Hop>> {
-        let hop = |nat: &usize| {
-            let nat = &self.gates.get(*nat)?.nat;
+    /// The boxes of a chain; `None` if one lets no UDP through.
+    fn hops(
+        &self,
+        now: Timestamp,
+        chain: &[usize],
+        hop: impl Fn(&NatConfig) -> Hop,
+    ) -> Option<Vec<Hop>> {
+        let look = |index: &usize| {
+            let nat = &self.gates.get(*index)?.nat;
             nat.check(now).ok()?;
-            Some(Hop {
-                mapping: nat.config.mapping,
-                filtering: nat.config.filtering,
-            })
+            Some(hop(&nat.config))
         };
-        chain.iter().map(hop).collect()
-    }
-
-    /// The boxes as IPv6 sees them.
-    fn filters(&self, now: Timestamp, chain: &[usize]) -> Option<Vec<Hop>> {
-        let hop = |nat: &usize| {
-            let nat = &self.gates.get(*nat)?.nat;
-            nat.check(now).ok()?;
-            Some(Hop {
-                mapping: EndpointIndependent,
-                filtering: nat.config.ipv6.unwrap_or(EndpointIndependent),
-            })
-        };
-        chain.iter().map(hop).collect()
+        chain.iter().map(look).collect()
     }
 
     /// Whether a node's datagrams get as far as a server on the Internet.
     fn reaches_out(&self, now: Timestamp, node: usize) -> bool {
-        self.sites
-            .get(&Host::Node(node))
-            .is_some_and(|site| self.translators(now, &self.chain(site.realm)).is_some())
+        self.member((node, Knowledge::Host))
+            .is_some_and(|member| self.hops(now, &member.chain, as_ipv4).is_some())
     }
 }
 
-fn told(hops: Vec<Hop>) -> Side {
-    Side { hops, known: true }
+/// A node of a pair.
+#[derive(Debug)]
+struct Member<'a> {
+    site: &'a Site,
+    knowledge: Knowledge,
+    /// The boxes around it, innermost first.
+    chain: Vec<usize>,
+    /// How many of them the other one is not behind.
+    own: usize,
+}
+
+impl Member<'_> {
+    fn address(&self, v6: bool) -> Option<SocketAddr> {
+        let mut addresses = self.site.addresses.iter();
+        addresses.find(|own| own.is_ipv6() == v6).copied()
+    }
+
+    /// The boxes between it and the realm that both are in or under.
+    fn below(&self) -> &[usize] {
+        self.chain.get(..self.own).unwrap_or_default()
+    }
+}
+
+const fn as_ipv4(nat: &NatConfig) -> Hop {
+    Hop {
+        mapping: nat.mapping,
+        filtering: nat.filtering,
+    }
 }
 
 /// Whether either side can begin.

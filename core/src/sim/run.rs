@@ -65,9 +65,7 @@ pub(super) enum What {
     },
     #[cfg(feature = "native")]
     Datagram {
-        to: usize,
-        local: core::net::SocketAddr,
-        remote: core::net::SocketAddr,
+        crossing: super::internet::Crossing,
         payload: bytes::Bytes,
     },
 }
@@ -172,22 +170,7 @@ impl World {
                 self.arrived_at_client(client, signaling, &what);
             }
             #[cfg(feature = "native")]
-            What::Datagram {
-                to,
-                local,
-                remote,
-                payload,
-            } => {
-                let payload = payload.as_ref();
-                self.input_native(
-                    to,
-                    native::Input::Datagram {
-                        local,
-                        remote,
-                        payload,
-                    },
-                );
-            }
+            What::Datagram { crossing, payload } => self.datagram(crossing, &payload),
         }
     }
 
@@ -293,20 +276,10 @@ impl World {
                     ..
                 } = transmit;
                 self.trace.add(now, index, &("transmit", remote));
-                let to = (0..self.nodes.len()).find(|to| super::world::address_of(*to) == remote);
-                if let Some(to) = to
+                if let Some((to, crossing)) = self.depart(index, local, remote, &payload)
                     && let Some(time) = self.pass(index, to)
                 {
-                    let (local, remote) = (remote, local);
-                    self.schedule(
-                        now.plus(time),
-                        What::Datagram {
-                            to,
-                            local,
-                            remote,
-                            payload,
-                        },
-                    );
+                    self.schedule(now.plus(time), What::Datagram { crossing, payload });
                 }
             }
         }

@@ -11,6 +11,7 @@ use super::laws::Laws;
 use super::machine::Machine;
 use super::model_link::ModelLinks;
 use super::path::Path;
+use super::places::Places;
 use super::run::Scheduled;
 use super::signaling::{Connections, Served};
 use super::trace::Trace;
@@ -39,6 +40,7 @@ pub struct World {
     pub(super) heap: BinaryHeap<Reverse<Scheduled>>,
     pub(super) nodes: Vec<WorldNode>,
     pub(super) links: ModelLinks,
+    pub(super) places: Places,
     pub(super) default_path: Path,
     pub(super) paths: BTreeMap<(usize, usize), Path>,
     pub(super) packets: BTreeMap<(usize, usize), u64>,
@@ -85,6 +87,7 @@ impl World {
             heap: BinaryHeap::new(),
             nodes: Vec::new(),
             links: ModelLinks::default(),
+            places: Places::new(&Rng::new(bytes)),
             default_path: Path::default(),
             paths: BTreeMap::new(),
             packets: BTreeMap::new(),
@@ -105,7 +108,7 @@ impl World {
         self.add(config, false)
     }
 
-    /// Adds a full native node, with one interface (10.0.0.n, port 5000).
+    /// Adds a full native node on the Internet, with one interface.
     #[cfg(feature = "native")]
     pub fn add_native(&mut self, config: Config) -> NodeIndex {
         self.add(config, true)
@@ -125,6 +128,7 @@ impl World {
             paused: false,
             messages: 0,
         });
+        self.places.settle(index.0);
         self.restart(index);
         index
     }
@@ -155,11 +159,7 @@ impl World {
             let origin = *self.origin.get_or_insert_with(std::time::Instant::now);
             let machine = native::Node::new(config, seed, now, origin);
             node.machine = Some(Machine::Native(Box::new(machine)));
-            let address = address_of(index);
-            let interfaces = [native::Interface {
-                name: "eth0".into(),
-                address,
-            }];
+            let interfaces = self.places.interfaces(index);
             self.input_native(index, native::Input::Interfaces(&interfaces));
             return;
         }
@@ -261,15 +261,12 @@ impl World {
             .map(|node| node.life)
     }
 
+    pub(super) fn is_native(&self, index: usize) -> bool {
+        self.nodes.get(index).is_some_and(|node| node.native)
+    }
+
     /// The node that hosts on the LAN at this address.
     pub(super) fn lan_host(&self, address: SocketAddr) -> Option<usize> {
         self.nodes.iter().position(|node| node.lan == Some(address))
     }
-}
-
-/// The address of a node's interface.
-#[cfg(feature = "native")]
-pub(super) fn address_of(index: usize) -> SocketAddr {
-    let [high, low] = (index as u16).to_be_bytes();
-    SocketAddr::from(([10, 0, high, low.saturating_add(1)], 5000))
 }
