@@ -105,7 +105,7 @@ impl World {
             LinkCommand::Close => {
                 let closed = self.links.ends.remove(&end).and_then(|end| end.peer);
                 if let Some(peer) = closed.filter(|peer| self.links.ends.contains_key(peer))
-                    && let Some(time) = self.pass(end.node, peer.node)
+                    && let Some(time) = self.pass_link(end.node, peer.node)
                 {
                     self.update_later(peer, time, ModelUpdate::Closed);
                 }
@@ -156,7 +156,7 @@ impl World {
                 self.schedule(at, What::Arrival(end));
             }
             Channel::State => {
-                let trip = self.pass(end.node, peer.node);
+                let trip = self.pass_link(end.node, peer.node);
                 if let Some(trip) = trip {
                     self.update_later(peer, trip, ModelUpdate::State(message));
                 }
@@ -174,7 +174,7 @@ impl World {
     fn retransmitted(&mut self, from: usize, to: usize) -> Duration {
         let mut waited = Duration::ZERO;
         loop {
-            match self.pass(from, to) {
+            match self.pass_link(from, to) {
                 Some(trip) => return waited + trip,
                 // The path is cut: the arrival itself will wait.
                 None if waited > Duration::from_secs(2) => return waited,
@@ -189,7 +189,7 @@ impl World {
             return;
         };
         let path = self.path(NodeIndex(end.node), NodeIndex(peer.node));
-        if path.cut {
+        if path.cut || !self.meets(end.node, peer.node) {
             let at = self.now.plus(RETRANSMISSION);
             if let Some(own) = self.links.ends.get_mut(&end) {
                 own.last_arrival = own.last_arrival.max(at);
@@ -218,14 +218,19 @@ impl World {
         let Some(peer) = self.links.peer(end) else {
             return;
         };
-        let Some(there) = self.pass(end.node, peer.node) else {
+        let Some(there) = self.pass_link(end.node, peer.node) else {
             return;
         };
         self.update_later(peer, there, ModelUpdate::Alive { round_trip: None });
-        if let Some(back) = self.pass(peer.node, end.node) {
+        if let Some(back) = self.pass_link(peer.node, end.node) {
             let round_trip = Some(there + back);
             self.update_later(end, there + back, ModelUpdate::Alive { round_trip });
         }
+    }
+
+    /// How long the next packet of a link takes, if the boxes between let links pass at all.
+    fn pass_link(&mut self, from: usize, to: usize) -> Option<Duration> {
+        self.meets(from, to).then(|| self.pass(from, to)).flatten()
     }
 
     fn update_later(&mut self, end: End, time: Duration, update: ModelUpdate) {

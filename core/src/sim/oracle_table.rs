@@ -98,7 +98,8 @@ impl Meeting {
         } = delivery;
         let node = match host {
             Host::Server(_) => {
-                self.send(host, local, remote, Message::YouAre(remote));
+                let seen = ask_server(remote);
+                self.send(host, local, remote, Message::YouAre(seen));
                 return;
             }
             Host::Node(node @ (0 | 1)) => node,
@@ -159,6 +160,20 @@ impl Meeting {
         assert_eq!(a, b, "a pair that one side has alone: {:?}", self.sides);
         a
     }
+}
+
+/// What a STUN server answers who asks from there: what it sees, in real messages if there are any.
+fn ask_server(from: SocketAddr) -> SocketAddr {
+    #[cfg(feature = "native")]
+    {
+        use crate::sim::stun::{Stun, StunConfig, request, response};
+        let mut server = Stun::new(StunConfig::default(), Rng::new([5; 32]));
+        let transaction = [8; 12];
+        let (_, answer) = server.answer(from, &request(transaction)).unwrap();
+        response(transaction, &answer).unwrap().unwrap()
+    }
+    #[cfg(not(feature = "native"))]
+    from
 }
 
 /// What came of many cases.
