@@ -51,11 +51,25 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
+    /// In a mesh: from now on messages between a node and us go this way. A node that has just joined
+    /// is relayed.
+    NodeRoute {
+        /// Which.
+        node: NodeId,
+        /// Which way.
+        route: Route,
+    },
     /// A node is no longer part of the network.
     NodeLeft {
         /// Which.
         node: NodeId,
         /// Why.
+        reason: LeaveReason,
+    },
+    /// In a mesh: the host is gone, after its `NodeLeft`. Nodes that have links to each other go on;
+    /// nobody can join any more.
+    HostLost {
+        /// Why it left.
         reason: LeaveReason,
     },
     /// A reliable message.
@@ -120,6 +134,16 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Which way the messages between two nodes take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "there is no third way")]
+pub enum Route {
+    /// Over a link of their own.
+    Direct,
+    /// Through the host.
+    Relayed,
 }
 
 /// How long each phase of a connection took; `None` for what has not ended.

@@ -127,11 +127,11 @@ pub mod native;
 pub mod sim;
 
 pub use code::{CodeError, NetworkCode};
-pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
+pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts, Topology};
 pub use error::{EndReason, HostError, JoinError, KickError, SendError, ServerRefusal};
 pub use event::{
-    CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Side,
-    SignalingDiagnostic,
+    CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
+    Side, SignalingDiagnostic,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};

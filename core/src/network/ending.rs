@@ -26,6 +26,7 @@ impl Network {
         self.close_embedded_server();
         self.client.close();
         self.blocked.clear();
+        self.directs.clear();
         self.role = Role::Leaving { deadline };
     }
 
@@ -39,9 +40,9 @@ impl Network {
             .map(|(id, _)| *id)
             .collect();
         for id in joining {
-            if let Some(link) = self.links.get(&id) {
-                let leave = negotiation::leave(&link.connection_id);
-                let text = write_relayed(RelayedKind::Leave, &link.signaling_id, leave);
+            if let Some(link) = self.links.get(&id).filter(|link| link.direct().is_none()) {
+                let leave = negotiation::leave(link.connection_id());
+                let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
                 self.signal(text);
             }
             self.close_link(id);

@@ -189,6 +189,7 @@ fn every_payload_is_documented_as_it_is() {
             message: 262_144,
             window: 524_288,
             relay: true,
+            mesh: false,
         },
         led: true,
     };

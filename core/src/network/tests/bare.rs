@@ -39,7 +39,7 @@ impl Bare {
         };
         let _ = bare.frame(OPEN);
         let _ = bare.update(LinkUpdate::LocalDescription("an offer"));
-        bare.connection = bare.joiner.network.links[&LINK].connection_id.clone();
+        bare.connection = bare.joiner.network.links[&LINK].connection_id().to_string();
         bare
     }
 
@@ -74,6 +74,7 @@ impl Bare {
                 message: limits.message,
                 window: limits.window,
                 relay: true,
+                mesh: false,
             },
             led: false,
         };
