@@ -130,8 +130,8 @@ impl Network {
                 };
                 Ok(())
             }
-            (Frame::Goodbye(_), _) => {
-                self.expel(number, LeaveReason::Left, None);
+            (Frame::Goodbye(why), _) => {
+                self.expel(number, own_reason(*why), None);
                 Ok(())
             }
             _ => Err(Misbehaved),
@@ -168,8 +168,8 @@ impl Network {
                 Ok(())
             }
             Frame::AckTo { to, ack } => self.relay_ack(number, to, ack),
-            Frame::Goodbye(_) => {
-                self.expel(number, LeaveReason::Left, None);
+            Frame::Goodbye(why) => {
+                self.expel(number, own_reason(why), None);
                 Ok(())
             }
             Frame::Ping { .. } | Frame::Pong { .. } => {
@@ -364,6 +364,15 @@ impl Network {
 
     pub(super) const fn count_stale(&mut self) {
         self.counters.frames_stale = self.counters.frames_stale.saturating_add(1);
+    }
+}
+
+/// Why a joiner goes of its own accord.
+const fn own_reason(why: Farewell) -> LeaveReason {
+    if matches!(why, Farewell::TooSlow) {
+        LeaveReason::TooSlow
+    } else {
+        LeaveReason::Left
     }
 }
 

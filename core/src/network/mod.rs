@@ -99,6 +99,7 @@ enum Role {
     /// Saying goodbye; ends with the reason when all links are closed, at the latest then.
     Leaving {
         deadline: Timestamp,
+        reason: EndReason,
     },
 }
 

@@ -8,6 +8,7 @@ use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::id::NodeId;
+use crate::membership::Pair;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
 impl Network {
@@ -64,6 +65,9 @@ impl Network {
         if !self.is_reachable(number) {
             return Err(SendError::NotRelayed);
         }
+        if self.pairs.get(&number).is_some_and(Pair::is_given_up) {
+            return Err(SendError::NotTaking);
+        }
         Ok(number)
     }
 
@@ -74,8 +78,9 @@ impl Network {
 
     fn receivers(&self, to: Option<Number>) -> impl Iterator<Item = Number> + '_ {
         self.pairs
-            .keys()
-            .copied()
+            .iter()
+            .filter(|(_, pair)| !pair.is_given_up())
+            .map(|(number, _)| *number)
             .filter(move |number| to.is_none_or(|to| to == *number) && self.is_reachable(*number))
     }
 

@@ -19,15 +19,19 @@ const PORT: u16 = 5000;
 const STUN_PORT: u16 = 3478;
 
 /// Names a NAT box of a world, in the order in which they were added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NatIndex(pub(super) usize);
 
 /// Where a node is: on the Internet itself or behind a NAT box, and which addresses it gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by tests")]
 pub struct Place {
-    pub(super) realm: Realm,
-    ipv4: bool,
-    ipv6: bool,
+    /// In the LAN of which box; `None`: on the Internet.
+    pub nat: Option<NatIndex>,
+    /// Whether it has an IPv4 address, private behind a box.
+    pub ipv4: bool,
+    /// Whether it has a global IPv6 address.
+    pub ipv6: bool,
 }
 
 impl Place {
@@ -35,7 +39,7 @@ impl Place {
     #[must_use]
     pub const fn internet() -> Self {
         Self {
-            realm: None,
+            nat: None,
             ipv4: true,
             ipv6: false,
         }
@@ -43,9 +47,9 @@ impl Place {
 
     /// In the LAN of this box, with a private IPv4 address.
     #[must_use]
-    pub const fn behind(NatIndex(nat): NatIndex) -> Self {
+    pub const fn behind(nat: NatIndex) -> Self {
         Self {
-            realm: Some(nat),
+            nat: Some(nat),
             ipv4: true,
             ipv6: false,
         }
@@ -202,14 +206,15 @@ impl Internet {
     /// Puts a node somewhere, from wherever it was: its new addresses.
     pub(super) fn place(&mut self, node: usize, place: Place) -> &[SocketAddr] {
         let host = Host::Node(node);
+        let realm = place.nat.map(|NatIndex(nat)| nat);
         let moves = self.leave_place(host);
-        let number = match place.realm.and_then(|nat| self.gates.get_mut(nat)) {
+        let number = match realm.and_then(|nat| self.gates.get_mut(nat)) {
             Some(gate) => gate.number(),
             None => u16::try_from(node).unwrap_or(u16::MAX).saturating_add(1),
         };
         let mut addresses = Vec::new();
         if place.ipv6 {
-            let (realm, number) = match place.realm {
+            let (site, number) = match realm {
                 None => (u16::from(moves), [number, 1]),
                 Some(nat) => (
                     u16::try_from(nat)
@@ -219,11 +224,11 @@ impl Internet {
                 ),
             };
             let [network, interface] = number;
-            let ip = Ipv6Addr::new(0x2001, 0xdb8, realm, network, 0, 0, 0, interface);
+            let ip = Ipv6Addr::new(0x2001, 0xdb8, site, network, 0, 0, 0, interface);
             addresses.push(SocketAddr::from((ip, PORT)));
         }
         if place.ipv4 {
-            let ip = match place.realm.and_then(|nat| self.gates.get(nat)) {
+            let ip = match realm.and_then(|nat| self.gates.get(nat)) {
                 Some(gate) => gate.inside_address(number),
                 None => {
                     let [high, low] = number.saturating_sub(1).to_be_bytes();
@@ -232,7 +237,7 @@ impl Internet {
             };
             addresses.push(SocketAddr::from((ip, PORT)));
         }
-        self.settle(host, place.realm, addresses);
+        self.settle(host, realm, addresses);
         if let Some(site) = self.sites.get_mut(&host) {
             site.moves = moves;
         }

@@ -27,6 +27,10 @@
 //! ```
 
 mod application;
+mod change;
+mod clock;
+mod compare;
+mod draw;
 #[cfg_attr(
     not(feature = "native"),
     allow(
@@ -50,17 +54,25 @@ mod nat;
 mod oracle;
 mod path;
 mod places;
+mod quirks;
 mod run;
 mod signaling;
 #[cfg(feature = "native")]
 mod stun;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 
+pub use change::Change;
+pub use clock::Clock;
+pub use compare::{Difference, first_difference};
 pub use internet::{Dropped, NatIndex, Place};
 pub use nat::{Dependence, NatConfig, PortChoice};
 pub use oracle::{Knowledge, Reach};
-pub use path::Path;
+pub use path::{Burst, Path};
+pub use quirks::Quirks;
+pub use signaling::SignalingFaults;
 #[cfg(feature = "native")]
 pub use stun::{StunAnswer, StunConfig};
 pub use world::{NodeIndex, World};

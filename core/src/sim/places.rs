@@ -7,16 +7,17 @@ use core::time::Duration;
 use super::internet::{Internet, NatIndex, Place};
 use super::nat::NatConfig;
 use super::oracle::{Knowledge, Reach};
+use super::run::What;
 use super::world::{NodeIndex, World};
 use crate::config::Config;
 use crate::rng::Rng;
 
 #[cfg(feature = "native")]
-use super::internet::{Crossing, Dropped, Host};
-#[cfg(feature = "native")]
-use super::run::What;
+use super::internet::{Crossing, Delivery, Dropped, Host};
 #[cfg(feature = "native")]
 use super::stun::{Stun, StunConfig};
+#[cfg(feature = "native")]
+use super::trace::To;
 #[cfg(feature = "native")]
 use crate::native;
 #[cfg(feature = "native")]
@@ -142,12 +143,11 @@ impl World {
         }
         self.places.internet.place(index, place);
         #[cfg(feature = "native")]
-        {
+        if let Some(super::machine::Machine::Native(_)) = self.machine(index) {
             let interfaces = self.places.interfaces(index);
-            if let Some(super::machine::Machine::Native(_)) = self.machine(index) {
-                self.input_native(index, native::Input::Interfaces(&interfaces));
-            }
+            self.input_native(index, native::Input::Interfaces(&interfaces));
         }
+        self.links_may_be_dark();
     }
 
     /// A box forgets all its mappings; what leaves from now on gets other outside ports.
@@ -167,6 +167,8 @@ impl World {
         if let Some(nat) = self.places.internet.nat_mut(nat) {
             nat.reboot(until);
         }
+        self.links_may_be_dark();
+        self.schedule(until, What::BoxIsBack);
     }
 
     /// A box gets another outside address, as homes do every night; its mappings are gone.
@@ -180,6 +182,7 @@ impl World {
         if let Some(nat) = self.places.internet.nat_mut(nat) {
             nat.block(blocked);
         }
+        self.links_may_be_dark();
     }
 
     /// The address under which the outside sees a box.
@@ -264,81 +267,79 @@ impl World {
         to: SocketAddr,
         payload: &Bytes,
     ) -> Option<(usize, Crossing)> {
-        let crossing = self.climb(index, Host::Node(index), local, to)?;
+        let sender = Host::Node(index);
+        let crossing = match self.places.internet.leave(self.now, sender, local, to) {
+            Ok(crossing) => crossing,
+            Err(why) => {
+                self.drop_datagram(Some(sender), to, why);
+                return None;
+            }
+        };
         match self.places.internet.receiver(&crossing) {
-            Some(Host::Node(to)) => Some((to, crossing)),
+            Some(Host::Node(to)) => return Some((to, crossing)),
+            Some(Host::Server(_)) if self.is_isolated(index) => {}
             Some(Host::Server(_)) => {
-                let at = self.now.plus(self.default_path.delay);
-                let payload = payload.clone();
-                self.schedule(at, What::Datagram { crossing, payload });
-                None
+                self.travel(None, crossing, Duration::ZERO, payload.clone());
             }
-            // Whoever had this endpoint has it no more; the receiver's box would say the same.
-            None => {
-                self.drop_datagram(index, to, Dropped::NoMapping);
-                None
-            }
+            // Whoever had this endpoint has it no more; the box there would say the same.
+            None => self.drop_datagram(Some(sender), to, Dropped::NoMapping),
         }
+        None
     }
 
     /// A datagram has travelled: it descends to its receiver.
     pub(super) fn datagram(&mut self, crossing: Crossing, payload: &Bytes) {
-        let now = self.now;
         let receiver = self.places.internet.receiver(&crossing);
-        let delivery = match self.places.internet.arrive(now, crossing) {
+        let delivery = match self.places.internet.arrive(self.now, crossing) {
             Ok(delivery) => delivery,
             Err(why) => {
-                let index = match receiver {
-                    Some(Host::Node(index) | Host::Server(index)) => index,
-                    None => usize::MAX,
-                };
-                self.drop_datagram(index, crossing.from, why);
+                self.drop_datagram(receiver, crossing.from, why);
                 return;
             }
         };
+        let Delivery { local, remote, .. } = delivery;
         match delivery.host {
             Host::Node(index) => {
                 let input = native::Input::Datagram {
-                    local: delivery.local,
-                    remote: delivery.remote,
+                    local,
+                    remote,
                     payload,
                 };
                 self.input_native(index, input);
             }
             Host::Server(index) => {
                 let server = self.places.servers.get_mut(index);
-                let answer = server.and_then(|server| server.answer(delivery.remote, payload));
-                let Some((pause, payload)) = answer else {
-                    return;
-                };
-                let (local, remote) = (delivery.local, delivery.remote);
-                if let Some(crossing) = self.climb(index, delivery.host, local, remote) {
-                    let at = now.plus(self.default_path.delay + pause);
-                    self.schedule(at, What::Datagram { crossing, payload });
+                let answer = server.and_then(|server| server.answer(remote, payload));
+                let sender = delivery.host;
+                if let Some((pause, payload)) = answer
+                    && let Ok(crossing) =
+                        self.places.internet.leave(self.now, sender, local, remote)
+                    && let Some(Host::Node(to)) = self.places.internet.receiver(&crossing)
+                    && !self.is_isolated(to)
+                {
+                    self.travel(Some(to), crossing, pause, payload);
                 }
             }
         }
     }
 
-    fn climb(
-        &mut self,
-        index: usize,
-        sender: Host,
-        local: SocketAddr,
-        to: SocketAddr,
-    ) -> Option<Crossing> {
-        let now = self.now;
-        match self.places.internet.leave(now, sender, local, to) {
-            Ok(crossing) => Some(crossing),
-            Err(why) => {
-                self.drop_datagram(index, to, why);
-                None
-            }
-        }
+    /// To a server or from one.
+    fn travel(&mut self, to: Option<usize>, crossing: Crossing, pause: Duration, payload: Bytes) {
+        let at = self.now.plus(self.default_path.delay + pause);
+        let datagram = What::Datagram {
+            to,
+            crossing,
+            payload,
+        };
+        self.schedule(at, datagram);
     }
 
-    fn drop_datagram(&mut self, index: usize, other: SocketAddr, why: Dropped) {
-        self.trace.add(self.now, index, &("dropped", other, why));
+    /// Counts it, and lets the timeline of the node at whose end it happened say why.
+    fn drop_datagram(&mut self, at: Option<Host>, other: SocketAddr, why: Dropped) {
+        if let Some(Host::Node(index)) = at {
+            let what = ("dropped", other, why);
+            self.trace.add(self.now, index, To::World, &what);
+        }
         let count = self.places.dropped.entry(why).or_default();
         *count = count.saturating_add(1);
     }
