@@ -407,7 +407,8 @@ impl World {
 
     /// One packet; what is corrupt is lost.
     fn pass(&mut self, from: usize, to: usize, bytes: u32) -> Option<Duration> {
-        let fate = self.carry(from, to, bytes, false)?;
+        let meets = self.meets(from, to);
+        let fate = self.carry(from, to, bytes, false).filter(|_| meets)?;
         fate.corrupt.is_none().then_some(fate.after)
     }
 
@@ -419,12 +420,13 @@ impl World {
         length: u32,
         paced: bool,
     ) -> (u32, Option<Duration>) {
+        let meets = self.meets(from, to);
         let (mut lost, mut last, mut left) = (0, Duration::ZERO, length);
         for _ in 0..packets_of(length) {
             let part = left.min(PACKET);
             left -= part;
             match self.carry(from, to, part + HEADERS, paced) {
-                Some(fate) if fate.corrupt.is_none() => last = last.max(fate.after),
+                Some(fate) if meets && fate.corrupt.is_none() => last = last.max(fate.after),
                 _ => lost += 1,
             }
         }
@@ -679,7 +681,8 @@ impl World {
                 let node = self.nodes.get(node);
                 node.is_some_and(|node| !node.isolated && node.asleep.is_none())
             };
-            passes(here, there) && passes(there, here) && answers(here) && answers(there)
+            let whole = passes(here, there) && passes(there, here);
+            whole && answers(here) && answers(there) && self.meets(here, there)
         })
     }
 

@@ -44,11 +44,13 @@ pub(super) enum What {
         what: ToClient,
     },
     Change(Box<Change>),
+    /// A box passes datagrams again.
+    BoxIsBack,
     #[cfg(feature = "native")]
     Datagram {
-        to: usize,
-        local: core::net::SocketAddr,
-        remote: core::net::SocketAddr,
+        /// `None`: a server.
+        to: Option<usize>,
+        crossing: super::internet::Crossing,
         payload: bytes::Bytes,
     },
 }
@@ -189,23 +191,11 @@ impl World {
                 what,
             } => self.arrived_at_client(client, life, signaling, &what),
             What::Change(change) => self.apply(&change),
+            What::BoxIsBack => self.links_may_be_dark(),
             #[cfg(feature = "native")]
             What::Datagram {
-                to,
-                local,
-                remote,
-                payload,
-            } => {
-                let payload = payload.as_ref();
-                self.input_native(
-                    to,
-                    native::Input::Datagram {
-                        local,
-                        remote,
-                        payload,
-                    },
-                );
-            }
+                crossing, payload, ..
+            } => self.datagram(crossing, &payload),
         }
     }
 
@@ -232,9 +222,9 @@ impl World {
                     Served::By(index) => index,
                 }
             }
-            What::Change(_) => return None,
+            What::Change(_) | What::BoxIsBack => return None,
             #[cfg(feature = "native")]
-            What::Datagram { to, .. } => *to,
+            What::Datagram { to, .. } => (*to)?,
         };
         asleep(node).then_some(node)
     }
@@ -369,8 +359,9 @@ impl World {
             mut payload,
             ..
         } = transmit;
-        let to = (0..self.nodes.len()).find(|to| super::world::address_of(*to) == remote);
-        let Some(to) = to else { return };
+        let Some((to, crossing)) = self.depart(index, local, remote, &payload) else {
+            return;
+        };
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let bytes = length.saturating_add(super::path::UDP_HEADERS);
         let Some(fate) = self.carry(index, to, bytes, false) else {
@@ -387,9 +378,8 @@ impl World {
         }
         for after in [Some(fate.after), fate.again].into_iter().flatten() {
             let datagram = What::Datagram {
-                to,
-                local: remote,
-                remote: local,
+                to: Some(to),
+                crossing,
                 payload: payload.clone(),
             };
             self.deliver(index, to, after, datagram);
