@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::machine::Machine;
 use super::path::Path;
 use super::world::{NodeIndex, World};
+use crate::code::NetworkCode;
 use crate::event::Event;
 use crate::id::NodeId;
 use crate::stats::Stats;
@@ -34,6 +35,12 @@ impl World {
     #[must_use]
     pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
         Some(self.nodes.get(node.0)?.machine.as_ref()?.id())
+    }
+
+    /// The code of the network that a node hosts or joins.
+    #[must_use]
+    pub fn code(&self, node: NodeIndex) -> Option<NetworkCode> {
+        self.nodes.get(node.0)?.machine.as_ref()?.code()
     }
 
     /// All nodes that a node sees, in join order.
