@@ -9,12 +9,13 @@ use crate::wire::FRAMES_PER_MESSAGE;
 
 /// The settings of one node. `Config::default()` is right for most games.
 ///
-/// The limits of a network (`max_nodes`, `auto_relay`, `limits.message`, `limits.window`) are the
-/// host's; a joiner learns them when it is admitted.
+/// What holds for a whole network (`max_nodes`, `topology`, `auto_relay`, `limits.message`,
+/// `limits.window`) is the host's; a joiner learns them when it is admitted.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) signaling_url: SignalingUrl,
     pub(crate) max_nodes: u8,
+    pub(crate) topology: Topology,
     pub(crate) auto_relay: bool,
     pub(crate) verbose: bool,
     pub(crate) loopback: bool,
@@ -31,6 +32,7 @@ impl Default for Config {
         Self {
             signaling_url: SignalingUrl::default(),
             max_nodes: 8,
+            topology: Topology::Star,
             auto_relay: true,
             verbose: false,
             loopback: false,
@@ -72,10 +74,18 @@ impl Config {
         Ok(self)
     }
 
+    /// Host: whom the joiners are linked to; default [`Topology::Star`].
+    #[must_use]
+    pub const fn with_topology(mut self, topology: Topology) -> Self {
+        self.topology = topology;
+        self
+    }
+
     /// Whether the host passes the joiners' messages on to each other; default yes.
     ///
     /// Switch it off for a host that referees: joiners then reach the host alone, and it decides
-    /// what the others hear.
+    /// what the others hear. In a mesh, joiners that cannot connect directly then do not hear each
+    /// other.
     #[must_use]
     pub const fn with_auto_relay(mut self, auto_relay: bool) -> Self {
         self.auto_relay = auto_relay;
@@ -220,6 +230,18 @@ pub enum ConfigError {
          or more, a channel message at least one frame, and a channel's buffer something"
     )]
     Limits,
+}
+
+/// Whom the nodes of a network are linked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Topology {
+    /// Everybody to the host, which passes on what the joiners say to each other: the fewest links,
+    /// and the host's upload grows with the number of nodes.
+    Star,
+    /// Everybody to everybody: one trip instead of two, and no load on the host. Pairs that cannot
+    /// connect are relayed by the host; the others live on if the host goes.
+    Mesh,
 }
 
 /// When a received message counts as taken, which is what lets its sender send more.

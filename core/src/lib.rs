@@ -1,10 +1,10 @@
 //! Small peer-to-peer networks over WebRTC data channels, without any I/O.
 //!
 //! One node *hosts* a network and gets a short code, others *join* with it; messages then flow over
-//! direct links, in a star around the host. This crate decides what a node says and when. It has no
-//! sockets, clocks, threads, callbacks, async or traits to implement: bytes and the time go in, bytes
-//! and events come out, and somebody else (a *driver*) carries them. The crate `wattle-smol` is such
-//! a driver; a game loop can be one.
+//! direct links, in a star around the host or in a mesh. This crate decides what a node says and
+//! when. It has no sockets, clocks, threads, callbacks, async or traits to implement: bytes and the
+//! time go in, bytes and events come out, and somebody else (a *driver*) carries them. The crate
+//! `wattle-smol` is such a driver; a game loop can be one.
 //!
 //! There are two machines with the same methods:
 //!
@@ -130,11 +130,11 @@ pub mod native;
 pub mod sim;
 
 pub use code::{CodeError, NetworkCode};
-pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts};
+pub use config::{Config, ConfigError, Credit, Limits, Probing, Timeouts, Topology};
 pub use error::{EndReason, HostError, JoinError, KickError, SendError, ServerRefusal};
 pub use event::{
-    CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Side,
-    SignalingDiagnostic,
+    CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
+    Side, SignalingDiagnostic,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};

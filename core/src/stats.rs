@@ -27,9 +27,10 @@ pub struct NodeStats {
     /// Which node.
     pub node: NodeId,
     /// Round-trip time on the path to it, smoothed as RFC 6298 does (1/8 of each new sample).
-    /// `None` before the first sample, and for nodes that are reached through the host.
+    /// For a relayed node: our round trip to the host plus the host's to it, told every 2 s.
+    /// `None` before the first sample.
     pub latency: Option<Duration>,
-    /// The shortest round trip that was seen.
+    /// The shortest round trip that was seen on a link of our own.
     pub latency_best: Option<Duration>,
     /// How long ago the last authenticated packet came over our link to it.
     pub silent_for: Option<Duration>,

@@ -13,6 +13,9 @@ const EAGER: u32 = 16 * 1024;
 const FULL_BUNDLE: usize = 8 * 1024;
 /// The state channel shares SCTP's window, so states wait here, where newer ones replace them.
 const STATE_BUFFER: u32 = 16 * 1024;
+/// Bytes that may wait of what one joiner says to another about their link: one description with
+/// its candidates.
+const SIGNALS: usize = 48 * 1024;
 /// States that wait together travel together, up to what one packet holds.
 const STATE_BUNDLE: usize = 1_000;
 
@@ -25,14 +28,16 @@ pub(crate) struct Channels {
     control: VecDeque<Outgoing>,
     /// The newest acknowledgement per node; goes right behind control.
     acks: BTreeMap<Number, Frame>,
+    /// What joiners say to each other about links of their own, each with its origin.
+    signals: VecDeque<(Number, Outgoing)>,
     /// Reliable frames by origin; pieces of different origins take turns.
     streams: BTreeMap<Number, Stream>,
     /// Who had the last turn.
     last_turn: Number,
     queued: usize,
     /// The newest state of each origin.
-    states: BTreeMap<Number, State>,
-    /// Pings and pongs, which go with the states.
+    states: BTreeMap<Number, (State, Vec<Number>)>,
+    /// Pings, pongs and round trips, which go with the states.
     echoes: VecDeque<Outgoing>,
     limits: Bounds,
 }
@@ -58,6 +63,7 @@ struct Lane {
 #[derive(Debug, Default)]
 struct Stream {
     frames: VecDeque<Outgoing>,
+    bytes: usize,
 }
 
 impl Channels {
@@ -67,6 +73,7 @@ impl Channels {
             state: Lane::default(),
             control: VecDeque::new(),
             acks: BTreeMap::new(),
+            signals: VecDeque::new(),
             streams: BTreeMap::new(),
             last_turn: 0,
             queued: 0,
@@ -101,11 +108,35 @@ impl Channels {
     /// Queues a frame behind those of the same origin.
     pub(crate) fn push(&mut self, origin: Number, frame: Outgoing) {
         self.queued = self.queued.saturating_add(frame.len());
-        self.streams
-            .entry(origin)
-            .or_default()
-            .frames
-            .push_back(frame);
+        let stream = self.streams.entry(origin).or_default();
+        stream.bytes = stream.bytes.saturating_add(frame.len());
+        stream.frames.push_back(frame);
+    }
+
+    /// Bytes of frames that wait of one origin.
+    pub(crate) fn queued_of(&self, origin: Number) -> usize {
+        self.streams.get(&origin).map_or(0, |stream| stream.bytes)
+    }
+
+    /// Drops the frames that wait of one origin, which sends all of them again.
+    pub(crate) fn drop_queued_of(&mut self, origin: Number) {
+        if let Some(stream) = self.streams.remove(&origin) {
+            self.queued = self.queued.saturating_sub(stream.bytes);
+        }
+    }
+
+    /// Queues a word of a joiner about its link to the one at the other end; says whether there was
+    /// room. One that is lost costs an attempt, which is repeated.
+    pub(crate) fn push_signal(&mut self, origin: Number, frame: &Frame) -> bool {
+        let frame = frame.encode();
+        let of_origin = self.signals.iter().filter(|(other, _)| *other == origin);
+        let waiting: usize = of_origin.map(|(_, frame)| frame.len()).sum();
+        let fits = waiting.saturating_add(frame.len()) <= SIGNALS;
+        if fits {
+            self.queued = self.queued.saturating_add(frame.len());
+            self.signals.push_back((origin, frame));
+        }
+        fits
     }
 
     /// Puts what still waits of these origins before whatever is queued from now on.
@@ -131,7 +162,12 @@ impl Channels {
 
     /// Puts a state in its origin's place; says whether one that waited there was replaced.
     pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
-        self.states.insert(origin, state).is_some()
+        self.states.insert(origin, (state, Vec::new())).is_some()
+    }
+
+    /// The same for a state of ours that the host is to pass on to these.
+    pub(crate) fn put_state_to(&mut self, me: Number, state: State, to: Vec<Number>) -> bool {
+        self.states.insert(me, (state, to)).is_some()
     }
 
     /// Queues a ping or pong; over a handful the oldest are dropped, a newer one says the same.
@@ -146,12 +182,20 @@ impl Channels {
     pub(crate) fn forget(&mut self, origin: Number) {
         self.states.remove(&origin);
         self.acks.remove(&origin);
+        let mut gone = 0;
+        self.signals.retain(|(other, frame)| {
+            let keep = *other != origin;
+            gone += if keep { 0 } else { frame.len() };
+            keep
+        });
+        self.queued = self.queued.saturating_sub(gone);
     }
 
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
         self.control.clear();
         self.acks.clear();
+        self.signals.clear();
         self.streams.clear();
         self.states.clear();
         self.echoes.clear();
@@ -169,13 +213,16 @@ impl Channels {
         let streams = self.streams.values().map(|stream| stream.frames.len());
         (
             self.queued,
-            self.control.len() + self.acks.len() + streams.sum::<usize>(),
+            self.control.len() + self.acks.len() + self.signals.len() + streams.sum::<usize>(),
         )
     }
 
     /// Whether all reliable frames have left this queue.
     pub(crate) fn is_drained(&self) -> bool {
-        self.control.is_empty() && self.acks.is_empty() && self.streams.is_empty()
+        self.control.is_empty()
+            && self.acks.is_empty()
+            && self.signals.is_empty()
+            && self.streams.is_empty()
     }
 
     /// Whether all reliable frames have left the channel too.
@@ -224,16 +271,20 @@ impl Channels {
     fn next_frame(&self) -> Option<&Outgoing> {
         self.control
             .front()
+            .or_else(|| self.signals.front().map(|(_, frame)| frame))
             .or_else(|| self.next_stream()?.1.frames.front())
     }
 
     fn take_frame(&mut self) -> Option<Outgoing> {
-        let frame = match self.control.pop_front() {
+        let next = self.control.pop_front();
+        let next = next.or_else(|| self.signals.pop_front().map(|(_, frame)| frame));
+        let frame = match next {
             Some(frame) => frame,
             None => {
                 let origin = self.next_stream().map(|(origin, _)| *origin)?;
                 let stream = self.streams.get_mut(&origin)?;
                 let frame = stream.frames.pop_front()?;
+                stream.bytes = stream.bytes.saturating_sub(frame.len());
                 if stream.frames.is_empty() {
                     self.streams.remove(&origin);
                 }
@@ -262,14 +313,18 @@ impl Channels {
         while let Some(frame) = self.echoes.pop_front() {
             bundle.push(frame);
         }
-        while let Some((&origin, state)) = self.states.first_key_value() {
+        while let Some((&origin, (state, _))) = self.states.first_key_value() {
             let length = state.payload.len();
             if bundle.frames() > 0 && bundle.len().saturating_add(length) > STATE_BUNDLE {
                 break;
             }
-            let Some((_, state)) = self.states.pop_first() else {
+            let Some((_, (state, to))) = self.states.pop_first() else {
                 break;
             };
+            if !to.is_empty() {
+                bundle.push(Frame::StateTo { to, state }.encode());
+                continue;
+            }
             let body = crate::wire::Body::State(state);
             let frame = if origin == me {
                 Frame::Direct(body)

@@ -68,6 +68,10 @@ impl Liveness {
         core::mem::take(&mut self.suspect)
     }
 
+    pub(crate) const fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
     pub(crate) const fn silent_for(&self, now: Timestamp) -> Duration {
         now.since(self.heard)
     }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub(crate) use channels::{Bounds, Channels};
-pub(crate) use liveness::{Liveness, Verdict as Silence};
+pub(crate) use liveness::{Liveness, RoundTrip, Verdict as Silence};
 
 use crate::event::PhaseTiming;
 use crate::io::Channel;
@@ -23,9 +23,7 @@ const FIRST_PACKET: Duration = Duration::from_secs(5);
 /// A link to one remote node, from the first description to the last goodbye.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// The remote's id at the signaling server, and the connection's id between the two.
-    pub(crate) signaling_id: String,
-    pub(crate) connection_id: String,
+    pub(crate) via: Via,
     /// What a joiner said in its OFFER; `None` on the joiner's own side.
     pub(crate) hello: Option<OfferHello>,
     pub(crate) stage: Stage,
@@ -34,11 +32,24 @@ pub(crate) struct Link {
     pub(crate) clock: PhaseClock,
     /// Whether anything authenticated has come.
     pub(crate) heard: bool,
+    /// Whether our description is made and sent; candidates follow it.
+    pub(crate) described: bool,
+    /// We answer, and take the roles that save two trips.
+    pub(crate) leads: bool,
     /// How many candidates of the remote were used.
     pub(crate) candidates: u8,
     /// The frames of our ANSWER and candidates, to be sent again if the offer comes again or the
     /// signaling server was away.
     pub(crate) said: Vec<String>,
+}
+
+/// Which way the two ends of a link negotiate it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// The signaling server: the remote's id there, and the connection's id between the two.
+    Signaling { peer: String, connection: String },
+    /// The host: another joiner's number, and which attempt of the two it is.
+    Host { number: Number, attempt: u32 },
 }
 
 /// How far a link is.
@@ -56,22 +67,17 @@ pub(crate) enum Stage {
 }
 
 impl Link {
-    pub(crate) fn new(
-        now: Timestamp,
-        signaling_id: String,
-        connection_id: String,
-        bounds: Bounds,
-        deadline: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(now: Timestamp, via: Via, bounds: Bounds, deadline: Timestamp) -> Self {
         Self {
-            signaling_id,
-            connection_id,
+            via,
             hello: None,
             stage: Stage::Joining { deadline },
             channels: Channels::new(bounds),
             liveness: Liveness::new(now),
             clock: PhaseClock::new(now),
             heard: false,
+            described: false,
+            leads: false,
             candidates: 0,
             said: Vec::new(),
         }
@@ -83,6 +89,35 @@ impl Link {
             Stage::Open { number, .. } => Some(number),
             Stage::Joining { .. } | Stage::Closing { .. } => None,
         }
+    }
+
+    /// The remote's id at the signaling server; empty if the host is in between instead.
+    pub(crate) fn signaling_id(&self) -> &str {
+        match &self.via {
+            Via::Signaling { peer, .. } => peer,
+            Via::Host { .. } => "",
+        }
+    }
+
+    /// The connection's id in signaling frames; empty if the host is in between instead.
+    pub(crate) fn connection_id(&self) -> &str {
+        match &self.via {
+            Via::Signaling { connection, .. } => connection,
+            Via::Host { .. } => "",
+        }
+    }
+
+    /// The other joiner's number and the attempt, if this is a link between two joiners.
+    pub(crate) const fn direct(&self) -> Option<(Number, u32)> {
+        match &self.via {
+            Via::Host { number, attempt } => Some((*number, *attempt)),
+            Via::Signaling { .. } => None,
+        }
+    }
+
+    /// Whether nothing came for so long that the other end is suspected.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.liveness.is_suspect()
     }
 
     pub(crate) const fn is_joining(&self) -> bool {

@@ -64,6 +64,8 @@ pub(crate) struct Terms {
     pub(crate) message: u32,
     pub(crate) window: u32,
     pub(crate) relay: bool,
+    /// The joiners are linked to each other too.
+    pub(crate) mesh: bool,
 }
 
 /// A candidate of the other side.
@@ -145,6 +147,8 @@ struct TermsPayload {
     message: u32,
     window: u32,
     relay: bool,
+    #[serde(default)]
+    mesh: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,6 +220,7 @@ pub(crate) fn answer(connection_id: &str, admission: &Admission) -> impl Seriali
                 message: admission.terms.message,
                 window: admission.terms.window,
                 relay: admission.terms.relay,
+                mesh: admission.terms.mesh,
             }),
             led: admission.led,
         }),
@@ -309,6 +314,7 @@ pub(crate) fn read_answer(payload: &str) -> Option<Answer> {
                         message: terms.message,
                         window: terms.window,
                         relay: terms.relay,
+                        mesh: terms.mesh,
                     },
                     led: marker.led,
                 })
@@ -372,6 +378,7 @@ mod tests {
                 message: 1,
                 window: 40,
                 relay: false,
+                mesh: true,
             },
             led: true,
         };

@@ -1,10 +1,12 @@
 //! Who is in the network, and what each pair of nodes still owes the other.
 
+mod direct;
 mod pair;
 mod relay;
 mod roster;
 mod stall;
 
-pub(crate) use pair::{Delivered, Pair, cost};
-pub(crate) use relay::Relay;
+pub(crate) use direct::{Direct, GiveUp};
+pub(crate) use pair::{Delivered, Pair, Way, cost};
+pub(crate) use relay::{Passed, Relay};
 pub(crate) use roster::Roster;

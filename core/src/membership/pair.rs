@@ -1,7 +1,10 @@
 //! One other node: sequences, acknowledgements, credit and reassembly between it and us.
 //!
-//! All of it is end to end: it does not matter whether frames go directly or through the host.
+//! All of it is end to end: it does not matter whether frames go directly or through the host. In a
+//! mesh the way can change in the middle: then what was not acknowledged is sent again on the new
+//! one, and the receiver drops what it has already.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
@@ -23,16 +26,25 @@ const ACK_SOON: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(crate) struct Pair {
     terms: Terms,
+    /// Whether the way between the two can change.
+    ways: bool,
     // Ours to it.
     next_sequence: u64,
     acknowledged: u64,
+    /// What it has not acknowledged, the first being `acknowledged`; kept only if the way can change.
+    kept: VecDeque<Bytes>,
     sent_cost: u64,
     /// How much we may send in all.
     limit: u64,
     stall: Stall,
+    /// It took nothing for too long: nothing more goes to it.
+    given_up: bool,
     // Its to us.
     expected: u64,
-    partial: Option<Partial>,
+    /// The message under way, on each way: one may end what the other has begun.
+    partials: [Option<Partial>; 2],
+    /// What the message under way costs; `None` before its first piece.
+    begun: Option<u64>,
     received_cost: u64,
     taken_cost: u64,
     /// Since when the application could have taken something and did not.
@@ -40,6 +52,8 @@ pub(crate) struct Pair {
     /// What it was last told.
     told: Ack,
     ack_at: Option<Timestamp>,
+    /// The acknowledgement goes out even if it says nothing new: the last may be lost.
+    repeat_ack: bool,
     // States.
     next_state: Option<u32>,
     state: StateStats,
@@ -56,8 +70,18 @@ pub(crate) struct Totals {
     pub(crate) bytes_received: u64,
 }
 
+/// On which way a frame came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through the host.
+    Relayed,
+    /// On a link of our own to the sender.
+    Direct,
+}
+
 #[derive(Debug)]
 struct Partial {
+    sequence: u64,
     total: u32,
     bytes: Vec<u8>,
 }
@@ -82,21 +106,37 @@ pub(crate) enum PairError {
 pub(crate) enum Delivered {
     /// More pieces are needed.
     Partly,
+    /// It was here already, or cannot be used; nothing follows from it.
+    Repeated,
     Message(Bytes),
 }
 
 impl Pair {
+    /// The way to the other node stays the same for as long as both are in the network.
     pub(crate) fn new(terms: Terms) -> Self {
+        Self::make(terms, false)
+    }
+
+    /// The way can change between direct and relayed.
+    pub(crate) fn with_ways(terms: Terms) -> Self {
+        Self::make(terms, true)
+    }
+
+    fn make(terms: Terms, ways: bool) -> Self {
         let window = u64::from(terms.window);
         Self {
             terms,
+            ways,
             next_sequence: 0,
             acknowledged: 0,
+            kept: VecDeque::new(),
             sent_cost: 0,
             limit: window,
             stall: Stall::default(),
+            given_up: false,
             expected: 0,
-            partial: None,
+            partials: [None, None],
+            begun: None,
             received_cost: 0,
             taken_cost: 0,
             untaken_since: None,
@@ -106,6 +146,7 @@ impl Pair {
                 idle: 0,
             },
             ack_at: None,
+            repeat_ack: false,
             next_state: None,
             state: StateStats::default(),
             state_at: None,
@@ -113,20 +154,40 @@ impl Pair {
         }
     }
 
+    /// Whether the way between the two can change.
+    pub(crate) const fn has_ways(&self) -> bool {
+        self.ways
+    }
+
     /// Whether a message of this length may be sent now.
     pub(crate) fn has_room(&self, length: usize) -> bool {
         self.sent_cost.saturating_add(cost(length)) <= self.limit
     }
 
-    /// Takes the next sequence for a message of this length, which must have room.
-    pub(crate) fn send(&mut self, now: Timestamp, length: usize) -> u64 {
+    /// Takes the next sequence for a message, which must have room.
+    pub(crate) fn send(&mut self, now: Timestamp, payload: &Bytes) -> u64 {
+        let length = payload.len();
         let sequence = self.next_sequence;
+        if self.ways {
+            self.kept.push_back(payload.clone());
+        }
         self.next_sequence = sequence.saturating_add(1);
         self.sent_cost = self.sent_cost.saturating_add(cost(length));
         self.totals.messages_sent = self.totals.messages_sent.saturating_add(1);
         self.totals.bytes_sent = self.totals.bytes_sent.saturating_add(length as u64);
         self.stall.sent(now, self.is_full());
         sequence
+    }
+
+    /// What the other has not acknowledged, in order: to be sent again when the way changes.
+    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = (u64, Bytes)> + '_ {
+        (self.acknowledged..).zip(self.kept.iter().cloned())
+    }
+
+    /// The way changed: an acknowledgement that was on the old one may be lost.
+    pub(crate) fn say_ack_again(&mut self, now: Timestamp) {
+        self.repeat_ack = true;
+        self.arm(now, Duration::ZERO);
     }
 
     /// Costs of what the other has not taken yet.
@@ -141,7 +202,10 @@ impl Pair {
         if ack.next > self.next_sequence || ack.limit > most {
             return Err(PairError::Acknowledgement);
         }
-        self.acknowledged = self.acknowledged.max(ack.next);
+        while self.acknowledged < ack.next {
+            self.acknowledged = self.acknowledged.saturating_add(1);
+            let _ = self.kept.pop_front();
+        }
         let progress = ack.limit > self.limit;
         self.limit = self.limit.max(ack.limit);
         self.stall.acknowledged(now, ack, progress, self.is_full());
@@ -153,6 +217,25 @@ impl Pair {
         !self.has_room(self.terms.message as usize)
     }
 
+    /// Nothing more goes to it.
+    pub(crate) fn give_up(&mut self) {
+        self.given_up = true;
+        self.kept.clear();
+    }
+
+    pub(crate) const fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// When our own application has let the other wait for too long, as things are: it has taken
+    /// nothing although there was something, and the largest message would not fit any more.
+    pub(crate) fn starves_at(&self, patience: Duration) -> Option<Timestamp> {
+        let left = self.told.limit.saturating_sub(self.received_cost);
+        self.untaken_since
+            .filter(|_| left < cost(self.terms.message as usize))
+            .map(|since| since.plus(patience))
+    }
+
     /// How long it lets us wait.
     pub(crate) const fn stall(&self) -> &Stall {
         &self.stall
@@ -162,19 +245,38 @@ impl Pair {
     pub(crate) fn receive(
         &mut self,
         now: Timestamp,
+        way: Way,
         sequence: u64,
         piece: Piece,
     ) -> Result<Delivered, PairError> {
-        if sequence != self.expected {
+        if sequence != self.expected && !self.ways {
             return Err(PairError::Sequence);
         }
-        let message = match (piece.total, self.partial.take()) {
-            (Some(total), None) => {
-                self.begin(total)?;
+        if sequence < self.expected {
+            // The sender does not know yet that we have it.
+            self.repeat_ack = true;
+            self.arm(now, ACK_DELAY);
+            return Ok(Delivered::Repeated);
+        }
+        if sequence > self.expected {
+            // Its sender has left some out, which is its own affair: each way brings everything from
+            // the first that we have not acknowledged.
+            self.skip_to(sequence);
+        }
+        let partial = self.partial(way).take();
+        let message = match (piece.total, partial) {
+            (Some(total), partial) => {
+                if partial.is_some() && !self.ways {
+                    return Err(PairError::Pieces);
+                }
+                if !self.begin(total)? {
+                    return Ok(Delivered::Repeated);
+                }
                 if piece.payload.len() == total as usize {
                     piece.payload
                 } else if piece.payload.len() < total as usize && !is_crumb(&piece) {
-                    self.partial = Some(Partial {
+                    *self.partial(way) = Some(Partial {
+                        sequence,
                         total,
                         bytes: piece.payload.to_vec(),
                     });
@@ -186,41 +288,82 @@ impl Pair {
             (None, Some(mut partial)) => {
                 partial.bytes.extend_from_slice(&piece.payload);
                 let total = partial.total as usize;
-                if partial.bytes.len() > total || piece.payload.is_empty() {
+                if partial.sequence != sequence
+                    || partial.bytes.len() > total
+                    || piece.payload.is_empty()
+                {
                     return Err(PairError::Pieces);
                 }
                 if partial.bytes.len() < total {
                     if is_crumb(&piece) {
                         return Err(PairError::Pieces);
                     }
-                    self.partial = Some(partial);
+                    *self.partial(way) = Some(partial);
                     return Ok(Delivered::Partly);
                 }
                 partial.bytes.into()
             }
-            (Some(_), Some(_)) | (None, None) => return Err(PairError::Pieces),
+            (None, None) => return Err(PairError::Pieces),
         };
-        self.expected = self.expected.saturating_add(1);
-        self.totals.messages_received = self.totals.messages_received.saturating_add(1);
-        self.totals.bytes_received = self
-            .totals
-            .bytes_received
-            .saturating_add(message.len() as u64);
-        self.untaken_since.get_or_insert(now);
-        let busy = self.unannounced() >= u64::from(self.terms.window) / 4;
-        self.arm(now, if busy { ACK_SOON } else { ACK_DELAY });
+        self.delivered(now, message.len());
         Ok(Delivered::Message(message))
     }
 
-    fn begin(&mut self, total: u32) -> Result<(), PairError> {
+    const fn partial(&mut self, way: Way) -> &mut Option<Partial> {
+        let [relayed, direct] = &mut self.partials;
+        match way {
+            Way::Relayed => relayed,
+            Way::Direct => direct,
+        }
+    }
+
+    /// What was under way on this way does not come any more.
+    pub(crate) fn way_ended(&mut self, way: Way) {
+        *self.partial(way) = None;
+    }
+
+    fn skip_to(&mut self, sequence: u64) {
+        self.expected = sequence;
+        self.partials = [None, None];
+        let begun = self.begun.take().unwrap_or_default();
+        self.received_cost = self.received_cost.saturating_sub(begun);
+    }
+
+    /// A message is whole.
+    fn delivered(&mut self, now: Timestamp, length: usize) {
+        self.expected = self.expected.saturating_add(1);
+        self.partials = [None, None];
+        self.begun = None;
+        let totals = &mut self.totals;
+        totals.messages_received = totals.messages_received.saturating_add(1);
+        totals.bytes_received = totals.bytes_received.saturating_add(length as u64);
+        self.untaken_since.get_or_insert(now);
+        let busy = self.unannounced() >= u64::from(self.terms.window) / 4;
+        self.arm(now, if busy { ACK_SOON } else { ACK_DELAY });
+    }
+
+    /// Counts the cost of the next message, once; says whether it can be taken.
+    fn begin(&mut self, total: u32) -> Result<bool, PairError> {
         if total > self.terms.message {
             return Err(PairError::TooLarge);
         }
-        self.received_cost = self.received_cost.saturating_add(cost(total as usize));
-        if self.received_cost > self.told.limit {
-            return Err(PairError::Credit);
+        let cost = cost(total as usize);
+        let counted = self.begun.unwrap_or_default();
+        let received = self
+            .received_cost
+            .saturating_add(cost.saturating_sub(counted));
+        if received > self.told.limit {
+            // Where the way can change, the host cannot check this for us: it is the sender's fault,
+            // and its own loss.
+            return if self.ways {
+                Ok(false)
+            } else {
+                Err(PairError::Credit)
+            };
         }
-        Ok(())
+        self.received_cost = received;
+        self.begun = Some(cost.max(counted));
+        Ok(true)
     }
 
     /// The application took a message of this length.
@@ -231,11 +374,8 @@ impl Pair {
 
     /// Costs of whole messages.
     fn delivered_cost(&self) -> u64 {
-        let partial = self
-            .partial
-            .as_ref()
-            .map_or(0, |partial| cost(partial.total as usize));
-        self.received_cost.saturating_sub(partial)
+        self.received_cost
+            .saturating_sub(self.begun.unwrap_or_default())
     }
 
     /// Costs that came since the other was last told.
@@ -288,9 +428,10 @@ impl Pair {
             limit,
             idle,
         };
-        if ack == self.told {
+        if ack == self.told && !core::mem::take(&mut self.repeat_ack) {
             return None;
         }
+        self.repeat_ack = false;
         self.told = ack;
         Some(ack)
     }
@@ -342,6 +483,7 @@ mod tests {
         message: 1000,
         window: 2000,
         relay: true,
+        mesh: false,
     };
 
     fn whole(payload: &'static [u8]) -> Piece {
@@ -366,12 +508,18 @@ mod tests {
     fn messages_come_in_sequence_only() {
         let mut pair = pair();
         let now = Timestamp::ZERO;
-        let first = pair.receive(now, 0, whole(b"a"));
+        let first = pair.receive(now, Way::Relayed, 0, whole(b"a"));
         assert_eq!(first, Ok(Delivered::Message(Bytes::from_static(b"a"))));
-        assert_eq!(pair.receive(now, 0, whole(b"a")), Err(PairError::Sequence));
-        assert_eq!(pair.receive(now, 2, whole(b"a")), Err(PairError::Sequence));
+        assert_eq!(
+            pair.receive(now, Way::Relayed, 0, whole(b"a")),
+            Err(PairError::Sequence)
+        );
+        assert_eq!(
+            pair.receive(now, Way::Relayed, 2, whole(b"a")),
+            Err(PairError::Sequence)
+        );
         assert!(
-            pair.receive(now, 1, whole(b"")).is_ok(),
+            pair.receive(now, Way::Relayed, 1, whole(b"")).is_ok(),
             "an empty message is a message"
         );
     }
@@ -384,15 +532,19 @@ mod tests {
                 message: 10_000,
                 window: 20_000,
                 relay: true,
+                mesh: false,
             })
         };
         let mut one = large();
         assert_eq!(
-            one.receive(now, 0, part(Some(4000), 1024)),
+            one.receive(now, Way::Relayed, 0, part(Some(4000), 1024)),
             Ok(Delivered::Partly)
         );
-        assert_eq!(one.receive(now, 0, part(None, 2975)), Ok(Delivered::Partly));
-        let last = one.receive(now, 0, part(None, 1));
+        assert_eq!(
+            one.receive(now, Way::Relayed, 0, part(None, 2975)),
+            Ok(Delivered::Partly)
+        );
+        let last = one.receive(now, Way::Relayed, 0, part(None, 1));
         assert!(matches!(last, Ok(Delivered::Message(m)) if m.len() == 4000));
 
         for pieces in [
@@ -409,12 +561,12 @@ mod tests {
             let mut pair = large();
             let outcome = pieces
                 .into_iter()
-                .map(|piece| pair.receive(now, 0, piece))
+                .map(|piece| pair.receive(now, Way::Relayed, 0, piece))
                 .find(Result::is_err);
             assert_eq!(outcome, Some(Err(PairError::Pieces)));
         }
         assert_eq!(
-            pair().receive(now, 0, part(Some(1001), 1)),
+            pair().receive(now, Way::Relayed, 0, part(Some(1001), 1)),
             Err(PairError::TooLarge)
         );
     }
@@ -426,10 +578,10 @@ mod tests {
         let mut now = Timestamp::ZERO;
         let mut sent = 0;
         while sender.has_room(500) {
-            let sequence = sender.send(now, 500);
+            let sequence = sender.send(now, &alloc::vec![1; 500].into());
             assert!(
                 receiver
-                    .receive(now, sequence, part(Some(500), 500))
+                    .receive(now, Way::Relayed, sequence, part(Some(500), 500))
                     .is_ok()
             );
             sent += 1;
@@ -438,14 +590,14 @@ mod tests {
         assert_eq!(sender.in_flight(), 3 * 532);
         // A fourth would break the rule.
         assert_eq!(
-            receiver.receive(now, 3, part(Some(500), 500)),
+            receiver.receive(now, Way::Relayed, 3, part(Some(500), 500)),
             Err(PairError::Credit)
         );
 
         let mut receiver = pair();
         for sequence in 0..3 {
             receiver
-                .receive(now, sequence, part(Some(500), 500))
+                .receive(now, Way::Relayed, sequence, part(Some(500), 500))
                 .unwrap();
         }
         now = receiver.poll_timeout().unwrap();
@@ -477,7 +629,8 @@ mod tests {
     #[test]
     fn taking_more_than_came_gives_no_credit() {
         let mut pair = pair();
-        pair.receive(Timestamp::ZERO, 0, whole(b"abc")).unwrap();
+        pair.receive(Timestamp::ZERO, Way::Relayed, 0, whole(b"abc"))
+            .unwrap();
         for _ in 0..100 {
             pair.take(1000);
         }

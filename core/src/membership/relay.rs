@@ -2,6 +2,9 @@
 //!
 //! A receiver must never have to blame the host for what an origin did, and no queue of the host may
 //! grow beyond the receiver's credit; so the host follows each pair's sequence, pieces and credit.
+//!
+//! In a mesh it sees only the part of a flow that needs it. There it checks that pieces make messages,
+//! and leaves sequence and credit to the two ends: a receiver in a mesh bears with both.
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
@@ -33,6 +36,15 @@ struct Flow {
     stall: Stall,
 }
 
+/// What a piece means for what waits of the same flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// It follows what passed before.
+    On,
+    /// The origin sends again from here: what still waits of it is not needed.
+    Again,
+}
+
 /// An end of a flow broke its rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RelayError {
@@ -61,9 +73,17 @@ impl Relay {
         (origin, to): (Number, Number),
         sequence: u64,
         piece: &Piece,
-    ) -> Result<(), RelayError> {
+    ) -> Result<Passed, RelayError> {
         let terms = self.terms;
         let flow = self.flow((origin, to));
+        let mut passed = Passed::On;
+        if terms.mesh && piece.total.is_some() {
+            if sequence < flow.next || flow.missing.is_some() {
+                passed = Passed::Again;
+            }
+            flow.next = sequence;
+            flow.missing = None;
+        }
         if sequence != flow.next {
             return Err(RelayError::Sequence);
         }
@@ -73,9 +93,11 @@ impl Relay {
                 if total > terms.message {
                     return Err(RelayError::TooLarge);
                 }
-                flow.sent = flow.sent.saturating_add(cost(total as usize));
-                if flow.sent > flow.limit {
-                    return Err(RelayError::Credit);
+                if !terms.mesh {
+                    flow.sent = flow.sent.saturating_add(cost(total as usize));
+                    if flow.sent > flow.limit {
+                        return Err(RelayError::Credit);
+                    }
                 }
                 total
             }
@@ -94,7 +116,7 @@ impl Relay {
             flow.missing = Some(missing);
         }
         flow.stall.sent(now, flow.is_stuck(terms));
-        Ok(())
+        Ok(passed)
     }
 
     /// `from` acknowledges what came from `to`: what is to be passed on, if it says anything new.
@@ -106,6 +128,10 @@ impl Relay {
         ack: Ack,
     ) -> Result<Option<Ack>, RelayError> {
         let terms = self.terms;
+        if terms.mesh {
+            // The origin knows what it sent, and bears with a wrong one.
+            return Ok(Some(ack));
+        }
         let flow = self.flow((to, from));
         if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
             return Err(RelayError::Acknowledgement);
@@ -176,6 +202,7 @@ mod tests {
         message: 10_000,
         window: 20_000,
         relay: true,
+        mesh: false,
     };
 
     fn piece(total: Option<u32>, length: usize) -> Piece {
@@ -189,7 +216,10 @@ mod tests {
     fn what_passes_is_checked_for_the_receiver() {
         let now = Timestamp::ZERO;
         let mut relay = Relay::new(TERMS);
-        assert_eq!(relay.pass(now, (1, 2), 0, &piece(Some(10), 10)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (1, 2), 0, &piece(Some(10), 10)),
+            Ok(Passed::On)
+        );
         assert_eq!(
             relay.pass(now, (1, 2), 0, &piece(Some(10), 10)),
             Err(RelayError::Sequence)
@@ -198,12 +228,18 @@ mod tests {
             relay.pass(now, (1, 2), 1, &piece(None, 10)),
             Err(RelayError::Sequence)
         );
-        assert_eq!(relay.pass(now, (1, 2), 1, &piece(Some(4000), 2000)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (1, 2), 1, &piece(Some(4000), 2000)),
+            Ok(Passed::On)
+        );
         assert_eq!(
             relay.pass(now, (1, 2), 1, &piece(None, 2001)),
             Err(RelayError::Sequence)
         );
-        assert_eq!(relay.pass(now, (1, 2), 1, &piece(None, 2000)), Ok(()));
+        assert_eq!(
+            relay.pass(now, (1, 2), 1, &piece(None, 2000)),
+            Ok(Passed::On)
+        );
         assert_eq!(
             relay.pass(now, (1, 2), 2, &piece(Some(4000), 1023)),
             Err(RelayError::Sequence),
@@ -216,7 +252,7 @@ mod tests {
         );
         assert_eq!(
             relay.pass(now, (3, 2), 0, &piece(Some(10_000), 10_000)),
-            Ok(())
+            Ok(Passed::On)
         );
         assert_eq!(
             relay.pass(now, (3, 2), 1, &piece(Some(10_000), 10_000)),

@@ -9,7 +9,7 @@ use crate::event::{Diagnostic, Event, Phase, Refusal};
 use crate::id::LinkId;
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, Offer, OfferHello};
-use crate::link::{Link, Stage};
+use crate::link::{Link, Stage, Via};
 use crate::membership::Pair;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::wire::{Frame, Member, Number, Token, Version, Welcome};
@@ -56,7 +56,7 @@ impl Network {
         let earlier = self.links.iter().find(|(_, link)| {
             link.is_joining() && link.hello.is_some_and(|other| other.node == hello.node)
         });
-        match earlier.map(|(id, link)| (*id, link.signaling_id == peer)) {
+        match earlier.map(|(id, link)| (*id, link.signaling_id() == peer)) {
             Some((id, true)) => self.close_link(id),
             Some((_, false)) => return Err(Refusal::NodeIdTaken),
             None => {}
@@ -64,7 +64,7 @@ impl Network {
         let joining = self.links.values().filter(|link| link.is_joining());
         let same = joining
             .clone()
-            .filter(|link| link.signaling_id == peer)
+            .filter(|link| link.signaling_id() == peer)
             .count();
         if same >= usize::from(self.config.limits.joins_per_signaling_id) {
             return Err(Refusal::TooManyAttempts);
@@ -83,7 +83,11 @@ impl Network {
         let id = self.new_link();
         let timeouts = self.config.timeouts;
         let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
-        let mut link = Link::new(self.now, peer, offer.connection_id, self.bounds(), deadline);
+        let via = Via::Signaling {
+            peer,
+            connection: offer.connection_id,
+        };
+        let mut link = Link::new(self.now, via, self.bounds(), deadline);
         link.hello = Some(hello);
         self.links.insert(id, link);
         self.command(id, LinkCommand::Open { offerer: false });
@@ -120,8 +124,8 @@ impl Network {
             terms,
             led,
         };
-        let payload = negotiation::answer(&link.connection_id, &admission);
-        let text = write_relayed(RelayedKind::Answer, &link.signaling_id, payload);
+        let payload = negotiation::answer(link.connection_id(), &admission);
+        let text = write_relayed(RelayedKind::Answer, link.signaling_id(), payload);
         link.said = vec![text.clone()];
         link.clock.answered(now);
         self.signal(text);
@@ -186,7 +190,7 @@ impl Network {
     pub(super) fn link_of(&self, peer: &str, connection_id: &str) -> Option<LinkId> {
         self.links
             .iter()
-            .find(|(_, link)| link.signaling_id == peer && link.connection_id == connection_id)
+            .find(|(_, link)| link.signaling_id() == peer && link.connection_id() == connection_id)
             .map(|(id, _)| *id)
     }
 

@@ -4,22 +4,23 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-use super::links::{end_of, link_to, reason_of};
+use super::links::{end_of, reason_of};
 use super::{Network, Role};
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
 use crate::io::Channel;
+use crate::link::Link;
 use crate::link::Stage;
-use crate::membership::{Delivered, Pair};
+use crate::membership::{Delivered, GiveUp, Way};
 use crate::wire::{
     Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Number, Piece, State, Version, decode,
 };
 
 /// The sender of a frame broke the protocol; its link ends.
-struct Misbehaved;
+pub(super) struct Misbehaved;
 
-type Handled = Result<(), Misbehaved>;
+pub(super) type Handled = Result<(), Misbehaved>;
 
 impl Network {
     pub(super) fn handle_channel_message(&mut self, id: LinkId, channel: Channel, message: Bytes) {
@@ -54,11 +55,15 @@ impl Network {
                 (Channel::State, Frame::Ping { .. } | Frame::Pong { .. }) => {
                     self.handle_echo(id, &frame);
                 }
+                (Channel::State, Frame::RoundTrips(all)) => self.handle_round_trips(id, all),
                 // The state channel may be faster than the first reliable frame.
-                (Channel::State, Frame::Direct(Body::State(_)) | Frame::From { .. }) if early => {
+                (
+                    Channel::State,
+                    Frame::Direct(Body::State(_)) | Frame::From { .. } | Frame::StateTo { .. },
+                ) if early => {
                     self.count_stale();
                 }
-                (Channel::State, Frame::Direct(Body::State(_)))
+                (Channel::State, Frame::Direct(Body::State(_)) | Frame::StateTo { .. })
                 | (
                     Channel::State,
                     Frame::From {
@@ -74,6 +79,9 @@ impl Network {
     }
 
     fn handle_frame(&mut self, id: LinkId, stage: Stage, frame: Frame) -> Handled {
+        if let Some((number, _)) = self.links.get(&id).and_then(Link::direct) {
+            return self.handle_from_peer(id, number, frame);
+        }
         match (&self.role, stage) {
             (Role::Joiner(_), Stage::Joining { .. }) => self.handle_first_of_host(id, frame),
             (Role::Joiner(_), Stage::Open { .. }) => self.handle_from_host(frame),
@@ -122,8 +130,8 @@ impl Network {
                 };
                 Ok(())
             }
-            (Frame::Goodbye(_), _) => {
-                self.expel(number, LeaveReason::Left, None);
+            (Frame::Goodbye(why), _) => {
+                self.expel(number, own_reason(*why), None);
                 Ok(())
             }
             _ => Err(Misbehaved),
@@ -133,14 +141,18 @@ impl Network {
     fn handle_from_joiner(&mut self, id: LinkId, number: Number, frame: Frame) -> Handled {
         match frame {
             Frame::Direct(Body::Message { sequence, piece }) => {
-                self.deliver(number, sequence, piece)
+                self.deliver(number, Way::Relayed, sequence, piece)
             }
             Frame::Direct(Body::Ack(ack)) => self.acknowledged(number, ack),
             Frame::Direct(Body::State(state)) => {
-                self.relay_state(id, number, &state);
+                if !self.terms.mesh {
+                    self.relay_state(id, number, &state);
+                }
                 self.deliver_state(number, state);
                 Ok(())
             }
+            Frame::StateTo { to, state } => self.relay_state_to(number, &to, state),
+            Frame::SignalTo { to, signal } => self.relay_signal(number, to, signal),
             Frame::MessageTo { to, piece } => {
                 // Named twice, one frame would be many messages (law 6).
                 if names_twice(&to) {
@@ -148,7 +160,7 @@ impl Network {
                 }
                 for (to, sequence) in to {
                     if to == HOST {
-                        self.deliver(number, sequence, piece.clone())?;
+                        self.deliver(number, Way::Relayed, sequence, piece.clone())?;
                     } else {
                         self.relay_piece(number, to, sequence, &piece)?;
                     }
@@ -156,8 +168,8 @@ impl Network {
                 Ok(())
             }
             Frame::AckTo { to, ack } => self.relay_ack(number, to, ack),
-            Frame::Goodbye(_) => {
-                self.expel(number, LeaveReason::Left, None);
+            Frame::Goodbye(why) => {
+                self.expel(number, own_reason(why), None);
                 Ok(())
             }
             Frame::Ping { .. } | Frame::Pong { .. } => {
@@ -169,6 +181,9 @@ impl Network {
             | Frame::Welcome(_)
             | Frame::Joined(_)
             | Frame::Left { .. }
+            | Frame::RoundTrips(_)
+            | Frame::Peer { .. }
+            | Frame::SignalFrom { .. }
             | Frame::From { .. } => Err(Misbehaved),
         }
     }
@@ -176,46 +191,64 @@ impl Network {
     fn handle_from_host(&mut self, frame: Frame) -> Handled {
         match frame {
             Frame::Joined(member) => {
+                self.make_place(member.node);
                 if self.roster.len() >= 64 || !self.roster.add(member) {
                     return Err(Misbehaved);
                 }
-                self.pairs.insert(member.number, Pair::new(self.terms));
+                let pair = self.new_pair(member.number);
+                self.pairs.insert(member.number, pair);
                 self.tell(Event::NodeJoined { node: member.node });
+                self.meet(member.number);
                 Ok(())
             }
             Frame::Left { number, why } => {
                 if number == HOST || number == self.me {
                     return Err(Misbehaved);
                 }
-                let node = self.roster.remove(number).ok_or(Misbehaved)?;
-                self.pairs.remove(&number);
-                self.tell(Event::NodeLeft {
-                    node,
-                    reason: reason_of(why),
-                });
+                self.roster.node(number).ok_or(Misbehaved)?;
+                self.told_left(number, reason_of(why));
+                Ok(())
+            }
+            Frame::Goodbye(why @ (Farewell::Left | Farewell::Closed)) => {
+                self.host_gone(LeaveReason::Left, end_of(why));
                 Ok(())
             }
             Frame::Goodbye(why) => {
                 self.end(end_of(why));
                 Ok(())
             }
-            Frame::Direct(body) => self.handle_body(HOST, body),
+            Frame::SignalFrom { origin, signal } => {
+                if !self.terms.mesh {
+                    return Err(Misbehaved);
+                }
+                self.handle_signal(origin, &signal);
+                Ok(())
+            }
+            Frame::Direct(body) => self.handle_body(HOST, Way::Relayed, body),
             Frame::From { origin, body } => {
                 if origin == HOST || origin == self.me {
                     return Err(Misbehaved);
                 }
-                self.handle_body(origin, body)
+                self.handle_body(origin, Way::Relayed, body)
             }
             Frame::Unknown | Frame::Ping { .. } | Frame::Pong { .. } => Ok(()),
-            Frame::Hello(_) | Frame::Welcome(_) | Frame::MessageTo { .. } | Frame::AckTo { .. } => {
-                Err(Misbehaved)
+            Frame::RoundTrips(all) => {
+                self.note_round_trips(&all);
+                Ok(())
             }
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Peer { .. }
+            | Frame::StateTo { .. }
+            | Frame::SignalTo { .. }
+            | Frame::MessageTo { .. }
+            | Frame::AckTo { .. } => Err(Misbehaved),
         }
     }
 
-    fn handle_body(&mut self, origin: Number, body: Body) -> Handled {
+    pub(super) fn handle_body(&mut self, origin: Number, way: Way, body: Body) -> Handled {
         match body {
-            Body::Message { sequence, piece } => self.deliver(origin, sequence, piece),
+            Body::Message { sequence, piece } => self.deliver(origin, way, sequence, piece),
             Body::Ack(ack) => self.acknowledged(origin, ack),
             Body::State(state) => {
                 self.deliver_state(origin, state);
@@ -224,14 +257,14 @@ impl Network {
         }
     }
 
-    fn deliver(&mut self, origin: Number, sequence: u64, piece: Piece) -> Handled {
+    fn deliver(&mut self, origin: Number, way: Way, sequence: u64, piece: Piece) -> Handled {
         let (Some(from), Some(pair)) = (self.roster.node(origin), self.pairs.get_mut(&origin))
         else {
             self.count_stale();
             return Ok(());
         };
-        match pair.receive(self.now, sequence, piece) {
-            Ok(Delivered::Partly) => Ok(()),
+        match pair.receive(self.now, way, sequence, piece) {
+            Ok(Delivered::Partly | Delivered::Repeated) => Ok(()),
             Ok(Delivered::Message(payload)) => {
                 self.tell(Event::Message { from, payload });
                 Ok(())
@@ -243,7 +276,7 @@ impl Network {
         }
     }
 
-    fn deliver_state(&mut self, origin: Number, state: State) {
+    pub(super) fn deliver_state(&mut self, origin: Number, state: State) {
         let (Some(from), Some(pair)) = (self.roster.node(origin), self.pairs.get_mut(&origin))
         else {
             self.count_stale();
@@ -264,80 +297,33 @@ impl Network {
             self.count_stale();
             return Ok(());
         };
-        pair.handle_ack(self.now, ack)
-            .map(|_| ())
-            .map_err(|_| Misbehaved)
-    }
-
-    /// Host: passes a piece on, without looking into it or copying it.
-    fn relay_piece(&mut self, origin: Number, to: Number, sequence: u64, piece: &Piece) -> Handled {
-        let Role::Host(host) = &mut self.role else {
-            return Err(Misbehaved);
-        };
-        if !self.terms.relay || to == origin {
-            return Err(Misbehaved);
-        }
-        let Some(link) = link_to(&mut self.links, to) else {
-            // It left; its Left is on the way to the origin.
-            self.count_stale();
-            return Ok(());
-        };
-        if let Err(error) = host.relay.pass(self.now, (origin, to), sequence, piece) {
-            tracing::debug!(origin, to, %error, "a node broke the protocol");
-            return Err(Misbehaved);
-        }
-        if piece.total.is_some() {
-            self.counters.messages_relayed = self.counters.messages_relayed.saturating_add(1);
-        }
-        let body = Body::Message {
-            sequence,
-            piece: piece.clone(),
-        };
-        link.channels
-            .push(origin, Frame::From { origin, body }.encode());
-        Ok(())
-    }
-
-    fn relay_ack(&mut self, from: Number, to: Number, ack: Ack) -> Handled {
-        let Role::Host(host) = &mut self.role else {
-            return Err(Misbehaved);
-        };
-        if from == to {
-            return Err(Misbehaved);
-        }
-        let Some(link) = link_to(&mut self.links, to) else {
-            self.count_stale();
-            return Ok(());
-        };
-        let ack = host.relay.pass_ack(self.now, from, to, ack);
-        let Some(ack) = ack.map_err(|_| Misbehaved)? else {
-            // It says nothing new, and is not worth the receiver's channel.
-            self.count_stale();
-            return Ok(());
-        };
-        let frame = Frame::From {
-            origin: from,
-            body: Body::Ack(ack),
-        };
-        link.channels.put_ack(from, frame);
-        Ok(())
-    }
-
-    fn relay_state(&mut self, id: LinkId, origin: Number, state: &State) {
-        if !self.terms.relay || state.payload.len() > usize::from(self.config.limits.piece) {
-            return;
-        }
-        for (other, link) in &mut self.links {
-            if *other != id
-                && link.number().is_some()
-                && link.channels.put_state(origin, state.clone())
-            {
-                self.counters.states_superseded = self.counters.states_superseded.saturating_add(1);
+        match pair.handle_ack(self.now, ack) {
+            Ok(_) => Ok(()),
+            // The host does not check it for us in a mesh, so it is not the host's fault.
+            Err(_) if pair.has_ways() => {
+                self.count_stale();
+                Ok(())
             }
+            Err(_) => Err(Misbehaved),
         }
     }
 
-    fn handle_echo(&mut self, id: LinkId, frame: &Frame) {
+    fn handle_round_trips(&mut self, id: LinkId, all: &[(Number, u32)]) {
+        let from_host = self.links.get(&id).and_then(Link::number) == Some(HOST);
+        if from_host && matches!(self.role, Role::Joiner(_)) {
+            self.note_round_trips(all);
+        }
+    }
+
+    fn note_round_trips(&mut self, all: &[(Number, u32)]) {
+        self.round_trips.clear();
+        for (number, micros) in all {
+            self.round_trips
+                .insert(*number, Duration::from_micros((*micros).into()));
+        }
+    }
+
+    pub(super) fn handle_echo(&mut self, id: LinkId, frame: &Frame) {
         let now = (self.now.as_nanos() / 1000) as u32;
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -359,7 +345,7 @@ impl Network {
         }
     }
 
-    fn misbehaved(&mut self, id: LinkId) {
+    pub(super) fn misbehaved(&mut self, id: LinkId) {
         self.counters.frames_bad = self.counters.frames_bad.saturating_add(1);
         let Some(link) = self.links.get(&id) else {
             return;
@@ -368,13 +354,25 @@ impl Network {
             (Role::Host(_), Some(number)) => {
                 self.expel(number, LeaveReason::Misbehaved, Some(Farewell::Misbehaved));
             }
+            (Role::Joiner(_), _) if link.direct().is_some() => {
+                self.direct_over(id, GiveUp::Ours, LeaveReason::Misbehaved);
+            }
             (Role::Joiner(_), _) => self.end(EndReason::HostMisbehaved),
             (Role::Host(_) | Role::Idle | Role::Leaving { .. }, _) => self.close_link(id),
         }
     }
 
-    const fn count_stale(&mut self) {
+    pub(super) const fn count_stale(&mut self) {
         self.counters.frames_stale = self.counters.frames_stale.saturating_add(1);
+    }
+}
+
+/// Why a joiner goes of its own accord.
+const fn own_reason(why: Farewell) -> LeaveReason {
+    if matches!(why, Farewell::TooSlow) {
+        LeaveReason::TooSlow
+    } else {
+        LeaveReason::Left
     }
 }
 

@@ -3,15 +3,17 @@
 use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
+use crate::config::Topology;
 use crate::error::{EndReason, HostError};
 use crate::event::{Diagnostic, Event, LeaveReason};
 use crate::id::LinkId;
 use crate::io::Output;
-use crate::link::Link;
 use crate::link::negotiation::{self};
+use crate::link::{Link, Stage};
 use crate::membership::Relay;
 use crate::rng::Rng;
 use crate::signaling::{
@@ -24,6 +26,9 @@ use crate::wire::{Farewell, Frame, HOST, Member, Number};
 /// How many random codes are tried before the server is given up; with 32^6 codes one collision is
 /// rare and two mean that something else is wrong.
 const CODE_ATTEMPTS: u8 = 8;
+
+/// How often joiners are told how far the host is from each of them.
+const ROUND_TRIPS: Duration = Duration::from_secs(2);
 
 /// Bytes of news (who comes, who goes) that may wait for a receiver besides messages: thousands.
 const NEWS: usize = 64 * 1024;
@@ -41,6 +46,8 @@ pub(super) struct Host {
     pub(super) next_number: Number,
     pub(super) tokens: Rng,
     pub(super) relay: Relay,
+    /// When the joiners were last told how far we are from each of them.
+    round_trips_told: Timestamp,
 }
 
 impl Host {
@@ -81,6 +88,7 @@ impl Network {
                 .register(self.now, url, code.signaling_id().to_string());
         }
         self.terms.relay = self.config.auto_relay;
+        self.terms.mesh = self.config.topology == Topology::Mesh;
         self.terms.message = self.config.limits.message;
         self.terms.window = self.config.limits.window;
         self.server = server;
@@ -94,6 +102,7 @@ impl Network {
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.networks),
             relay: Relay::new(self.terms),
+            round_trips_told: self.now,
         }));
         self.epoch = 0;
         self.me = HOST;
@@ -241,11 +250,16 @@ impl Network {
                 Some(())
             }
             RelayedKind::Leave => {
-                // The joiner gave up; once it is a node, only its own goodbye counts.
+                // The joiner gave up; once it has said hello, only its own goodbye counts.
                 let connection_id = negotiation::read_leave(&payload)?;
                 let link = self.link_of(&peer, &connection_id)?;
-                if self.links.get(&link).is_some_and(Link::is_joining) {
-                    self.close_link(link);
+                match self.links.get(&link)?.stage {
+                    Stage::Joining { .. } => self.close_link(link),
+                    Stage::Open {
+                        number,
+                        greeted: false,
+                    } => self.expel(number, LeaveReason::Left, None),
+                    Stage::Open { .. } | Stage::Closing { .. } => {}
                 }
                 Some(())
             }
@@ -337,7 +351,34 @@ impl Network {
         };
         let server = self.server.as_ref().and_then(Server::poll_timeout);
         let slow = self.slowest().map(|(at, _)| at);
-        earliest(earliest(server, slow), host.registered_by)
+        let round_trips = self.round_trips_due(host);
+        earliest(
+            earliest(server, slow),
+            earliest(host.registered_by, round_trips),
+        )
+    }
+
+    /// Two joiners that are relayed to each other see their latency as the sum of the two ways.
+    fn round_trips_due(&self, host: &Host) -> Option<Timestamp> {
+        let two_joiners = self.roster.len() > 2 && self.terms.relay;
+        two_joiners.then(|| host.round_trips_told.plus(ROUND_TRIPS))
+    }
+
+    fn tell_round_trips(&mut self) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        host.round_trips_told = self.now;
+        let all = self.links.values().filter_map(|link| {
+            let micros = link.liveness.round_trip().smoothed?.as_micros();
+            Some((link.number()?, u32::try_from(micros).unwrap_or(u32::MAX)))
+        });
+        let frame = Frame::RoundTrips(all.collect());
+        for link in self.links.values_mut() {
+            if link.number().is_some() {
+                link.channels.push_echo(&frame);
+            }
+        }
     }
 
     pub(super) fn host_timeout(&mut self) {
@@ -351,6 +392,9 @@ impl Network {
             let failure = host.last_failure.unwrap_or(SignalingFailure::TimedOut);
             self.end(EndReason::SignalingUnreachable(failure));
             return;
+        }
+        if self.round_trips_due(host).is_some_and(|at| at <= self.now) {
+            self.tell_round_trips();
         }
         while let Some((_, number)) = self.slowest().filter(|(at, _)| *at <= self.now) {
             self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));

@@ -6,9 +6,10 @@ use super::{Network, Role};
 use crate::code::NetworkCode;
 use crate::event::{Phase, PhaseTiming};
 use crate::id::NodeId;
+use crate::link::RoundTrip;
 use crate::stats::{NodeStats, Stats, Status};
 use crate::time::Timestamp;
-use crate::wire::{HOST, Member};
+use crate::wire::{HOST, Member, Number};
 
 impl Network {
     /// Our own name.
@@ -88,22 +89,35 @@ impl Network {
         }
     }
 
+    /// There and back through the host: our way to it, and its way to the other.
+    fn relayed_round_trip(&self, number: Number) -> RoundTrip {
+        let ours = self.links.values().find(|link| link.number() == Some(HOST));
+        let ours = ours.and_then(|link| link.liveness.round_trip().smoothed);
+        let both = ours.zip(self.round_trips.get(&number));
+        RoundTrip {
+            smoothed: both.map(|(ours, theirs)| ours.saturating_add(*theirs)),
+            best: None,
+        }
+    }
+
     fn node_stats(&self, now: Timestamp, Member { number, node }: Member) -> NodeStats {
         let link = self
             .links
             .values()
             .find(|link| link.number() == Some(number));
         let pair = self.pairs.get(&number);
-        let round_trip = link
-            .map(|link| link.liveness.round_trip())
-            .unwrap_or_default();
+        let relayed = self.me != HOST && number != HOST && !self.goes_directly(number);
+        let round_trip = match link.filter(|_| !relayed) {
+            Some(link) => link.liveness.round_trip(),
+            None => self.relayed_round_trip(number),
+        };
         let totals = pair.map(|pair| pair.totals).unwrap_or_default();
         NodeStats {
             node,
             latency: round_trip.smoothed,
             latency_best: round_trip.best,
             silent_for: link.map(|link| link.liveness.silent_for(now)),
-            relayed: self.me != HOST && number != HOST,
+            relayed,
             messages_sent: totals.messages_sent,
             messages_received: totals.messages_received,
             bytes_sent: totals.bytes_sent,

@@ -12,7 +12,7 @@ use crate::event::{Event, LinkState, Phase, Refusal};
 use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, OfferHello, Verdict};
-use crate::link::{Link, PhaseClock, Stage};
+use crate::link::{Link, PhaseClock, Stage, Via};
 use crate::membership::Pair;
 use crate::signaling::{
     ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl, write_relayed,
@@ -42,6 +42,8 @@ pub(super) struct Joiner {
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
     pub(super) token: Option<Token>,
+    /// In a mesh, the others go on.
+    pub(super) host_is_gone: bool,
     pub(super) clock: PhaseClock,
 }
 
@@ -63,16 +65,19 @@ impl Network {
         self.client.register(self.now, url.clone(), id);
         // The offer is made while the signaling server is still being reached.
         let link = self.new_link();
-        let connection_id = format!(
+        let connection = format!(
             "dc_{:016x}",
             self.fork("connection id", link.as_u64()).u64()
         );
         let timeouts = self.config.timeouts;
         let deadline = self.now.plus(timeouts.signaling.min(timeouts.connect));
-        let host = code.signaling_id().to_string();
+        let via = Via::Signaling {
+            peer: code.signaling_id().to_string(),
+            connection,
+        };
         // The link has no deadline of its own: the phases have.
         let forever = Timestamp::from_nanos(u64::MAX);
-        let mut made = Link::new(self.now, host, connection_id, self.bounds(), forever);
+        let mut made = Link::new(self.now, via, self.bounds(), forever);
         made.heard = true;
         // Our first frame says who we are; it leaves when the channel opens, whatever comes first.
         made.channels.push_control(&Frame::Hello(Hello {
@@ -92,6 +97,7 @@ impl Network {
             candidates: Vec::new(),
             host: None,
             token: None,
+            host_is_gone: false,
             clock: PhaseClock::new(self.now),
         }));
         self.tell(Event::Phase(Phase::Signaling));
@@ -157,12 +163,12 @@ impl Network {
             node: self.id,
             native: self.config.native,
         };
-        let offer = negotiation::offer(sdp, &link.connection_id, &hello);
-        let host = &link.signaling_id;
+        let offer = negotiation::offer(sdp, link.connection_id(), &hello);
+        let host = link.signaling_id();
         self.client
             .send(write_relayed(RelayedKind::Offer, host, offer));
         for candidate in &joiner.candidates {
-            let candidate = negotiation::candidate(&link.connection_id, candidate);
+            let candidate = negotiation::candidate(link.connection_id(), candidate);
             self.client
                 .send(write_relayed(RelayedKind::Candidate, host, candidate));
         }
@@ -184,10 +190,10 @@ impl Network {
         else {
             return;
         };
-        let payload = negotiation::candidate(&link.connection_id, candidate);
+        let payload = negotiation::candidate(link.connection_id(), candidate);
         self.client.send(write_relayed(
             RelayedKind::Candidate,
-            &link.signaling_id,
+            link.signaling_id(),
             payload,
         ));
     }
@@ -199,13 +205,13 @@ impl Network {
         };
         let id = joiner.link;
         let link = self.links.get(&id)?;
-        if relayed.peer != link.signaling_id {
+        if relayed.peer != link.signaling_id() {
             return None;
         }
         match relayed.kind {
             RelayedKind::Answer => {
                 let answer = negotiation::read_answer(&relayed.payload)?;
-                (answer.connection_id == link.connection_id).then_some(())?;
+                (answer.connection_id == link.connection_id()).then_some(())?;
                 if joiner.host.is_none() {
                     self.handle_verdict(id, answer.verdict);
                 }
@@ -213,7 +219,7 @@ impl Network {
             }
             RelayedKind::Candidate => {
                 let candidate = negotiation::read_candidate(&relayed.payload)?;
-                (candidate.connection_id == link.connection_id).then_some(())?;
+                (candidate.connection_id == link.connection_id()).then_some(())?;
                 self.add_candidate(id, candidate.candidate);
                 Some(())
             }
@@ -226,7 +232,7 @@ impl Network {
             }
             RelayedKind::Leave => {
                 let left = negotiation::read_leave(&relayed.payload)?;
-                if left == link.connection_id && !joiner.is_welcome() {
+                if left == link.connection_id() && !joiner.is_welcome() {
                     self.end(EndReason::HostClosed);
                 }
                 Some(())
@@ -328,13 +334,19 @@ impl Network {
             && welcome.number != HOST
             && welcome.epoch == self.epoch;
         as_promised.then_some(())?;
+        self.me = welcome.number;
         for member in &welcome.roster {
             self.roster.add(*member).then_some(())?;
             if member.number != welcome.number {
-                self.pairs.insert(member.number, Pair::new(self.terms));
+                let ways = self.terms.mesh && member.number != HOST;
+                let pair = if ways {
+                    Pair::with_ways(self.terms)
+                } else {
+                    Pair::new(self.terms)
+                };
+                self.pairs.insert(member.number, pair);
             }
         }
-        self.me = welcome.number;
         link.stage = Stage::Open {
             number: HOST,
             greeted: true,
@@ -362,6 +374,9 @@ impl Network {
             self.tell(Event::NodeJoined { node });
         }
         self.diagnose_link(id, LinkState::Open);
+        for member in &welcome.roster {
+            self.meet(member.number);
+        }
         Some(())
     }
 

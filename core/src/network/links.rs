@@ -12,6 +12,7 @@ use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
 use crate::link::{Bounds, Link, Silence, Stage};
+use crate::membership::GiveUp;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, Number};
@@ -26,14 +27,20 @@ impl Network {
         match update {
             LinkUpdate::LocalDescription(sdp) => match self.role {
                 Role::Host(_) => self.send_answer(id, sdp),
+                Role::Joiner(_) if link.direct().is_some() => self.direct_described(id, sdp),
                 Role::Joiner(_) => self.offer_made(sdp),
                 Role::Idle | Role::Leaving { .. } => {}
             },
             LinkUpdate::LocalCandidate(candidate) => self.local_candidate(id, candidate),
             LinkUpdate::Connected => {
                 link.clock.connected(self.now);
+                let direct = link.direct().is_some();
                 self.heard(id, None);
-                self.joiner_connected();
+                if direct {
+                    self.direct_connected(id);
+                } else {
+                    self.joiner_connected();
+                }
                 self.diagnose_link(id, LinkState::Connected);
             }
             LinkUpdate::ChannelOpened(channel) => {
@@ -68,6 +75,9 @@ impl Network {
                 self.welcome(id);
                 self.diagnose_link(id, LinkState::Open);
             }
+            Role::Joiner(_) if self.links.get(&id).and_then(Link::direct).is_some() => {
+                self.direct_opened(id);
+            }
             // Channels cannot open without a path, even if nobody told us of it.
             Role::Joiner(_) => self.joiner_connected(),
             Role::Idle | Role::Leaving { .. } => {}
@@ -83,12 +93,15 @@ impl Network {
                 let Some(link) = link.filter(|link| link.is_joining()) else {
                     return;
                 };
-                let payload = negotiation::candidate(&link.connection_id, candidate);
-                let text = write_relayed(RelayedKind::Candidate, &link.signaling_id, payload);
+                let payload = negotiation::candidate(link.connection_id(), candidate);
+                let text = write_relayed(RelayedKind::Candidate, link.signaling_id(), payload);
                 if link.said.len() <= most {
                     link.said.push(text.clone());
                 }
                 self.signal(text);
+            }
+            Role::Joiner(_) if self.links.get(&id).and_then(Link::direct).is_some() => {
+                self.direct_candidate(id, candidate);
             }
             Role::Joiner(_) => self.candidate_found(candidate),
             Role::Idle | Role::Leaving { .. } => {}
@@ -121,7 +134,14 @@ impl Network {
         };
         link.heard = true;
         let was_suspect = link.liveness.heard(self.now, round_trip);
-        if was_suspect && let Some(node) = link.number().and_then(|n| self.roster.node(n)) {
+        let (number, direct) = (link.number(), link.direct().is_some());
+        let Some(number) = number.filter(|_| was_suspect) else {
+            return;
+        };
+        if direct && self.has_host() {
+            // The node itself was never in doubt: the host hears it.
+            self.choose_way(number);
+        } else if let Some(node) = self.roster.node(number) {
             self.tell(Event::NodeBack { node });
         }
     }
@@ -131,11 +151,20 @@ impl Network {
         let Some(link) = self.links.get(&id) else {
             return;
         };
+        let direct = link.direct().is_some();
         match (link.stage, &self.role) {
-            (Stage::Open { .. }, Role::Joiner(_)) => self.end(match failure {
-                Some(failure) => EndReason::HostLinkFailed(failure),
-                None => EndReason::HostLost,
-            }),
+            (Stage::Open { .. } | Stage::Joining { .. }, Role::Joiner(_)) if direct => {
+                let by = failure.map_or(GiveUp::Theirs, |_| GiveUp::Ours);
+                let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
+                self.direct_over(id, by, reason);
+            }
+            (Stage::Open { .. }, Role::Joiner(_)) => match failure {
+                Some(failure) => self.host_gone(
+                    LeaveReason::LinkFailed(failure),
+                    EndReason::HostLinkFailed(failure),
+                ),
+                None => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
+            },
             (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
                 Some(failure) => EndReason::LinkFailed(failure),
                 // A host closes a link in the making only when it closes the network.
@@ -183,12 +212,19 @@ impl Network {
                 Stage::Joining { .. } => {
                     if link.join_deadline().is_some_and(|at| at <= self.now) {
                         tracing::debug!(phase = %Self::join_phase(link), "a join timed out");
-                        self.close_link(id);
+                        if link.direct().is_some() {
+                            self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+                        } else {
+                            self.close_link(id);
+                        }
                     }
                 }
                 Stage::Open { number, .. } => {
                     let greeting = link.greeting_deadline(self.config.timeouts.datachannel);
-                    if greeting.is_some_and(|at| at <= self.now) {
+                    let late = greeting.is_some_and(|at| at <= self.now);
+                    if late && link.direct().is_some() {
+                        self.misbehaved(id);
+                    } else if late {
                         self.expel(number, LeaveReason::Misbehaved, Some(Farewell::Misbehaved));
                     } else {
                         self.check_liveness(id);
@@ -210,18 +246,23 @@ impl Network {
                 return;
             };
             let Some(number) = link.number() else { return };
+            let direct = link.direct().is_some();
             let Some(silence) = link.liveness.check(now, &timeouts) else {
                 return;
             };
             match silence {
                 Silence::Probe => self.probe(id),
+                Silence::Suspect if direct && self.has_host() => self.choose_way(number),
                 Silence::Suspect => {
                     if let Some(node) = self.roster.node(number) {
                         self.tell(Event::NodeSuspect { node });
                     }
                 }
                 Silence::Lost => match self.role {
-                    Role::Joiner(_) => self.end(EndReason::HostLost),
+                    Role::Joiner(_) if direct => {
+                        self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+                    }
+                    Role::Joiner(_) => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
                     Role::Host(_) => self.expel(number, LeaveReason::Lost, None),
                     Role::Idle | Role::Leaving { .. } => self.close_link(id),
                 },
@@ -275,6 +316,9 @@ impl Network {
 
     pub(super) fn node_of(&self, id: LinkId) -> Option<NodeId> {
         let link = self.links.get(&id)?;
+        if let Some((number, _)) = link.direct() {
+            return self.roster.node(number);
+        }
         match (&self.role, link.hello) {
             (_, Some(hello)) => Some(hello.node),
             (Role::Joiner(joiner), None) => joiner.host,

@@ -8,6 +8,8 @@ mod host;
 mod inspect;
 mod joiner;
 mod links;
+mod mesh;
+mod relaying;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -16,16 +18,17 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::code::NetworkCode;
-use crate::config::{Config, Credit};
+use crate::config::{Config, Credit, Topology};
 use crate::error::{EndReason, HostError, JoinError, KickError, SendError};
 use crate::event::{Diagnostic, Event, LeaveReason};
 use crate::id::{LinkId, NodeId};
 use crate::io::{Input, LinkCommand, Output};
 use crate::link::Link;
 use crate::link::negotiation::Terms;
-use crate::membership::{Pair, Roster};
+use crate::membership::{Direct, Pair, Roster};
 use crate::rng::Rng;
 use crate::signaling::{Client, ClientEvent, Relayed, Server};
 use crate::stats::Counters;
@@ -76,6 +79,10 @@ pub struct Network {
     me: Number,
     roster: Roster,
     pairs: BTreeMap<Number, Pair>,
+    /// Joiner in a mesh: the links to the other joiners.
+    directs: BTreeMap<Number, Direct>,
+    /// Joiner: how far the host is from each of the others.
+    round_trips: BTreeMap<Number, Duration>,
     next_state: u32,
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
     blocked: BTreeMap<Option<Number>, usize>,
@@ -92,6 +99,7 @@ enum Role {
     /// Saying goodbye; ends with the reason when all links are closed, at the latest then.
     Leaving {
         deadline: Timestamp,
+        reason: EndReason,
     },
 }
 
@@ -110,6 +118,7 @@ impl Network {
                 message: limits.message,
                 window: limits.window,
                 relay: config.auto_relay,
+                mesh: config.topology == Topology::Mesh,
             },
             config,
             now,
@@ -123,6 +132,8 @@ impl Network {
             me: HOST,
             roster: Roster::default(),
             pairs: BTreeMap::new(),
+            directs: BTreeMap::new(),
+            round_trips: BTreeMap::new(),
             next_state: 0,
             blocked: BTreeMap::new(),
             counters: Counters::default(),
@@ -252,6 +263,7 @@ impl Network {
         self.client.handle_timeout(self.now);
         self.host_timeout();
         self.joiner_timeout();
+        self.mesh_timeout();
         self.links_timeout();
         self.leaving_timeout();
         self.settle();
@@ -278,6 +290,7 @@ impl Network {
             self.client.poll_timeout(),
             self.host_deadline(),
             self.joiner_deadline(),
+            self.mesh_deadline(),
             self.links_deadline(),
             self.leaving_deadline(),
             pairs,
@@ -384,6 +397,8 @@ impl Network {
         self.role = Role::Idle;
         self.roster.clear();
         self.pairs.clear();
+        self.directs.clear();
+        self.round_trips.clear();
         self.blocked.clear();
         self.me = HOST;
         tracing::info!(reason = reason.kind(), "network ended");

@@ -8,6 +8,7 @@ use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::id::NodeId;
+use crate::membership::Pair;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
 impl Network {
@@ -34,7 +35,7 @@ impl Network {
         let now = self.now;
         let numbered: Vec<(Number, u64)> = receivers
             .into_iter()
-            .filter_map(|number| Some((number, self.pairs.get_mut(&number)?.send(now, length))))
+            .filter_map(|number| Some((number, self.pairs.get_mut(&number)?.send(now, payload))))
             .collect();
         for piece in pieces(payload, usize::from(self.config.limits.piece)) {
             self.queue_piece(&numbered, &piece);
@@ -64,18 +65,22 @@ impl Network {
         if !self.is_reachable(number) {
             return Err(SendError::NotRelayed);
         }
+        if self.pairs.get(&number).is_some_and(Pair::is_given_up) {
+            return Err(SendError::NotTaking);
+        }
         Ok(number)
     }
 
-    /// Without a relaying host a joiner reaches the host alone.
-    fn is_reachable(&self, number: Number) -> bool {
-        self.me == HOST || number == HOST || self.terms.relay
+    /// Without a relaying host a joiner reaches the host and those that it has a link to.
+    pub(super) fn is_reachable(&self, number: Number) -> bool {
+        self.me == HOST || number == HOST || self.can_relay() || self.goes_directly(number)
     }
 
     fn receivers(&self, to: Option<Number>) -> impl Iterator<Item = Number> + '_ {
         self.pairs
-            .keys()
-            .copied()
+            .iter()
+            .filter(|(_, pair)| !pair.is_given_up())
+            .map(|(number, _)| *number)
             .filter(move |number| to.is_none_or(|to| to == *number) && self.is_reachable(*number))
     }
 
@@ -87,29 +92,35 @@ impl Network {
         })
     }
 
-    fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {
+    pub(super) fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {
         let me = self.me;
-        if me != HOST {
-            let frame = match to {
+        let (mut direct, mut relayed) = (Vec::new(), Vec::new());
+        for one in to {
+            if me == HOST || one.0 != HOST && self.goes_directly(one.0) {
+                direct.push(*one);
+            } else {
+                relayed.push(*one);
+            }
+        }
+        if !relayed.is_empty() {
+            let frame = match relayed.as_slice() {
                 [(HOST, sequence)] => Frame::Direct(Body::Message {
                     sequence: *sequence,
                     piece: piece.clone(),
                 }),
-                [] => return,
                 _ => Frame::MessageTo {
-                    to: to.to_vec(),
+                    to: relayed,
                     piece: piece.clone(),
                 },
             };
             if let Some(link) = link_to(&mut self.links, HOST) {
                 link.channels.push(me, frame.encode());
             }
-            return;
         }
-        for (number, sequence) in to {
-            if let Some(link) = link_to(&mut self.links, *number) {
+        for (number, sequence) in direct {
+            if let Some(link) = link_to(&mut self.links, number) {
                 let body = Body::Message {
-                    sequence: *sequence,
+                    sequence,
                     piece: piece.clone(),
                 };
                 link.channels.push(me, Frame::Direct(body).encode());
@@ -126,16 +137,30 @@ impl Network {
         let sequence = self.next_state;
         self.next_state = sequence.wrapping_add(1);
         let me = self.me;
-        for link in self
-            .links
-            .values_mut()
-            .filter(|link| link.number().is_some())
-        {
+        // In a mesh the host passes it on to those alone that cannot be reached otherwise.
+        let mut far: Vec<Number> = Vec::new();
+        if self.terms.mesh && me != HOST && self.can_relay() {
+            far = self.pairs.keys().copied().collect();
+            far.retain(|number| *number != HOST && !self.goes_directly(*number));
+            if !far.is_empty() {
+                far.push(HOST);
+            }
+        }
+        for link in self.links.values_mut() {
+            let Some(number) = link.number() else {
+                continue;
+            };
             let state = State {
                 sequence,
                 payload: payload.clone(),
             };
-            if link.channels.put_state(me, state) {
+            let superseded = if number == HOST && !far.is_empty() {
+                let to = core::mem::take(&mut far);
+                link.channels.put_state_to(me, state, to)
+            } else {
+                link.channels.put_state(me, state)
+            };
+            if superseded {
                 self.counters.states_superseded = self.counters.states_superseded.saturating_add(1);
             }
         }
@@ -162,7 +187,8 @@ impl Network {
             .filter_map(|(number, pair)| Some((*number, pair.poll_ack(now)?)))
             .collect();
         for (number, ack) in due {
-            let (over, frame) = if self.me == HOST || number == HOST {
+            let direct = self.me == HOST || number == HOST || self.goes_directly(number);
+            let (over, frame) = if direct {
                 (number, Frame::Direct(Body::Ack(ack)))
             } else {
                 (HOST, Frame::AckTo { to: number, ack })
@@ -191,7 +217,7 @@ impl Network {
 }
 
 /// Cuts a message into pieces that share its memory; an empty message is one empty piece.
-fn pieces(payload: &Bytes, most: usize) -> impl Iterator<Item = Piece> + '_ {
+pub(super) fn pieces(payload: &Bytes, most: usize) -> impl Iterator<Item = Piece> + '_ {
     let most = most.max(1);
     let total = u32::try_from(payload.len()).unwrap_or(u32::MAX);
     let count = payload.len().div_ceil(most).max(1);

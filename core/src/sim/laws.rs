@@ -99,6 +99,14 @@ impl Laws {
         );
     }
 
+    /// A call with nothing due changes nothing.
+    pub(crate) fn idle(outputs: usize) {
+        assert!(
+            outputs == 0,
+            "a wake-up with nothing due gave {outputs} outputs"
+        );
+    }
+
     pub(crate) fn present(&self) -> Vec<NodeId> {
         self.present.iter().copied().collect()
     }

@@ -1,5 +1,6 @@
 //! What a test can see of a world.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::machine::Machine;
@@ -20,10 +21,13 @@ impl World {
     /// The path from one node to another as it is now.
     #[must_use]
     pub fn path(&self, from: NodeIndex, to: NodeIndex) -> Path {
-        self.paths
-            .get(&(from.0, to.0))
-            .copied()
-            .unwrap_or(self.default_path)
+        *self.path_of(from.0, to.0)
+    }
+
+    pub(super) fn path_of(&self, from: usize, to: usize) -> &Path {
+        let way = self.ways.get(from).and_then(|ways| ways.get(to));
+        way.and_then(|way| way.own.as_ref())
+            .unwrap_or(&self.default_path)
     }
 
     /// The node's name.
@@ -54,7 +58,8 @@ impl World {
     /// The node's numbers.
     #[must_use]
     pub fn stats(&self, node: NodeIndex) -> Option<Stats> {
-        Some(self.nodes.get(node.0)?.machine.as_ref()?.stats(self.now))
+        let node = self.nodes.get(node.0)?;
+        Some(node.machine.as_ref()?.stats(node.clock.to_node(self.now)))
     }
 
     /// Everything that was told to a node's application so far.
@@ -69,6 +74,20 @@ impl World {
             .get(node.0)
             .map_or(&[][..], |node| node.events.as_slice());
         events.iter().map(|(at, event)| (*at, event))
+    }
+
+    /// The first event of a node that is wanted, and when it came.
+    pub fn find_event(
+        &self,
+        node: NodeIndex,
+        mut wanted: impl FnMut(&Event) -> bool,
+    ) -> Option<(Timestamp, &Event)> {
+        self.timed_events(node).find(|(_, event)| wanted(event))
+    }
+
+    /// How many events of a node are wanted.
+    pub fn count_events(&self, node: NodeIndex, mut wanted: impl FnMut(&Event) -> bool) -> usize {
+        self.events(node).filter(|event| wanted(event)).count()
     }
 
     /// What was told to a node's application since the last call of this.
@@ -102,7 +121,8 @@ impl World {
 
     /// A hash over every input and output of every node so far: equal exactly for equal runs.
     ///
-    /// Of a native node's datagrams it covers addresses and times, not the bytes.
+    /// Of a native node's datagrams it covers addresses and times; the bytes only with
+    /// `trace_bytes`.
     #[must_use]
     pub const fn trace_hash(&self) -> u64 {
         self.trace.hash()
@@ -114,12 +134,29 @@ impl World {
         self.trace.entries()
     }
 
-    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
-    pub fn keep_timeline(&mut self) {
-        self.trace.keep_text();
+    /// From now on the trace of native nodes covers all bytes: of datagrams, and of what goes
+    /// through signaling servers.
+    ///
+    /// Today those of handshakes differ from run to run, so that such hashes do too.
+    #[cfg(feature = "native")]
+    pub const fn trace_bytes(&mut self) {
+        self.trace_bytes = true;
     }
 
-    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line.
+    /// The node's name in the [`timeline`](Self::timeline).
+    #[must_use]
+    pub fn name(&self, node: NodeIndex) -> String {
+        self.trace.name(node.0)
+    }
+
+    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
+    pub fn keep_timeline(&mut self) {
+        self.trace.keep_text(self.trace.entries()..u64::MAX);
+    }
+
+    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line: the virtual time,
+    /// the node, `<-` for what went into it and `->` for what came out, and what it was. Names of
+    /// nodes stand for their ids, and long payloads are cut.
     #[must_use]
     pub fn timeline(&self) -> &str {
         self.trace.text()

@@ -27,15 +27,27 @@
 //! ```
 
 mod application;
+mod change;
+mod clock;
+mod compare;
+mod draw;
 pub(crate) mod laws;
 mod look;
 mod machine;
 mod model_link;
 mod path;
+mod quirks;
 mod run;
 mod signaling;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 
-pub use path::Path;
+pub use change::Change;
+pub use clock::Clock;
+pub use compare::{Difference, first_difference};
+pub use path::{Burst, Path};
+pub use quirks::Quirks;
+pub use signaling::SignalingFaults;
 pub use world::{NodeIndex, World};

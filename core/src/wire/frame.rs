@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::hello::{Hello, Member, Welcome};
+use super::signal::Signal;
 use super::varint::{Reader, length, put};
 use super::{Number, Outgoing};
 
@@ -16,6 +17,7 @@ mod kind {
     pub(super) const GOODBYE: u8 = 0x05;
     pub(super) const PING: u8 = 0x06;
     pub(super) const PONG: u8 = 0x07;
+    pub(super) const ROUND_TRIPS: u8 = 0x08;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_TO: u8 = 0x11;
     pub(super) const MESSAGE_FROM: u8 = 0x12;
@@ -23,7 +25,11 @@ mod kind {
     pub(super) const ACK_TO: u8 = 0x15;
     pub(super) const ACK_FROM: u8 = 0x16;
     pub(super) const STATE: u8 = 0x18;
+    pub(super) const STATE_TO: u8 = 0x19;
     pub(super) const STATE_FROM: u8 = 0x1a;
+    pub(super) const SIGNAL_TO: u8 = 0x20;
+    pub(super) const SIGNAL_FROM: u8 = 0x21;
+    pub(super) const PEER: u8 = 0x22;
 }
 
 /// A channel message that cannot be read.
@@ -57,6 +63,13 @@ pub(crate) enum Frame {
     Pong {
         stamp: u32,
     },
+    /// How far the host is from each joiner, in microseconds there and back.
+    RoundTrips(Vec<(Number, u32)>),
+    /// The first frame on a link between two joiners: who is at this end.
+    Peer {
+        epoch: u32,
+        number: Number,
+    },
     /// From the sender of the frame, to us.
     Direct(Body),
     /// To be passed on: a message for several, each with its sequence for that pair of nodes.
@@ -68,6 +81,21 @@ pub(crate) enum Frame {
     AckTo {
         to: Number,
         ack: Ack,
+    },
+    /// To be passed on: a state for those that are not linked to its origin.
+    StateTo {
+        to: Vec<Number>,
+        state: State,
+    },
+    /// To be passed on.
+    SignalTo {
+        to: Number,
+        signal: Signal,
+    },
+    /// Passed on by the host.
+    SignalFrom {
+        origin: Number,
+        signal: Signal,
     },
     /// Passed on by the host, which vouches for the origin.
     From {
@@ -256,6 +284,40 @@ impl Frame {
                 ack.write(&mut body);
                 kind::ACK_TO
             }
+            Self::RoundTrips(all) => {
+                put(&mut body, all.len() as u64);
+                for (number, micros) in all {
+                    put(&mut body, (*number).into());
+                    put(&mut body, (*micros).into());
+                }
+                kind::ROUND_TRIPS
+            }
+            Self::Peer { epoch, number } => {
+                put(&mut body, (*epoch).into());
+                put(&mut body, (*number).into());
+                kind::PEER
+            }
+            Self::StateTo { to, state } => {
+                put(&mut body, to.len() as u64);
+                for number in to {
+                    put(&mut body, (*number).into());
+                }
+                put(&mut body, state.sequence.into());
+                payload = state.payload.clone();
+                kind::STATE_TO
+            }
+            Self::SignalTo { to: node, signal } => {
+                put(&mut body, (*node).into());
+                signal.write_head(&mut body);
+                payload = signal.text.clone();
+                kind::SIGNAL_TO
+            }
+            Self::SignalFrom { origin, signal } => {
+                put(&mut body, (*origin).into());
+                signal.write_head(&mut body);
+                payload = signal.text.clone();
+                kind::SIGNAL_FROM
+            }
             // We never make one; a zero-length frame of an unused type is skipped by everybody.
             Self::Unknown => 0,
         };
@@ -301,10 +363,7 @@ impl Frame {
                 ack: Ack::read(&mut from)?,
             },
             kind::MESSAGE_TO => {
-                let count = from.u16()?;
-                if count > 64 {
-                    return Err(WireError::Number);
-                }
+                let count = count(&mut from)?;
                 let to = (0..count)
                     .map(|_| Ok((from.u16()?, from.u64()?)))
                     .collect::<Result<_, WireError>>()?;
@@ -313,7 +372,49 @@ impl Frame {
                     piece: Piece::read(from)?,
                 }
             }
+            kind::ROUND_TRIPS => {
+                let count = count(&mut from)?;
+                let all = (0..count).map(|_| Ok((from.u16()?, from.u32()?)));
+                Self::RoundTrips(all.collect::<Result<_, WireError>>()?)
+            }
+            kind::PEER => Self::Peer {
+                epoch: from.u32()?,
+                number: from.u16()?,
+            },
+            kind::STATE_TO => {
+                let count = count(&mut from)?;
+                let to = (0..count).map(|_| from.u16()).collect::<Result<_, _>>()?;
+                let state = State::read(from)?;
+                Self::StateTo { to, state }
+            }
+            kind::SIGNAL_TO => Self::SignalTo {
+                to: from.u16()?,
+                signal: Signal::read(from)?,
+            },
+            kind::SIGNAL_FROM => Self::SignalFrom {
+                origin: from.u16()?,
+                signal: Signal::read(from)?,
+            },
             _ => Self::Unknown,
+        })
+    }
+}
+
+/// How many nodes follow: at most as many as a network has; more is a mistake, not a reason to
+/// allocate.
+fn count(from: &mut Reader) -> Result<u16, WireError> {
+    let count = from.u16()?;
+    if count > 64 {
+        return Err(WireError::Number);
+    }
+    Ok(count)
+}
+
+impl State {
+    fn read(mut from: Reader) -> Result<Self, WireError> {
+        Ok(Self {
+            sequence: from.u32()?,
+            payload: from.rest(),
         })
     }
 }
@@ -326,11 +427,8 @@ impl Body {
         })
     }
 
-    fn read_state(mut from: Reader) -> Result<Self, WireError> {
-        Ok(Self::State(State {
-            sequence: from.u32()?,
-            payload: from.rest(),
-        }))
+    fn read_state(from: Reader) -> Result<Self, WireError> {
+        State::read(from).map(Self::State)
     }
 }
 
@@ -376,7 +474,7 @@ pub(crate) fn decode(message: Bytes, max: u16) -> Result<Vec<Frame>, WireError> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bundle, Token, Version};
+    use super::super::{Bundle, Step, Token, Version};
     use super::*;
     use crate::id::NodeId;
     use crate::rng::Rng;
@@ -449,7 +547,45 @@ mod tests {
                 piece: rest,
             },
             Frame::AckTo { to: 4, ack },
+            Frame::RoundTrips(vec![(1, 1_500), (65_535, u32::MAX)]),
+            Frame::Peer {
+                epoch: 1,
+                number: 300,
+            },
+            Frame::StateTo {
+                to: vec![0, 300],
+                state: State {
+                    sequence: 9,
+                    payload: Bytes::from_static(b"far"),
+                },
+            },
+            Frame::SignalTo {
+                to: 3,
+                signal: signal(Step::Offer, "v=0"),
+            },
+            Frame::SignalFrom {
+                origin: 3,
+                signal: signal(Step::Answer, "v=0"),
+            },
+            Frame::SignalFrom {
+                origin: 3,
+                signal: signal(Step::Candidate, "candidate:1"),
+            },
+            Frame::SignalTo {
+                to: 3,
+                signal: signal(Step::GiveUp, ""),
+            },
         ]
+    }
+
+    fn signal(step: Step, text: &'static str) -> Signal {
+        Signal {
+            epoch: 1,
+            attempt: 700,
+            step,
+            flag: step == Step::Offer,
+            text: Bytes::from_static(text.as_bytes()),
+        }
     }
 
     fn message(frames: &[Frame]) -> Bytes {

@@ -5,11 +5,13 @@ mod bundle;
 mod documented;
 mod frame;
 mod hello;
+mod signal;
 mod varint;
 
 pub(crate) use bundle::{Bundle, Outgoing};
 pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode};
 pub(crate) use hello::{Hello, Member, Token, Version, Welcome};
+pub(crate) use signal::{Signal, Step};
 
 /// The number of a node within one epoch of a network; 0 is the host. Never used again.
 pub(crate) type Number = u16;

@@ -1,0 +1,483 @@
+//! A joiner in a mesh: its links to the other joiners, and which way messages take.
+//!
+//! Two joiners negotiate through the host, over the links that they have to it; the later one offers.
+//! Until their link is open, and whenever it is silent or gone, the host relays. What was not
+//! acknowledged when the way changes is sent again on the new one.
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use super::frames::{Handled, Misbehaved};
+use super::links::link_to;
+use super::sending::pieces;
+use super::{Network, Role};
+use crate::error::EndReason;
+use crate::event::{Event, LeaveReason, LinkState, Route};
+use crate::id::{LinkId, NodeId};
+use crate::io::LinkCommand;
+use crate::link::{Link, Stage, Via};
+use crate::membership::{Direct, GiveUp, Pair, Way};
+use crate::time::{Timestamp, earliest};
+use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
+
+impl Network {
+    /// The pair that we are with a node that is new to us.
+    pub(super) fn new_pair(&self, number: Number) -> Pair {
+        if self.terms.mesh && self.me != HOST && number != HOST {
+            Pair::with_ways(self.terms)
+        } else {
+            Pair::new(self.terms)
+        }
+    }
+
+    /// Another joiner is in the network: in a mesh the later of the two offers a link.
+    pub(super) fn meet(&mut self, number: Number) {
+        if self.terms.mesh && number != HOST && number != self.me {
+            self.directs.insert(number, Direct::default());
+            if number < self.me {
+                self.offer_link(number);
+            }
+        }
+    }
+
+    fn offer_link(&mut self, number: Number) {
+        let id = self.new_link();
+        let Some(direct) = self.directs.get_mut(&number) else {
+            return;
+        };
+        let attempt = direct.offer(id);
+        self.open_direct(id, number, attempt, false);
+        self.command(id, LinkCommand::Open { offerer: true });
+        self.command(id, LinkCommand::CreateOffer);
+    }
+
+    fn open_direct(&mut self, id: LinkId, number: Number, attempt: u32, leads: bool) {
+        let via = Via::Host { number, attempt };
+        let deadline = self.now.plus(self.config.timeouts.ice);
+        let mut link = Link::new(self.now, via, self.bounds(), deadline);
+        link.heard = true;
+        link.leads = leads;
+        let (epoch, number) = (self.epoch, self.me);
+        link.channels.push_control(&Frame::Peer { epoch, number });
+        self.links.insert(id, link);
+    }
+
+    /// Our description of a link to another joiner is made.
+    pub(super) fn direct_described(&mut self, id: LinkId, sdp: &str) {
+        let (me, native, now) = (self.me, self.config.native, self.now);
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
+            return;
+        };
+        let Some((number, attempt)) = link.direct() else {
+            return;
+        };
+        if core::mem::replace(&mut link.described, true) {
+            return;
+        }
+        let candidates = core::mem::take(&mut link.said);
+        let (step, flag) = if number < me {
+            (Step::Offer, native)
+        } else {
+            link.clock.answered(now);
+            (Step::Answer, link.leads)
+        };
+        self.signal_to(number, attempt, step, flag, sdp);
+        for candidate in candidates {
+            self.signal_to(number, attempt, Step::Candidate, false, &candidate);
+        }
+    }
+
+    /// A candidate of ours, for a link to another joiner.
+    pub(super) fn direct_candidate(&mut self, id: LinkId, candidate: &str) {
+        let most = usize::from(self.config.limits.candidates);
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
+            return;
+        };
+        let Some((number, attempt)) = link.direct() else {
+            return;
+        };
+        if link.described {
+            self.signal_to(number, attempt, Step::Candidate, false, candidate);
+        } else if link.said.len() < most {
+            link.said.push(candidate.to_string());
+        }
+    }
+
+    fn signal_to(&mut self, to: Number, attempt: u32, step: Step, flag: bool, text: &str) {
+        let signal = Signal {
+            epoch: self.epoch,
+            attempt,
+            step,
+            flag,
+            text: Bytes::copy_from_slice(text.as_bytes()),
+        };
+        if let Some(link) = link_to(&mut self.links, HOST) {
+            link.channels.push_control(&Frame::SignalTo { to, signal });
+        }
+    }
+
+    /// Another joiner's word about the link between us; the host vouches for who says it.
+    pub(super) fn handle_signal(&mut self, origin: Number, signal: &Signal) {
+        let Ok(text) = core::str::from_utf8(&signal.text) else {
+            return self.count_stale();
+        };
+        let fits = text.len() <= self.config.limits.description as usize;
+        let known = self.directs.get(&origin).filter(|_| fits);
+        let Some(direct) = known.filter(|_| signal.epoch == self.epoch) else {
+            return self.count_stale();
+        };
+        let attempt = signal.attempt;
+        let link = direct.link_of(attempt);
+        match (signal.step, link) {
+            (Step::Offer, _) if origin > self.me && direct.accepts(self.now, attempt) => {
+                self.accept_direct(origin, attempt, signal.flag, text.to_string());
+            }
+            (Step::Answer, Some(id)) if origin < self.me => {
+                self.direct_answered(id, signal.flag, text.to_string());
+            }
+            (Step::Candidate, Some(id)) => self.add_candidate(id, text.to_string()),
+            (Step::GiveUp, Some(id)) => {
+                self.direct_over(id, GiveUp::Theirs, LeaveReason::Lost);
+            }
+            (Step::Offer | Step::Answer | Step::Candidate | Step::GiveUp, _) => self.count_stale(),
+        }
+    }
+
+    fn accept_direct(&mut self, origin: Number, attempt: u32, native: bool, sdp: String) {
+        if let Some(old) = self.directs.get(&origin).and_then(Direct::link) {
+            // Its end of the old link is gone, or it would not offer a new one.
+            self.close_link(old);
+            self.choose_way(origin);
+        }
+        let id = self.new_link();
+        let (now, lead) = (self.now, native && self.config.native);
+        if let Some(direct) = self.directs.get_mut(&origin) {
+            direct.answer(now, attempt, id);
+        }
+        self.open_direct(id, origin, attempt, lead);
+        self.command(id, LinkCommand::Open { offerer: false });
+        self.command(id, LinkCommand::AcceptOffer { sdp, lead });
+        self.diagnose_link(id, LinkState::Negotiating);
+    }
+
+    fn direct_answered(&mut self, id: LinkId, led: bool, sdp: String) {
+        let (now, led) = (self.now, led && self.config.native);
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
+            return;
+        };
+        if link.described && link.clock.timing().signaling.is_none() {
+            link.clock.answered(now);
+            self.command(id, LinkCommand::AcceptAnswer { sdp, led });
+        }
+    }
+
+    /// A path was found: the rest has its own time.
+    pub(super) fn direct_connected(&mut self, id: LinkId) {
+        let deadline = self.now.plus(self.config.timeouts.datachannel);
+        if let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) {
+            link.stage = Stage::Joining { deadline };
+        }
+    }
+
+    /// The data channel is open: from now on messages go directly.
+    pub(super) fn direct_opened(&mut self, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
+            return;
+        };
+        let Some((number, _)) = link.direct() else {
+            return;
+        };
+        link.stage = Stage::Open {
+            number,
+            greeted: false,
+        };
+        link.clock.welcomed(self.now);
+        link.said = Vec::new();
+        if let Some(direct) = self.directs.get_mut(&number) {
+            direct.opened();
+        }
+        if let Some(pair) = self.pairs.get_mut(&number) {
+            pair.way_ended(Way::Direct);
+        }
+        self.diagnose_link(id, LinkState::Open);
+        self.choose_way(number);
+    }
+
+    /// A link to another joiner is no more, or came to nothing.
+    pub(super) fn direct_over(&mut self, id: LinkId, by: GiveUp, reason: LeaveReason) {
+        let Some((number, attempt)) = self.links.get(&id).and_then(Link::direct) else {
+            return;
+        };
+        self.close_link(id);
+        let (now, ours) = (self.now, number < self.me);
+        let Some(direct) = self.directs.get_mut(&number) else {
+            return;
+        };
+        direct.failed(now, ours);
+        if let Some((_, reason)) = direct.leaves {
+            return self.node_gone(number, reason);
+        }
+        if !self.has_host() {
+            return self.node_gone(number, reason);
+        }
+        if by == GiveUp::Ours {
+            self.signal_to(number, attempt, Step::GiveUp, false, "");
+        }
+        self.choose_way(number);
+    }
+
+    /// A joiner said goodbye on our link to it; its leaving is the host's to tell, while there is one.
+    pub(super) fn direct_goodbye(&mut self, id: LinkId) {
+        let number = self.links.get(&id).and_then(Link::direct);
+        self.direct_over(id, GiveUp::Theirs, LeaveReason::Left);
+        if let Some((number, _)) = number
+            && let Some(direct) = self.directs.get_mut(&number)
+        {
+            // There will be nobody to answer another offer.
+            direct.failed(self.now, false);
+        }
+    }
+
+    /// On a link between two joiners.
+    pub(super) fn handle_from_peer(&mut self, id: LinkId, number: Number, frame: Frame) -> Handled {
+        // What comes tells that the channel is open, whatever the driver has told.
+        self.direct_opened(id);
+        let Some(link) = self.links.get_mut(&id) else {
+            return Ok(());
+        };
+        let Stage::Open { greeted, .. } = &mut link.stage else {
+            return Ok(());
+        };
+        if !*greeted {
+            let expected = Frame::Peer {
+                epoch: self.epoch,
+                number,
+            };
+            *greeted = frame == expected;
+            return if *greeted { Ok(()) } else { Err(Misbehaved) };
+        }
+        match frame {
+            Frame::Direct(body) => self.handle_body(number, Way::Direct, body),
+            Frame::Goodbye(_) => {
+                self.direct_goodbye(id);
+                Ok(())
+            }
+            Frame::Ping { .. } | Frame::Pong { .. } => {
+                self.handle_echo(id, &frame);
+                Ok(())
+            }
+            Frame::Unknown => Ok(()),
+            Frame::Hello(_)
+            | Frame::Welcome(_)
+            | Frame::Joined(_)
+            | Frame::Left { .. }
+            | Frame::RoundTrips(_)
+            | Frame::Peer { .. }
+            | Frame::MessageTo { .. }
+            | Frame::AckTo { .. }
+            | Frame::StateTo { .. }
+            | Frame::SignalTo { .. }
+            | Frame::SignalFrom { .. }
+            | Frame::From { .. } => Err(Misbehaved),
+        }
+    }
+
+    /// Whether frames to this joiner go over our own link to it.
+    pub(super) fn goes_directly(&self, number: Number) -> bool {
+        self.links
+            .values()
+            .any(|link| link.number() == Some(number) && (!link.is_silent() || !self.can_relay()))
+    }
+
+    /// Whether the host is there and passes on what joiners say.
+    pub(super) fn can_relay(&self) -> bool {
+        self.terms.relay && self.has_host()
+    }
+
+    /// Whether there is a host; only a mesh lives on without one.
+    pub(super) fn has_host(&self) -> bool {
+        match &self.role {
+            Role::Joiner(joiner) => !joiner.host_is_gone,
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => true,
+        }
+    }
+
+    /// After whatever may have changed the way to another joiner: if it did, says so, and sends again
+    /// what may have been lost on the old one.
+    pub(super) fn choose_way(&mut self, number: Number) {
+        let directly = self.goes_directly(number);
+        let Some(direct) = self.directs.get_mut(&number) else {
+            return;
+        };
+        if core::mem::replace(&mut direct.told_direct, directly) == directly {
+            return;
+        }
+        if let Some(node) = self.roster.node(number) {
+            let route = if directly {
+                Route::Direct
+            } else {
+                Route::Relayed
+            };
+            self.tell(Event::NodeRoute { node, route });
+        }
+        let Some(pair) = self.pairs.get_mut(&number) else {
+            return;
+        };
+        pair.say_ack_again(self.now);
+        let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
+        if !self.is_reachable(number) {
+            return;
+        }
+        for (sequence, payload) in again {
+            for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
+                self.queue_piece(&[(number, sequence)], &piece);
+            }
+        }
+    }
+
+    /// The host says that a node left. If our link to it still works, its last words come first.
+    pub(super) fn told_left(&mut self, number: Number, reason: LeaveReason) {
+        let until = self.now.plus(self.config.timeouts.leave);
+        let last_words = reason == LeaveReason::Left && self.goes_directly(number);
+        match self.directs.get_mut(&number).filter(|_| last_words) {
+            Some(direct) => direct.leaves = Some((until, reason)),
+            None => self.node_gone(number, reason),
+        }
+    }
+
+    /// Before somebody new comes: nodes whose last words we wait for go now, if they are in the way.
+    pub(super) fn make_place(&mut self, node: NodeId) {
+        let full = self.roster.len() >= 64;
+        let leaving: Vec<_> = self
+            .directs
+            .iter()
+            .filter_map(|(number, direct)| Some((*number, direct.leaves?.1)))
+            .filter(|(number, _)| full || self.roster.node(*number) == Some(node))
+            .collect();
+        for (number, reason) in leaving {
+            self.node_gone(number, reason);
+        }
+    }
+
+    /// A node is no longer part of the network, as this node sees it.
+    pub(super) fn node_gone(&mut self, number: Number, reason: LeaveReason) {
+        if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
+            self.close_link(link);
+        }
+        self.pairs.remove(&number);
+        if let Some(node) = self.roster.remove(number) {
+            tracing::info!(%node, reason = reason.name(), "node left");
+            self.tell(Event::NodeLeft { node, reason });
+        }
+        if !self.has_host() && self.roster.len() <= 1 {
+            self.end(EndReason::HostLost);
+        }
+    }
+
+    /// The host is gone. In a mesh the others keep what they have; else the network is over.
+    pub(super) fn host_gone(&mut self, reason: LeaveReason, end: EndReason) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        if !self.terms.mesh || !joiner.is_welcome() {
+            return self.end(end);
+        }
+        joiner.host_is_gone = true;
+        let link = joiner.link;
+        self.close_link(link);
+        let Some(host) = self.roster.remove(HOST) else {
+            return;
+        };
+        self.pairs.remove(&HOST);
+        self.round_trips.clear();
+        self.tell(Event::NodeLeft { node: host, reason });
+        self.tell(Event::HostLost { reason });
+        // Who has a link with us, or one in the making, can still be reached.
+        let lost: Vec<(Number, LeaveReason)> = self
+            .directs
+            .iter()
+            .filter(|(_, direct)| direct.link().is_none())
+            .map(|(number, direct)| (*number, direct.leaves.map_or(LeaveReason::Lost, |(_, r)| r)))
+            .collect();
+        for (number, reason) in lost {
+            self.node_gone(number, reason);
+        }
+        let rest: Vec<Number> = self.directs.keys().copied().collect();
+        for number in rest {
+            self.choose_way(number);
+            let silent = link_to(&mut self.links, number).is_some_and(|link| link.is_silent());
+            if let Some(node) = self.roster.node(number).filter(|_| silent) {
+                self.tell(Event::NodeSuspect { node });
+            }
+        }
+        if matches!(self.role, Role::Joiner(_)) && self.roster.len() <= 1 {
+            self.end(EndReason::HostLost);
+        }
+    }
+
+    /// Who takes too little: `None` is ourselves, else a node that gives no account of it. The host
+    /// does not see what goes directly, so in a mesh a node judges itself; and one that is too slow
+    /// and does not say so is left out by those that it keeps waiting.
+    fn slow_joiner(&self) -> Option<(Timestamp, Option<Number>)> {
+        let patience = self.config.timeouts.too_slow;
+        let pairs = self.pairs.iter().filter(|(_, pair)| pair.has_ways());
+        pairs
+            .flat_map(|(number, pair)| {
+                let ours = pair.starves_at(patience).map(|at| (at, None));
+                let silent = pair
+                    .stall()
+                    .over_at(patience)
+                    .filter(|_| !pair.is_given_up());
+                [ours, silent.map(|at| (at, Some(*number)))]
+            })
+            .flatten()
+            .min()
+    }
+
+    pub(super) fn mesh_deadline(&self) -> Option<Timestamp> {
+        if self.directs.is_empty() {
+            return None;
+        }
+        let slow = self.slow_joiner().map(|(at, _)| at);
+        self.directs
+            .values()
+            .map(|one| earliest(one.retry_at(), one.leaves.map(|(at, _)| at)))
+            .fold(slow, earliest)
+    }
+
+    pub(super) fn mesh_timeout(&mut self) {
+        let now = self.now;
+        let due = |at: Timestamp| at <= now;
+        let gone: Vec<(Number, LeaveReason)> = self
+            .directs
+            .iter()
+            .filter_map(|(number, one)| {
+                let (at, reason) = one.leaves?;
+                due(at).then_some((*number, reason))
+            })
+            .collect();
+        for (number, reason) in gone {
+            self.node_gone(number, reason);
+        }
+        let again: Vec<Number> = self
+            .directs
+            .iter()
+            .filter(|(_, one)| one.retry_at().is_some_and(due))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in again {
+            self.offer_link(number);
+        }
+        while let Some((_, slow)) = self.slow_joiner().filter(|(at, _)| due(*at)) {
+            let Some(number) = slow else {
+                return self.leave_as(Farewell::TooSlow, EndReason::TooSlow);
+            };
+            let node = self.roster.node(number);
+            if let (Some(pair), Some(node)) = (self.pairs.get_mut(&number), node) {
+                pair.give_up();
+                self.tell(Event::NodeStalled { node });
+            }
+        }
+    }
+}
