@@ -16,6 +16,8 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
 mod candidate;
+#[cfg(feature = "fuzzing")]
+pub(in crate::native) mod fuzzing;
 mod lines;
 mod negotiation;
 mod news;
