@@ -162,6 +162,12 @@ impl ModelLinks {
         self.ends.get(end).map(|end| end.node)
     }
 
+    /// How many ends a node has.
+    pub(super) fn of(&self, node: usize) -> usize {
+        let of = |end: &&ModelEnd| end.node == node && end.live.is_some();
+        self.ends.iter().filter(of).count()
+    }
+
     pub(super) fn link(&self, EndIndex(end): EndIndex) -> Option<(usize, u64, LinkId)> {
         let end = self.ends.get(end)?;
         Some((end.node, end.life, end.link))
@@ -477,10 +483,13 @@ impl World {
             node.ends.remove(&link);
         }
         let both = self.both(end);
+        // Only DTLS can say that it closes, so there is nothing to be heard before it is up.
+        let open = self.links.live(end).map(|own| own.stage) >= Some(Stage::Open);
         self.links.close(end);
         self.tell_after_close(end);
         if let Some((peer, here, there)) = both {
-            if let Some(late) = self.close_is_noticed(end)
+            if open
+                && let Some(late) = self.close_is_noticed(end)
                 && let Some(trip) = self.pass(here, there, HEADERS)
             {
                 self.update_later(peer, trip + late, ModelUpdate::Closed);
