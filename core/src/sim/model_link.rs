@@ -98,7 +98,9 @@ struct OnTheWay {
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: u32,
-    /// How many of these have left, which the node does not know yet.
+    /// The most that it held since the node was told.
+    most: u32,
+    /// How many bytes have left, which is not counted yet.
     left: u32,
     /// The news is on the heap.
     telling: bool,
@@ -184,6 +186,25 @@ impl ModelLinks {
         let live = self.ends.get_mut(end)?.live.take()?;
         self.live = self.live.saturating_sub(1);
         Some(live)
+    }
+}
+
+impl Buffer {
+    fn put(&mut self, bytes: u32) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.most = self.most.max(self.bytes);
+    }
+
+    /// What has left is counted; gives what the node is to be told.
+    fn settle(&mut self) -> Option<u32> {
+        self.telling = false;
+        self.bytes = self.bytes.saturating_sub(self.left);
+        self.left = 0;
+        if self.bytes > self.most / 2 {
+            return None;
+        }
+        self.most = self.bytes;
+        Some(self.bytes)
     }
 }
 
@@ -309,7 +330,7 @@ impl World {
         let Some(own) = self.links.live_mut(end) else {
             return;
         };
-        own.state.bytes = own.state.bytes.saturating_add(length);
+        own.state.put(length);
         own.state.left = own.state.left.saturating_add(length);
         let Some((peer, here, there)) = self.both(end) else {
             return;
@@ -326,7 +347,7 @@ impl World {
         let length = length_of(&payload);
         let now = self.now;
         if let Some(own) = self.links.live_mut(end) {
-            own.data.bytes = own.data.bytes.saturating_add(length);
+            own.data.put(length);
         }
         let Some((_, here, there)) = self.both(end) else {
             return;
@@ -593,11 +614,9 @@ impl World {
                 return;
             }
             ModelUpdate::Left(channel) => {
-                let buffer = own.buffer(channel);
-                buffer.telling = false;
-                buffer.bytes = buffer.bytes.saturating_sub(buffer.left);
-                buffer.left = 0;
-                let bytes = buffer.bytes;
+                let Some(bytes) = own.buffer(channel).settle() else {
+                    return;
+                };
                 self.maybe_again(end, Stale::Buffered(channel, bytes));
                 LinkUpdate::BufferedAmount { channel, bytes }
             }

@@ -88,12 +88,6 @@ impl Heap {
 /// How many bytes of datagrams and states are kept for a sleeping node: what Linux gives a socket.
 const KEPT: usize = 212_992;
 
-enum Out {
-    Model(Output),
-    #[cfg(feature = "native")]
-    Native(native::Output),
-}
-
 impl World {
     /// Does the next thing, if it is not after the deadline; else moves to the deadline.
     pub(super) fn step(&mut self, deadline: Timestamp) -> bool {
@@ -119,13 +113,11 @@ impl World {
 
     /// Who is to be woken first; `None` is the signaling server.
     fn next_wake(&self) -> (Timestamp, Option<usize>) {
-        let mut first = (self.server_wake, None);
-        for (index, at) in self.wakes.iter().enumerate() {
-            if *at < first.0 || (*at == first.0 && first.1.is_none()) {
-                first = (*at, Some(index));
-            }
+        let first = self.wakes.iter().copied().min().unwrap_or(NEVER);
+        if self.server_wake < first {
+            return (self.server_wake, None);
         }
-        first
+        (first, self.wakes.iter().position(|at| *at == first))
     }
 
     fn wake_server(&mut self) {
@@ -308,16 +300,16 @@ impl World {
             node.took = false;
         }
         loop {
-            let output = match self.machine(index) {
-                Some(Machine::Model(network)) => network.poll_output().map(Out::Model),
+            match self.machine(index) {
+                Some(Machine::Model(network)) => match network.poll_output() {
+                    Some(output) => self.model_output(index, output),
+                    None => break,
+                },
                 #[cfg(feature = "native")]
-                Some(Machine::Native(node)) => node.poll_output().map(Out::Native),
-                None => None,
-            };
-            match output {
-                Some(Out::Model(output)) => self.model_output(index, output),
-                #[cfg(feature = "native")]
-                Some(Out::Native(output)) => self.native_output(index, output),
+                Some(Machine::Native(node)) => match node.poll_output() {
+                    Some(output) => self.native_output(index, output),
+                    None => break,
+                },
                 None => break,
             }
             outputs = outputs.saturating_add(1);
