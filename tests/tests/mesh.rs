@@ -278,8 +278,7 @@ fn nodes_come_and_go_while_others_are_still_connecting() {
         world.run_for(Duration::from_millis(seed * 4));
         world.leave(nodes[2]);
         world.leave(nodes[3]);
-        // A goodbye takes two seconds at most.
-        world.run_for(Duration::from_secs(2));
+        world.run_for(Duration::from_secs(3));
         world.join(nodes[2], &code);
         world.restart(nodes[1]);
         world.join(nodes[1], &code);

@@ -18,6 +18,7 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::{Link, Stage, Via};
 use crate::membership::{Direct, GiveUp, Pair, Way};
+use crate::planted::planted;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
@@ -324,9 +325,11 @@ impl Network {
         let Some(pair) = self.pairs.get_mut(&number) else {
             return;
         };
-        pair.say_ack_again(self.now);
+        if !planted!(self.config, AckNotRepeated) {
+            pair.say_ack_again(self.now);
+        }
         let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
-        if !self.is_reachable(number) {
+        if !self.is_reachable(number) || planted!(self.config, ReplayForgotten) {
             return;
         }
         for (sequence, payload) in again {
@@ -411,8 +414,9 @@ impl Network {
                 self.tell(Event::NodeSuspect { node });
             }
         }
+        // Alone at once: it ends as it would have without a mesh.
         if matches!(self.role, Role::Joiner(_)) && self.roster.len() <= 1 {
-            self.end(EndReason::HostLost);
+            self.end(end);
         }
     }
 

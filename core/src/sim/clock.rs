@@ -186,12 +186,14 @@ impl World {
         machine.handle_timeout(time);
         let outputs = self.drain(index);
         if idle {
-            Laws::idle(outputs);
+            let held = Laws::idle(outputs);
+            self.watch.judge(self.now, index, held);
         }
         if let Some(node) = self.nodes.get(index)
             && let Some(machine) = &node.machine
         {
-            Laws::rested(node.latest, machine.poll_timeout());
+            let held = Laws::rested(node.latest, machine.poll_timeout());
+            self.watch.judge(self.now, index, held);
         }
     }
 

@@ -164,6 +164,12 @@ impl ModelLinks {
         self.ends.get(end).map(|end| end.node)
     }
 
+    /// How many ends a node has.
+    pub(super) fn of(&self, node: usize) -> usize {
+        let of = |end: &&ModelEnd| end.node == node && end.live.is_some();
+        self.ends.iter().filter(of).count()
+    }
+
     pub(super) fn link(&self, EndIndex(end): EndIndex) -> Option<(usize, u64, LinkId)> {
         let end = self.ends.get(end)?;
         Some((end.node, end.life, end.link))
@@ -441,7 +447,8 @@ impl World {
 
     /// One packet; what is corrupt is lost.
     fn pass(&mut self, from: usize, to: usize, bytes: u32) -> Option<Duration> {
-        let fate = self.carry(from, to, bytes, false)?;
+        let meets = self.meets(from, to);
+        let fate = self.carry(from, to, bytes, false).filter(|_| meets)?;
         fate.corrupt.is_none().then_some(fate.after)
     }
 
@@ -453,12 +460,13 @@ impl World {
         length: u32,
         paced: bool,
     ) -> (u32, Option<Duration>) {
+        let meets = self.meets(from, to);
         let (mut lost, mut last, mut left) = (0, Duration::ZERO, length);
         for _ in 0..packets_of(length) {
             let part = left.min(PACKET);
             left -= part;
             match self.carry(from, to, part + HEADERS, paced) {
-                Some(fate) if fate.corrupt.is_none() => last = last.max(fate.after),
+                Some(fate) if meets && fate.corrupt.is_none() => last = last.max(fate.after),
                 _ => lost += 1,
             }
         }
@@ -496,10 +504,13 @@ impl World {
             node.ends.remove(&link);
         }
         let both = self.both(end);
+        // Only DTLS can say that it closes, so there is nothing to be heard before it is up.
+        let open = self.links.live(end).map(|own| own.stage) >= Some(Stage::Open);
         self.links.close(end);
         self.tell_after_close(end);
         if let Some((peer, here, there)) = both {
-            if let Some(late) = self.close_is_noticed(end)
+            if open
+                && let Some(late) = self.close_is_noticed(end)
                 && let Some(trip) = self.pass(here, there, HEADERS)
             {
                 self.update_later(peer, trip + late, ModelUpdate::Closed);
@@ -711,7 +722,8 @@ impl World {
                 let node = self.nodes.get(node);
                 node.is_some_and(|node| !node.isolated && node.asleep.is_none())
             };
-            passes(here, there) && passes(there, here) && answers(here) && answers(there)
+            let whole = passes(here, there) && passes(there, here);
+            whole && answers(here) && answers(there) && self.meets(here, there)
         })
     }
 
