@@ -289,19 +289,7 @@ impl World {
         if let Some(node) = self.nodes.get_mut(index) {
             node.took = false;
         }
-        loop {
-            match self.machine(index) {
-                Some(Machine::Model(network)) => match network.poll_output() {
-                    Some(output) => self.model_output(index, output),
-                    None => break,
-                },
-                #[cfg(feature = "native")]
-                Some(Machine::Native(node)) => match node.poll_output() {
-                    Some(output) => self.native_output(index, output),
-                    None => break,
-                },
-                None => break,
-            }
+        while self.take_output(index) {
             outputs = outputs.saturating_add(1);
         }
         self.ask_for_wake(index);
@@ -316,6 +304,26 @@ impl World {
             }
         }
         outputs
+    }
+
+    /// Takes one output of a node, if there is one, and sees to it.
+    fn take_output(&mut self, index: usize) -> bool {
+        match self.machine(index) {
+            Some(Machine::Model(network)) => {
+                let output = network.poll_output();
+                output
+                    .map(|output| self.model_output(index, output))
+                    .is_some()
+            }
+            #[cfg(feature = "native")]
+            Some(Machine::Native(node)) => {
+                let output = node.poll_output();
+                output
+                    .map(|output| self.native_output(index, output))
+                    .is_some()
+            }
+            None => false,
+        }
     }
 
     fn model_output(&mut self, index: usize, output: Output) {
