@@ -66,8 +66,6 @@ struct Live {
     last_due: Timestamp,
     /// How long SCTP waits for the next acknowledgement; grows with each that does not come.
     patience: Option<Duration>,
-    /// Some packet has passed since it last waited.
-    passed: bool,
     data: Buffer,
     state: Buffer,
 }

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 /// How much of a message fits a packet.
 const PACKET: u32 = 1138;
 /// What SCTP waits before it sends a lost packet again, at first and at most: Chromium's dcSCTP begins
-/// with 400 ms, where RFC 9260, section 16 has a second. It doubles each time.
+/// with 400 ms, where RFC 9260, section 16 has a second. It doubles each time while nothing passes.
 pub(super) const RETRANSMISSION: (Duration, Duration) =
     (Duration::from_millis(400), Duration::from_secs(60));
 /// With so many packets in flight a loss is noticed after a round trip (RFC 9260, section 7.2.4).
@@ -67,14 +67,13 @@ impl Live {
     }
 
     /// How long SCTP waits after a packet was sent again, and lost again: twice as long as the last
-    /// time, unless something else has passed.
-    fn wait(&mut self) -> Duration {
+    /// time if nothing can pass.
+    fn wait(&mut self, dark: bool) -> Duration {
         let (first, most) = RETRANSMISSION;
         let wait = match self.patience {
-            Some(last) if !self.passed => (last * 2).min(most),
+            Some(last) if dark => (last * 2).min(most),
             _ => first,
         };
-        self.passed = false;
         self.patience = Some(wait);
         wait
     }
@@ -120,7 +119,6 @@ impl World {
             None if in_flight >= FAST && lost < packets => round,
             None => own.patience.unwrap_or(RETRANSMISSION.0),
         };
-        own.passed = lost < packets || (own.passed && own.patience.is_some());
         if lost > 0 {
             own.patience.get_or_insert(RETRANSMISSION.0);
         }
@@ -180,11 +178,11 @@ impl World {
             }
             let missing = first.lost;
             let (lost, after) = self.pass_all(here, there, missing * PACKET, true);
+            let dark = !self.is_whole(end);
             let Some(own) = self.links.live_mut(end) else {
                 return;
             };
-            own.passed |= lost < packets_of(missing * PACKET);
-            let after = after.unwrap_or_else(|| own.wait());
+            let after = after.unwrap_or_else(|| own.wait(dark));
             let due = now.plus(after);
             own.last_due = own.last_due.max(due);
             if let Some(first) = own.on_the_way.front_mut() {
