@@ -198,6 +198,7 @@ impl World {
     /// native nodes have their interfaces' addresses alone ([`Knowledge::Host`]).
     pub fn set_knowledge(&mut self, NodeIndex(node): NodeIndex, knowledge: Knowledge) {
         self.places.knowledge.insert(node, knowledge);
+        self.links_may_be_dark();
     }
 
     /// The oracle: how two nodes can reach each other now, in theory.
