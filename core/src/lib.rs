@@ -114,6 +114,7 @@ mod io;
 mod link;
 mod membership;
 mod network;
+mod planted;
 mod rng;
 mod stats;
 mod time;
@@ -121,6 +122,9 @@ mod wire;
 
 pub mod signaling;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "native")]
 pub mod native;
 #[cfg(any(feature = "sim", test))]
@@ -136,6 +140,8 @@ pub use event::{
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
+#[cfg(wattle_planted)]
+pub use planted::Planted;
 pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -27,7 +27,9 @@
 //! ```
 
 mod application;
+pub mod campaign;
 mod change;
+pub mod choices;
 mod clock;
 mod compare;
 mod draw;
@@ -54,6 +56,7 @@ mod nat;
 mod oracle;
 mod path;
 mod places;
+pub mod plan;
 mod quirks;
 mod run;
 mod signaling;
@@ -68,6 +71,7 @@ pub use change::Change;
 pub use clock::Clock;
 pub use compare::{Difference, first_difference};
 pub use internet::{Dropped, NatIndex, Place};
+pub use laws::{Law, Violation};
 pub use nat::{Dependence, NatConfig, PortChoice};
 pub use oracle::{Knowledge, Reach};
 pub use path::{Burst, Path};

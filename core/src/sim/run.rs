@@ -315,10 +315,12 @@ impl World {
         self.ask_for_wake(index);
         let wake = self.wakes.get(index).copied().unwrap_or(NEVER);
         if let Some(node) = self.nodes.get(index) {
-            Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            let held = Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            self.watch.judge(self.now, index, held);
             if let Some(machine) = &node.machine {
                 let connecting = machine.status() == Status::Connecting;
-                Laws::under_way(connecting, (wake < NEVER).then_some(wake));
+                let held = Laws::under_way(connecting, (wake < NEVER).then_some(wake));
+                self.watch.judge(self.now, index, held);
             }
         }
         outputs
@@ -391,7 +393,8 @@ impl World {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        node.laws.event(&event);
+        let held = node.laws.event(&event);
+        self.watch.judge(self.now, index, held);
         if let Event::Message { .. } | Event::State { .. } = &event {
             node.messages = node.messages.saturating_add(1);
         }

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::clock::{Clock, NEVER};
-use super::laws::Laws;
+use super::laws::{Laws, Watch};
 use super::machine::Machine;
 use super::model_link::{EndIndex, ModelLinks};
 use super::path::{Path, Way};
@@ -57,6 +57,7 @@ pub struct World {
     server_starts: u64,
     pub(super) connections: Connections,
     pub(super) trace: Trace,
+    pub(super) watch: Watch,
     #[cfg(feature = "native")]
     pub(super) trace_bytes: bool,
     #[cfg(feature = "native")]
@@ -127,6 +128,7 @@ impl World {
             server_starts: 0,
             connections: Connections::default(),
             trace: Trace::new(),
+            watch: Watch::default(),
             #[cfg(feature = "native")]
             trace_bytes: false,
             #[cfg(feature = "native")]
