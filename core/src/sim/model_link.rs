@@ -11,8 +11,9 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use self::transfer::{Buffer, OnTheWay, RETRANSMISSION};
+use super::laws::Laws;
 use super::run::What;
-use super::world::World;
+use super::world::{NodeIndex, World};
 use crate::id::LinkId;
 use crate::io::{Channel, Input, LinkCommand, LinkFailure, LinkUpdate};
 use crate::time::Timestamp;
@@ -464,7 +465,14 @@ impl World {
                 channel,
                 payload: Bytes::from_static(b"said to a link that is closed"),
             },
-            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount { channel, bytes },
+            // Late or twice, it is read when it is told.
+            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount {
+                channel,
+                bytes: match self.links.live_mut(end) {
+                    Some(own) => own.buffer(channel).bytes(),
+                    None => bytes,
+                },
+            },
             Stale::Disconnected => LinkUpdate::Disconnected,
             Stale::Failed(failure) => {
                 if let Some(own) = self.links.live_mut(end) {
@@ -481,8 +489,20 @@ impl World {
         if let Some((node, life, link)) = self.links.link(end)
             && self.life(node) == Some(life)
         {
+            let late = self.links.live(end).is_none();
+            let before = late.then(|| self.late_updates(node));
             self.input(node, Input::Link { link, update });
+            if let Some(before) = before {
+                let held = Laws::counted(before, self.late_updates(node));
+                self.watch.judge(self.now, node, held);
+            }
         }
+    }
+
+    /// How much news of closed links a node has counted.
+    fn late_updates(&self, node: usize) -> u64 {
+        let stats = self.stats(NodeIndex(node));
+        stats.map_or(0, |stats| stats.counters.late_updates)
     }
 
     /// The other end, and the nodes here and there.

@@ -40,6 +40,10 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
+    pub(super) const fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
     fn put(&mut self, bytes: u32) {
         self.bytes = self.bytes.saturating_add(bytes);
         self.most = self.most.max(self.bytes);
