@@ -122,6 +122,9 @@ mod wire;
 
 pub mod signaling;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "native")]
 pub mod native;
 #[cfg(any(feature = "sim", test))]

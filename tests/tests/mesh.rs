@@ -203,11 +203,29 @@ fn a_mesh_outlives_its_host() {
         assert_eq!(world.nodes(nodes[2]).len(), 2);
         world.crash(nodes[2]);
         world.run_for(Duration::from_secs(10));
-        assert_eq!(
-            ended(&world, nodes[3]),
-            Some(EndReason::HostLost),
-            "nobody is left"
-        );
+        let end = if crash {
+            EndReason::HostLost
+        } else {
+            EndReason::HostClosed
+        };
+        assert_eq!(ended(&world, nodes[3]), Some(end), "nobody is left");
+    }
+}
+
+#[test]
+fn a_mesh_of_two_ends_as_its_host_does() {
+    for crash in [true, false] {
+        let mut world = World::new(9);
+        let nodes = mesh(&mut world, 2);
+        let end = if crash {
+            world.crash(nodes[0]);
+            EndReason::HostLost
+        } else {
+            world.leave(nodes[0]);
+            EndReason::HostClosed
+        };
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(ended(&world, nodes[1]), Some(end));
     }
 }
 

@@ -43,8 +43,8 @@ pub(super) struct Joiner {
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
     pub(super) token: Option<Token>,
-    /// In a mesh, the others go on.
-    pub(super) host_is_gone: bool,
+    /// In a mesh without its host, where the others go on: how it ends when nobody is left.
+    pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
 }
 
@@ -98,7 +98,7 @@ impl Network {
             candidates: Vec::new(),
             host: None,
             token: None,
-            host_is_gone: false,
+            without_host: None,
             clock: PhaseClock::new(self.now),
         }));
         self.tell(Event::Phase(Phase::Signaling));

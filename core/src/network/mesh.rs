@@ -299,7 +299,7 @@ impl Network {
     /// Whether there is a host; only a mesh lives on without one.
     pub(super) fn has_host(&self) -> bool {
         match &self.role {
-            Role::Joiner(joiner) => !joiner.host_is_gone,
+            Role::Joiner(joiner) => joiner.without_host.is_none(),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => true,
         }
     }
@@ -371,8 +371,16 @@ impl Network {
             tracing::info!(%node, reason = reason.name(), "node left");
             self.tell(Event::NodeLeft { node, reason });
         }
-        if !self.has_host() && self.roster.len() <= 1 {
-            self.end(EndReason::HostLost);
+        self.end_if_left_alone();
+    }
+
+    /// Without a host, a network of one is over: nobody can come any more.
+    fn end_if_left_alone(&mut self) {
+        if let Role::Joiner(joiner) = &self.role
+            && let Some(end) = joiner.without_host
+            && self.roster.len() <= 1
+        {
+            self.end(end);
         }
     }
 
@@ -384,7 +392,7 @@ impl Network {
         if !self.terms.mesh || !joiner.is_welcome() {
             return self.end(end);
         }
-        joiner.host_is_gone = true;
+        joiner.without_host = Some(end);
         let link = joiner.link;
         self.close_link(link);
         let Some(host) = self.roster.remove(HOST) else {
@@ -412,10 +420,7 @@ impl Network {
                 self.tell(Event::NodeSuspect { node });
             }
         }
-        // Alone at once: it ends as it would have without a mesh.
-        if matches!(self.role, Role::Joiner(_)) && self.roster.len() <= 1 {
-            self.end(end);
-        }
+        self.end_if_left_alone();
     }
 
     /// Who takes too little: `None` is ourselves, else a node that gives no account of it. The host

@@ -366,8 +366,9 @@ impl Network {
         self.outputs.push_back(Output::Event(event));
     }
 
+    /// Nothing is told after the end, also of what began in the same moment.
     fn diagnose(&mut self, diagnostic: Diagnostic) {
-        if self.config.verbose {
+        if self.config.verbose && !matches!(self.role, Role::Idle) {
             self.tell(Event::Diagnostic(diagnostic));
         }
     }

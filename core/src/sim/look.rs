@@ -150,7 +150,9 @@ impl World {
     /// From now on the trace of native nodes covers all bytes: of datagrams, and of what goes
     /// through signaling servers.
     ///
-    /// Today those of handshakes differ from run to run, so that such hashes do too.
+    /// Those of handshakes differ from run to run, and such hashes with them, unless the randomness of
+    /// str0m, dimpl and sctp-proto is seeded as well, which needs a build of its own (this project's
+    /// package `tests/exact` does it).
     #[cfg(feature = "native")]
     pub const fn trace_bytes(&mut self) {
         self.trace_bytes = true;

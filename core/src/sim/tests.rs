@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::draw::{self, Draw, Kind};
 use super::*;
-use crate::config::{Config, Timeouts};
+use crate::config::{Config, Timeouts, Topology};
 use crate::event::{Diagnostic, Event, LinkState};
 use crate::io::LinkFailure;
 use crate::time::Timestamp;
@@ -45,17 +45,23 @@ fn is_state(event: &Event) -> bool {
 }
 
 fn texts(world: &World, node: NodeIndex) -> Vec<String> {
-    let text = |event: &Event| match event {
-        Event::Message { payload, .. } => Some(String::from_utf8_lossy(payload).into_owned()),
-        _ => None,
+    let text = |event: &Event| {
+        if let Event::Message { payload, .. } = event {
+            Some(String::from_utf8_lossy(payload).into_owned())
+        } else {
+            None
+        }
     };
     world.events(node).filter_map(text).collect()
 }
 
 fn link_states(world: &World, node: NodeIndex) -> Vec<LinkState> {
-    let state = |event: &Event| match event {
-        Event::Diagnostic(Diagnostic::Link { state, .. }) => Some(*state),
-        _ => None,
+    let state = |event: &Event| {
+        if let Event::Diagnostic(Diagnostic::Link { state, .. }) = event {
+            Some(*state)
+        } else {
+            None
+        }
     };
     world.events(node).filter_map(state).collect()
 }
@@ -427,7 +433,7 @@ fn the_same_seed_leaves_the_same_trace() {
     assert_eq!(first_difference(3, |world| chaos(world, 3)), None);
 }
 
-/// Stars with everything on at once, whose nodes come and go: the laws hold.
+/// Stars and meshes with everything on at once, whose nodes come and go: the laws hold.
 ///
 /// More seeds by `WATTLE_SEEDS=from..to`.
 #[test]
@@ -438,10 +444,12 @@ fn the_core_survives_everything_at_once() {
     });
     let mut heard = 0;
     for seed in seeds.unwrap_or(0..40) {
-        std::eprintln!("seed {seed}");
+        std::print!("seed {seed}: ");
         let mut world = World::new(seed);
         chaos(&mut world, seed);
-        heard += world.nodes.iter().map(|node| node.messages).sum::<u64>();
+        let messages = world.nodes.iter().map(|node| node.messages).sum::<u64>();
+        std::println!("{messages} messages heard");
+        heard += messages;
     }
     assert!(heard > 1000, "{heard}");
 }
@@ -494,8 +502,14 @@ fn chaos(world: &mut World, seed: u64) {
         refusing: false,
     });
     let count = 2 + draw.below(23, 7) as usize;
+    let topology = if draw.chance(28, 500) {
+        Topology::Mesh
+    } else {
+        Topology::Star
+    };
+    let config = Config::default().with_topology(topology);
     let nodes: Vec<_> = (0..count)
-        .map(|_| world.add_model(Config::default()))
+        .map(|_| world.add_model(config.clone()))
         .collect();
     for (lane, node) in (200..).zip(&nodes) {
         world.set_clock(
@@ -569,4 +583,73 @@ fn hosted(world: &mut World, node: NodeIndex) -> Option<crate::code::NetworkCode
         }
     }
     None
+}
+
+#[cfg(feature = "native")]
+mod native {
+    use super::*;
+
+    fn pair(world: &mut World) -> [NodeIndex; 2] {
+        let nodes = [(); 2].map(|()| world.add_native(Config::default()));
+        let code = world.host(nodes[0]);
+        world.join(nodes[1], &code);
+        let whole = |world: &World| nodes.iter().all(|node| world.nodes(*node).len() == 2);
+        assert!(world.run_until(30 * SECOND, whole));
+        nodes
+    }
+
+    #[test]
+    fn full_nodes_survive_what_happens_to_datagrams() {
+        for seed in 0..5 {
+            let mut world = World::new(seed);
+            world.set_default_path(Path {
+                jitter: 30 * MS,
+                loss_per_mille: 30,
+                duplicate_per_mille: 200,
+                corrupt_per_mille: 50,
+                mtu: 1280,
+                capacity: Some(200_000),
+                ..Path::default()
+            });
+            let nodes = pair(&mut world);
+            for n in 0..20 {
+                world.broadcast(nodes[0], n.to_string()).unwrap();
+                world.run_for(100 * MS);
+            }
+            world.clog(nodes[0], nodes[1]);
+            world.run_for(2 * SECOND);
+            world.unclog(nodes[0], nodes[1]);
+            world.sleep(nodes[1], 2 * SECOND);
+            world.run_for(10 * SECOND);
+            let expected: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+            assert_eq!(texts(&world, nodes[1]), expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn two_runs_of_full_nodes_leave_the_same_trace() {
+        let difference = first_difference(1, |world| {
+            let nodes = pair(world);
+            for n in 0..20 {
+                world.broadcast(nodes[0], n.to_string()).unwrap();
+                world.run_for(100 * MS);
+            }
+        });
+        assert_eq!(difference, None);
+    }
+
+    #[test]
+    fn old_datagrams_reach_the_new_life_at_the_same_address() {
+        let mut world = World::new(3);
+        let nodes = pair(&mut world);
+        for _ in 0..10 {
+            world.broadcast(nodes[0], "to whoever is there").unwrap();
+        }
+        world.crash(nodes[1]);
+        world.restart(nodes[1]);
+        world.run_for(SECOND);
+        assert_eq!(world.message_count(nodes[1]), 0);
+        let counters = world.stats(nodes[1]).unwrap().counters;
+        assert!(counters.datagrams_dropped > 0, "{counters:?}");
+    }
 }

@@ -150,7 +150,7 @@ mod tests {
         reasons.left(A, true);
         reasons.kicked(A);
         reasons.broken();
-        let still_false: alloc::vec::Vec<_> = false_ones
+        let still_false: Vec<_> = false_ones
             .iter()
             .filter(|event| reasons.event(A, event).is_err())
             .collect();
