@@ -46,6 +46,9 @@ pub enum SendError {
     /// The host does not relay in this network: joiners reach only the host.
     #[error("the host of this network does not relay: joiners reach only the host")]
     NotRelayed,
+    /// In a mesh: the node has taken nothing for too long ([`Event::NodeStalled`](crate::Event)).
+    #[error("the node takes no messages any more")]
+    NotTaking,
     /// The message is longer than the network allows.
     #[error("the message is too large: at most {max} bytes")]
     TooLarge {
@@ -70,7 +73,7 @@ pub enum KickError {
 }
 
 /// Why a network ended for this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EndReason {
     /// `leave` was called.
@@ -108,7 +111,7 @@ pub enum EndReason {
 }
 
 /// Why a signaling server does not want us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerRefusal {
     /// Our id stays taken.

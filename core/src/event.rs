@@ -17,7 +17,7 @@ use crate::signaling::SignalingFailure;
 /// Every `host` and every `join` ends in exactly one [`Event::Ended`]; everything else falls before
 /// it. `NodeJoined` and `NodeLeft` strictly alternate per node, and messages of a node fall only
 /// between them. `Ended` stands for the leaving of all nodes that are still there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Event {
     /// Host: the network can be joined with this code.
@@ -58,6 +58,13 @@ pub enum Event {
         node: NodeId,
         /// Which way.
         route: Route,
+    },
+    /// In a mesh: a node has taken nothing for four times
+    /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) while there was no more room. Reliable
+    /// messages do not go to it any more; those that it did not take may be lost.
+    NodeStalled {
+        /// Which.
+        node: NodeId,
     },
     /// A node is no longer part of the network.
     NodeLeft {
@@ -108,7 +115,7 @@ pub enum Event {
 }
 
 /// The steps of a connection, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the three phases are the design's")]
 pub enum Phase {
     /// Offer and answer go through the signaling server.
@@ -138,7 +145,7 @@ impl fmt::Display for Phase {
 }
 
 /// Which way the messages between two nodes take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third way")]
 pub enum Route {
     /// Over a link of their own.
@@ -148,7 +155,7 @@ pub enum Route {
 }
 
 /// How long each phase of a connection took; `None` for what has not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PhaseTiming {
     /// From `join` (at the host: from the offer) to the answer.
@@ -162,7 +169,7 @@ pub struct PhaseTiming {
 }
 
 /// Why a node left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LeaveReason {
     /// It said goodbye.
@@ -208,7 +215,7 @@ impl fmt::Display for LeaveReason {
 }
 
 /// A look inside, as data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Diagnostic {
     /// The connection to the signaling server changed.
@@ -270,7 +277,7 @@ impl Diagnostic {
 }
 
 /// What the signaling server or the way to it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalingDiagnostic {
     /// A connection is being made.
@@ -289,7 +296,7 @@ pub enum SignalingDiagnostic {
 }
 
 /// Ours or theirs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a link has two sides")]
 pub enum Side {
     /// This node's.
@@ -299,7 +306,7 @@ pub enum Side {
 }
 
 /// The candidate types of RFC 8445, and those that name a host by multicast DNS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum CandidateKind {
     /// An address of an interface.
@@ -329,7 +336,7 @@ impl CandidateKind {
 }
 
 /// The states of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkState {
     /// Descriptions are being exchanged.
@@ -365,7 +372,7 @@ impl LinkState {
 }
 
 /// Why a host does not let somebody in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Every place is taken (joins under way count).

@@ -10,7 +10,7 @@ use crate::id::LinkId;
 use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpdate};
 
 /// What happened in the world, for [`Network::handle_input`](crate::Network::handle_input).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// News of the connection to the signaling server.
@@ -27,7 +27,7 @@ pub enum Input<'a> {
 }
 
 /// What the driver must do, from [`Network::poll_output`](crate::Network::poll_output).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum Output {
     /// For the connection to the signaling server.
@@ -46,7 +46,7 @@ pub enum Output {
 }
 
 /// The two channels of a link, both negotiated before the offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "a link has these two channels; a third is another design"
@@ -82,7 +82,7 @@ impl Channel {
 }
 
 /// What a link is asked to do, in JSEP terms.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LinkCommand {
     /// Make the connection with its two channels. Always the first command of a link.
@@ -127,7 +127,7 @@ pub enum LinkCommand {
 ///
 /// It comes in parts so that a payload for many receivers is shared, not copied: the one copy is
 /// the driver's, into whatever its channel takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ChannelMessage {
     parts: Vec<Bytes>,
 }
@@ -176,7 +176,7 @@ impl ChannelMessage {
 }
 
 /// What became of a link.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum LinkUpdate<'a> {
     /// Our offer or answer is set: this is its text.
@@ -216,7 +216,7 @@ pub enum LinkUpdate<'a> {
 }
 
 /// Why a link failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LinkFailure {
     /// The remote's description cannot be used.

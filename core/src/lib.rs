@@ -1,10 +1,10 @@
 //! Small peer-to-peer networks over WebRTC data channels, without any I/O.
 //!
 //! One node *hosts* a network and gets a short code, others *join* with it; messages then flow over
-//! direct links, in a star around the host. This crate decides what a node says and when. It has no
-//! sockets, clocks, threads, callbacks, async or traits to implement: bytes and the time go in, bytes
-//! and events come out, and somebody else (a *driver*) carries them. The crate `wattle-smol` is such
-//! a driver; a game loop can be one.
+//! direct links, in a star around the host or in a mesh. This crate decides what a node says and
+//! when. It has no sockets, clocks, threads, callbacks, async or traits to implement: bytes and the
+//! time go in, bytes and events come out, and somebody else (a *driver*) carries them. The crate
+//! `wattle-smol` is such a driver; a game loop can be one.
 //!
 //! There are two machines with the same methods:
 //!
@@ -114,6 +114,7 @@ mod io;
 mod link;
 mod membership;
 mod network;
+mod planted;
 mod rng;
 mod stats;
 mod time;
@@ -121,6 +122,9 @@ mod wire;
 
 pub mod signaling;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "native")]
 pub mod native;
 #[cfg(any(feature = "sim", test))]
@@ -136,6 +140,8 @@ pub use event::{
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
+#[cfg(wattle_planted)]
+pub use planted::Planted;
 pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use wattle_core::sim::{NodeIndex, Path, World};
-use wattle_core::{Config, EndReason, Event, LeaveReason, NodeId, Route, Topology};
+use wattle_core::{Config, Credit, EndReason, Event, LeaveReason, NodeId, Route, Topology};
 use wattle_tests::{assemble, ended, messages, settle};
 
 fn config() -> Config {
@@ -296,7 +296,7 @@ fn nodes_come_and_go_while_others_are_still_connecting() {
         world.run_for(Duration::from_millis(seed * 4));
         world.leave(nodes[2]);
         world.leave(nodes[3]);
-        world.run_for(Duration::from_secs(1));
+        world.run_for(Duration::from_secs(3));
         world.join(nodes[2], &code);
         world.restart(nodes[1]);
         world.join(nodes[1], &code);
@@ -328,4 +328,33 @@ fn joiners_that_may_not_be_relayed_hear_each_other_over_links_of_their_own_alone
     assert_eq!(world.message_count(nodes[0]), 1);
     assert_eq!(world.message_count(nodes[2]), 0);
     assert_eq!(world.message_count(nodes[3]), 1);
+}
+
+#[test]
+fn a_node_that_takes_nothing_leaves_by_itself_and_the_others_go_on() {
+    let mut world = World::new(9);
+    let config = config().with_credit(Credit::OnRelease);
+    let nodes: Vec<_> = (0..4).map(|_| world.add_model(config.clone())).collect();
+    assemble(&mut world, &nodes);
+    settle(&mut world);
+    world.pause_application(nodes[2], true);
+    let slow = world.id(nodes[2]).unwrap();
+    let mut sent = 0;
+    for _ in 0..150 {
+        if world.broadcast(nodes[1], vec![0; 50_000]).is_ok() {
+            sent += 1;
+        }
+        world.run_for(Duration::from_millis(100));
+    }
+    assert_eq!(ended(&world, nodes[2]), Some(EndReason::TooSlow));
+    let left = Event::NodeLeft {
+        node: slow,
+        reason: LeaveReason::TooSlow,
+    };
+    for node in [nodes[0], nodes[1], nodes[3]] {
+        assert!(world.events(node).any(|event| *event == left));
+    }
+    assert!((60..150).contains(&sent), "it waited five seconds: {sent}");
+    settle(&mut world);
+    assert_eq!(world.message_count(nodes[3]), sent);
 }

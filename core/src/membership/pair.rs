@@ -37,6 +37,8 @@ pub(crate) struct Pair {
     /// How much we may send in all.
     limit: u64,
     stall: Stall,
+    /// It took nothing for too long: nothing more goes to it.
+    given_up: bool,
     // Its to us.
     expected: u64,
     /// The message under way, on each way: one may end what the other has begun.
@@ -131,6 +133,7 @@ impl Pair {
             sent_cost: 0,
             limit: window,
             stall: Stall::default(),
+            given_up: false,
             expected: 0,
             partials: [None, None],
             begun: None,
@@ -212,6 +215,25 @@ impl Pair {
     /// Whether we may be waiting: the largest message would not fit any more.
     fn is_full(&self) -> bool {
         !self.has_room(self.terms.message as usize)
+    }
+
+    /// Nothing more goes to it.
+    pub(crate) fn give_up(&mut self) {
+        self.given_up = true;
+        self.kept.clear();
+    }
+
+    pub(crate) const fn is_given_up(&self) -> bool {
+        self.given_up
+    }
+
+    /// When our own application has let the other wait for too long, as things are: it has taken
+    /// nothing although there was something, and the largest message would not fit any more.
+    pub(crate) fn starves_at(&self, patience: Duration) -> Option<Timestamp> {
+        let left = self.told.limit.saturating_sub(self.received_cost);
+        self.untaken_since
+            .filter(|_| left < cost(self.terms.message as usize))
+            .map(|since| since.plus(patience))
     }
 
     /// How long it lets us wait.

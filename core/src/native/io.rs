@@ -8,7 +8,7 @@ use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpd
 use bytes::Bytes;
 
 /// What happened in the world, for [`Node::handle_input`](super::Node::handle_input).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum Input<'a> {
     /// News of the connection to the signaling server.
@@ -29,7 +29,7 @@ pub enum Input<'a> {
 }
 
 /// A UDP socket on an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "made by drivers")]
 pub struct Interface {
     /// The system's name of the interface, such as `eth0`; it tells bridges and tunnels.
@@ -39,7 +39,7 @@ pub struct Interface {
 }
 
 /// What the driver must do, from [`Node::poll_output`](super::Node::poll_output).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum Output {
     /// For the connection to the signaling server.
@@ -53,7 +53,7 @@ pub enum Output {
 }
 
 /// A datagram to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Transmit {
     /// From which of our sockets.

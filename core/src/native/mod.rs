@@ -8,6 +8,8 @@ mod demux;
 mod description;
 mod dtls;
 mod echo;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gather;
 mod io;
 mod link;

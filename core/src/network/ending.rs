@@ -16,6 +16,11 @@ impl Network {
             Role::Host(_) => Farewell::Closed,
             Role::Joiner(_) => Farewell::Left,
         };
+        self.leave_as(farewell, EndReason::Left);
+    }
+
+    /// Says goodbye to all, and ends with this reason once they can have heard it.
+    pub(super) fn leave_as(&mut self, farewell: Farewell, reason: EndReason) {
         let deadline = self.now.plus(self.config.timeouts.leave);
         for link in self.links.values_mut() {
             if matches!(link.stage, Stage::Open { .. }) {
@@ -27,7 +32,7 @@ impl Network {
         self.client.close();
         self.blocked.clear();
         self.directs.clear();
-        self.role = Role::Leaving { deadline };
+        self.role = Role::Leaving { deadline, reason };
     }
 
     /// Closes what is still joining; the other side hears it through the signaling server, so that
@@ -51,24 +56,25 @@ impl Network {
 
     pub(super) const fn leaving_deadline(&self) -> Option<Timestamp> {
         match self.role {
-            Role::Leaving { deadline } => Some(deadline),
+            Role::Leaving { deadline, .. } => Some(deadline),
             Role::Idle | Role::Host(_) | Role::Joiner(_) => None,
         }
     }
 
     pub(super) fn leaving_timeout(&mut self) {
-        if self
-            .leaving_deadline()
-            .is_some_and(|deadline| deadline <= self.now)
+        if let Role::Leaving { deadline, reason } = self.role
+            && deadline <= self.now
         {
-            self.end(EndReason::Left);
+            self.end(reason);
         }
     }
 
     /// Left once the last goodbye is out.
     pub(super) fn finish_leaving(&mut self) {
-        if matches!(self.role, Role::Leaving { .. }) && self.links.is_empty() {
-            self.end(EndReason::Left);
+        if let Role::Leaving { reason, .. } = self.role
+            && self.links.is_empty()
+        {
+            self.end(reason);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, OfferHello, Verdict};
 use crate::link::{Link, PhaseClock, Stage, Via};
 use crate::membership::Pair;
+use crate::planted::planted;
 use crate::signaling::{
     ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl, write_relayed,
 };
@@ -316,6 +317,9 @@ impl Network {
         };
         let last = joiner.clock.start().plus(timeouts.connect);
         joiner.deadline = Some(self.now.plus(limit).min(last));
+        if planted!(self.config, DeadlineNotRearmed) {
+            joiner.deadline = None;
+        }
         self.tell(Event::Phase(phase));
     }
 

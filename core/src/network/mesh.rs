@@ -18,8 +18,9 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::{Link, Stage, Via};
 use crate::membership::{Direct, GiveUp, Pair, Way};
+use crate::planted::planted;
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Frame, HOST, Number, Signal, Step};
+use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
 impl Network {
     /// The pair that we are with a node that is new to us.
@@ -324,9 +325,11 @@ impl Network {
         let Some(pair) = self.pairs.get_mut(&number) else {
             return;
         };
-        pair.say_ack_again(self.now);
+        if !planted!(self.config, AckNotRepeated) {
+            pair.say_ack_again(self.now);
+        }
         let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
-        if !self.is_reachable(number) {
+        if !self.is_reachable(number) || planted!(self.config, ReplayForgotten) {
             return;
         }
         for (sequence, payload) in again {
@@ -422,11 +425,34 @@ impl Network {
         self.end_if_left_alone();
     }
 
+    /// Who takes too little: `None` is ourselves, else a node that gives no account of it. The host
+    /// does not see what goes directly, so in a mesh a node judges itself; and one that is too slow
+    /// and does not say so is left out by those that it keeps waiting.
+    fn slow_joiner(&self) -> Option<(Timestamp, Option<Number>)> {
+        let patience = self.config.timeouts.too_slow;
+        let pairs = self.pairs.iter().filter(|(_, pair)| pair.has_ways());
+        pairs
+            .flat_map(|(number, pair)| {
+                let ours = pair.starves_at(patience).map(|at| (at, None));
+                let silent = pair
+                    .stall()
+                    .over_at(patience)
+                    .filter(|_| !pair.is_given_up());
+                [ours, silent.map(|at| (at, Some(*number)))]
+            })
+            .flatten()
+            .min()
+    }
+
     pub(super) fn mesh_deadline(&self) -> Option<Timestamp> {
+        if self.directs.is_empty() {
+            return None;
+        }
+        let slow = self.slow_joiner().map(|(at, _)| at);
         self.directs
             .values()
             .map(|one| earliest(one.retry_at(), one.leaves.map(|(at, _)| at)))
-            .fold(None, earliest)
+            .fold(slow, earliest)
     }
 
     pub(super) fn mesh_timeout(&mut self) {
@@ -451,6 +477,16 @@ impl Network {
             .collect();
         for number in again {
             self.offer_link(number);
+        }
+        while let Some((_, slow)) = self.slow_joiner().filter(|(at, _)| due(*at)) {
+            let Some(number) = slow else {
+                return self.leave_as(Farewell::TooSlow, EndReason::TooSlow);
+            };
+            let node = self.roster.node(number);
+            if let (Some(pair), Some(node)) = (self.pairs.get_mut(&number), node) {
+                pair.give_up();
+                self.tell(Event::NodeStalled { node });
+            }
         }
     }
 }

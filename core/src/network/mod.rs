@@ -99,6 +99,7 @@ enum Role {
     /// Saying goodbye; ends with the reason when all links are closed, at the latest then.
     Leaving {
         deadline: Timestamp,
+        reason: EndReason,
     },
 }
 
@@ -365,8 +366,9 @@ impl Network {
         self.outputs.push_back(Output::Event(event));
     }
 
+    /// Nothing is told after the end, also of what began in the same moment.
     fn diagnose(&mut self, diagnostic: Diagnostic) {
-        if self.config.verbose {
+        if self.config.verbose && !matches!(self.role, Role::Idle) {
             self.tell(Event::Diagnostic(diagnostic));
         }
     }

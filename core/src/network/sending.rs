@@ -8,6 +8,8 @@ use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::id::NodeId;
+use crate::membership::Pair;
+use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
 impl Network {
@@ -64,6 +66,9 @@ impl Network {
         if !self.is_reachable(number) {
             return Err(SendError::NotRelayed);
         }
+        if self.pairs.get(&number).is_some_and(Pair::is_given_up) {
+            return Err(SendError::NotTaking);
+        }
         Ok(number)
     }
 
@@ -74,8 +79,9 @@ impl Network {
 
     fn receivers(&self, to: Option<Number>) -> impl Iterator<Item = Number> + '_ {
         self.pairs
-            .keys()
-            .copied()
+            .iter()
+            .filter(|(_, pair)| !pair.is_given_up())
+            .map(|(number, _)| *number)
             .filter(move |number| to.is_none_or(|to| to == *number) && self.is_reachable(*number))
     }
 
@@ -181,7 +187,10 @@ impl Network {
             .iter_mut()
             .filter_map(|(number, pair)| Some((*number, pair.poll_ack(now)?)))
             .collect();
-        for (number, ack) in due {
+        for (number, mut ack) in due {
+            if planted!(self.config, CreditNotRenewed) {
+                ack.limit = self.terms.window.into();
+            }
             let direct = self.me == HOST || number == HOST || self.goes_directly(number);
             let (over, frame) = if direct {
                 (number, Frame::Direct(Body::Ack(ack)))

@@ -9,7 +9,7 @@ use core::net::IpAddr;
 pub struct SignalingId(pub(crate) u64);
 
 /// News of the connection to the signaling server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum SignalingUpdate<'a> {
     /// The WebSocket is open.
@@ -21,7 +21,7 @@ pub enum SignalingUpdate<'a> {
 }
 
 /// What to do with the connection to the signaling server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalingCommand {
     /// Open a WebSocket to this URL. TLS certificates are to be verified, always.
@@ -33,7 +33,7 @@ pub enum SignalingCommand {
 }
 
 /// Why a signaling server cannot be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SignalingFailure {
     /// Its name is not known.
@@ -129,7 +129,7 @@ impl fmt::Display for SignalingFailure {
 pub struct ConnectionId(pub u64);
 
 /// News of a connection to the embedded signaling server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[non_exhaustive]
 pub enum ServerInput<'a> {
     /// A connection was accepted, and has not made its request yet.
@@ -170,7 +170,7 @@ pub enum ServerInput<'a> {
 }
 
 /// What to do with a connection to the embedded signaling server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ServerOutput {
     /// Complete the WebSocket handshake.

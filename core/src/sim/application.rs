@@ -10,6 +10,7 @@ use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::event::Event;
 use crate::id::NodeId;
 use crate::network::Hosting;
+use crate::time::Timestamp;
 
 impl World {
     /// Whether a node's application stops taking messages (with
@@ -54,8 +55,7 @@ impl World {
     /// # Errors
     /// As [`Network::host`](crate::Network::host).
     pub fn try_host(&mut self, node: NodeIndex, hosting: Hosting) -> Result<(), HostError> {
-        let now = self.now;
-        let result = self.begin(node, |machine| machine.host(now, hosting));
+        let result = self.begin(node, |machine, now| machine.host(now, hosting));
         if let Some(node) = self.nodes.get_mut(node.0).filter(|_| result.is_ok())
             && let Hosting::Lan { address } = hosting
         {
@@ -83,14 +83,12 @@ impl World {
     /// # Errors
     /// As [`Network::join`](crate::Network::join).
     pub fn try_join(&mut self, node: NodeIndex, code: &NetworkCode) -> Result<(), JoinError> {
-        let now = self.now;
-        self.begin(node, |machine| machine.join(now, code))
+        self.begin(node, |machine, now| machine.join(now, code))
     }
 
     /// As [`Network::leave`](crate::Network::leave).
     pub fn leave(&mut self, node: NodeIndex) {
-        let now = self.now;
-        let _ = self.call(node, |machine| machine.leave(now));
+        let _ = self.call(node, |machine, now| machine.leave(now));
     }
 
     /// As [`Network::kick`](crate::Network::kick).
@@ -98,8 +96,7 @@ impl World {
     /// # Errors
     /// As there.
     pub fn kick(&mut self, node: NodeIndex, whom: NodeId) -> Result<(), KickError> {
-        let now = self.now;
-        self.call(node, |machine| machine.kick(now, whom))
+        self.call(node, |machine, now| machine.kick(now, whom))
             .unwrap_or(Err(KickError::UnknownNode))
     }
 
@@ -112,8 +109,8 @@ impl World {
         node: NodeIndex,
         payload: impl Into<Bytes>,
     ) -> Result<(), SendError> {
-        let (now, payload) = (self.now, payload.into());
-        let sent = self.call(node, |machine| machine.send(now, None, payload));
+        let payload = payload.into();
+        let sent = self.call(node, |machine, now| machine.send(now, None, payload));
         sent.unwrap_or(Err(SendError::NotJoined))
     }
 
@@ -127,8 +124,8 @@ impl World {
         to: NodeId,
         payload: impl Into<Bytes>,
     ) -> Result<(), SendError> {
-        let (now, payload) = (self.now, payload.into());
-        let sent = self.call(node, |machine| machine.send(now, Some(to), payload));
+        let payload = payload.into();
+        let sent = self.call(node, |machine, now| machine.send(now, Some(to), payload));
         sent.unwrap_or(Err(SendError::NotJoined))
     }
 
@@ -141,23 +138,23 @@ impl World {
         node: NodeIndex,
         payload: impl Into<Bytes>,
     ) -> Result<u32, SendError> {
-        let (now, payload) = (self.now, payload.into());
-        self.call(node, |machine| machine.state(now, payload))
+        let payload = payload.into();
+        self.call(node, |machine, now| machine.state(now, payload))
             .unwrap_or(Err(SendError::NotJoined))
     }
 
     /// As [`Network::release`](crate::Network::release).
     pub fn release(&mut self, node: NodeIndex, from: NodeId, bytes: u32) {
-        let now = self.now;
-        let _ = self.call(node, |machine| machine.release(now, from, bytes));
+        let _ = self.call(node, |machine, now| machine.release(now, from, bytes));
     }
 
     fn call<T>(
         &mut self,
         NodeIndex(index): NodeIndex,
-        call: impl FnOnce(&mut Machine) -> T,
+        call: impl FnOnce(&mut Machine, Timestamp) -> T,
     ) -> Option<T> {
-        let result = call(self.nodes.get_mut(index)?.machine.as_mut()?);
+        let now = self.awake(index)?;
+        let result = call(self.machine(index)?, now);
         self.drain(index);
         Some(result)
     }
@@ -166,17 +163,27 @@ impl World {
     fn begin<E>(
         &mut self,
         NodeIndex(index): NodeIndex,
-        call: impl FnOnce(&mut Machine) -> Result<(), E>,
+        call: impl FnOnce(&mut Machine, Timestamp) -> Result<(), E>,
     ) -> Result<(), E> {
+        let Some(now) = self.awake(index) else {
+            return Ok(());
+        };
         let Some(node) = self.nodes.get_mut(index) else {
             return Ok(());
         };
         let Some(machine) = &mut node.machine else {
             return Ok(());
         };
-        call(machine)?;
-        node.laws.started();
+        call(machine, now)?;
+        let held = node.laws.started();
+        self.watch.judge(self.now, index, held);
         self.drain(index);
         Ok(())
+    }
+
+    /// The time for a call, of a node that can be called.
+    fn awake(&mut self, index: usize) -> Option<Timestamp> {
+        let node = self.nodes.get(index)?;
+        (node.machine.is_some() && node.asleep.is_none()).then(|| self.node_time(index))
     }
 }

@@ -1,13 +1,15 @@
 //! What a test can see of a world.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::machine::Machine;
 use super::path::Path;
 use super::world::{NodeIndex, World};
+use crate::code::NetworkCode;
 use crate::event::Event;
 use crate::id::NodeId;
-use crate::stats::Stats;
+use crate::stats::{Stats, Status};
 use crate::time::Timestamp;
 
 impl World {
@@ -20,16 +22,25 @@ impl World {
     /// The path from one node to another as it is now.
     #[must_use]
     pub fn path(&self, from: NodeIndex, to: NodeIndex) -> Path {
-        self.paths
-            .get(&(from.0, to.0))
-            .copied()
-            .unwrap_or(self.default_path)
+        *self.path_of(from.0, to.0)
+    }
+
+    pub(super) fn path_of(&self, from: usize, to: usize) -> &Path {
+        let way = self.ways.get(from).and_then(|ways| ways.get(to));
+        way.and_then(|way| way.own.as_ref())
+            .unwrap_or(&self.default_path)
     }
 
     /// The node's name.
     #[must_use]
     pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
         Some(self.nodes.get(node.0)?.machine.as_ref()?.id())
+    }
+
+    /// The code of the network that a node hosts or joins.
+    #[must_use]
+    pub fn code(&self, node: NodeIndex) -> Option<NetworkCode> {
+        self.nodes.get(node.0)?.machine.as_ref()?.code()
     }
 
     /// All nodes that a node sees, in join order.
@@ -51,10 +62,17 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// Whether the node is in a network; `None` if it is crashed.
+    #[must_use]
+    pub fn status(&self, node: NodeIndex) -> Option<Status> {
+        Some(self.nodes.get(node.0)?.machine.as_ref()?.status())
+    }
+
     /// The node's numbers.
     #[must_use]
     pub fn stats(&self, node: NodeIndex) -> Option<Stats> {
-        Some(self.nodes.get(node.0)?.machine.as_ref()?.stats(self.now))
+        let node = self.nodes.get(node.0)?;
+        Some(node.machine.as_ref()?.stats(node.clock.to_node(self.now)))
     }
 
     /// Everything that was told to a node's application so far.
@@ -69,6 +87,20 @@ impl World {
             .get(node.0)
             .map_or(&[][..], |node| node.events.as_slice());
         events.iter().map(|(at, event)| (*at, event))
+    }
+
+    /// The first event of a node that is wanted, and when it came.
+    pub fn find_event(
+        &self,
+        node: NodeIndex,
+        mut wanted: impl FnMut(&Event) -> bool,
+    ) -> Option<(Timestamp, &Event)> {
+        self.timed_events(node).find(|(_, event)| wanted(event))
+    }
+
+    /// How many events of a node are wanted.
+    pub fn count_events(&self, node: NodeIndex, mut wanted: impl FnMut(&Event) -> bool) -> usize {
+        self.events(node).filter(|event| wanted(event)).count()
     }
 
     /// What was told to a node's application since the last call of this.
@@ -102,7 +134,8 @@ impl World {
 
     /// A hash over every input and output of every node so far: equal exactly for equal runs.
     ///
-    /// Of a native node's datagrams it covers addresses and times, not the bytes.
+    /// Of a native node's datagrams it covers addresses and times; the bytes only with
+    /// `trace_bytes`.
     #[must_use]
     pub const fn trace_hash(&self) -> u64 {
         self.trace.hash()
@@ -114,15 +147,53 @@ impl World {
         self.trace.entries()
     }
 
-    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
-    pub fn keep_timeline(&mut self) {
-        self.trace.keep_text();
+    /// From now on the trace of native nodes covers all bytes: of datagrams, and of what goes
+    /// through signaling servers.
+    ///
+    /// Those of handshakes differ from run to run, and such hashes with them, unless the randomness of
+    /// str0m, dimpl and sctp-proto is seeded as well, which needs a build of its own (this project's
+    /// package `tests/exact` does it).
+    #[cfg(feature = "native")]
+    pub const fn trace_bytes(&mut self) {
+        self.trace_bytes = true;
     }
 
-    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line.
+    /// The node's name in the [`timeline`](Self::timeline).
+    #[must_use]
+    pub fn name(&self, node: NodeIndex) -> String {
+        self.trace.name(node.0)
+    }
+
+    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
+    pub fn keep_timeline(&mut self) {
+        self.trace.keep_text(self.trace.entries()..u64::MAX);
+    }
+
+    /// What happened since [`keep_timeline`](Self::keep_timeline), line by line: the virtual time,
+    /// the node, `<-` for what went into it and `->` for what came out, and what it was. Names of
+    /// nodes stand for their ids, and long payloads are cut.
     #[must_use]
     pub fn timeline(&self) -> &str {
         self.trace.text()
+    }
+
+    /// How many model links a node has an end of (`None` of a native one), and how many connections
+    /// to signaling servers.
+    pub(super) fn held_by(&self, NodeIndex(index): NodeIndex) -> (Option<u32>, u32) {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
+        let links = match node {
+            Some(Machine::Model(_)) | None => Some(count(self.links.of(index))),
+            #[cfg(feature = "native")]
+            Some(Machine::Native(_)) => None,
+        };
+        (links, count(self.connections.of(index)))
+    }
+
+    /// Whether a node wants to be woken.
+    pub(super) fn is_awake(&self, NodeIndex(index): NodeIndex) -> bool {
+        let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
+        node.is_some_and(|machine| machine.poll_timeout().is_some())
     }
 
     /// How many ends of model links and how many signaling connections there are.

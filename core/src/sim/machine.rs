@@ -8,7 +8,7 @@ use crate::code::NetworkCode;
 use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::id::NodeId;
 use crate::network::{Hosting, Network};
-use crate::stats::Stats;
+use crate::stats::{Stats, Status};
 use crate::time::Timestamp;
 
 #[cfg(feature = "native")]
@@ -81,11 +81,23 @@ impl Machine {
         either!(self, inner => inner.id())
     }
 
+    pub(super) fn code(&self) -> Option<NetworkCode> {
+        either!(self, inner => inner.code())
+    }
+
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         either!(self, inner => inner.nodes().collect())
     }
 
     pub(super) fn stats(&self, now: Timestamp) -> Stats {
         either!(self, inner => inner.stats(now))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        either!(self, inner => inner.status())
+    }
+
+    pub(super) const fn is_model(&self) -> bool {
+        matches!(self, Self::Model(_))
     }
 }

@@ -1,303 +1,739 @@
 //! Model links: what a browser's connections would do, without their insides.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
 use super::run::What;
-use super::world::{NodeIndex, World};
+use super::world::World;
 use crate::id::LinkId;
-use crate::io::{Channel, Input, LinkCommand, LinkUpdate};
+use crate::io::{Channel, Input, LinkCommand, LinkFailure, LinkUpdate};
 use crate::time::Timestamp;
 
-/// One end of a model link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct End {
-    pub(super) node: usize,
-    /// Which of the node's lives: what was meant for one before a crash is not for the next.
-    pub(super) life: u64,
-    pub(super) link: LinkId,
-}
+/// One end of a model link; never used for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndIndex(usize);
 
-/// ICE and DTLS, as one wait once both ends know each other: four one-way trips.
-const HANDSHAKE_TRIPS: u32 = 4;
-/// What SCTP waits before it sends a lost message again.
-const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// How much of a message fits a packet, and what comes on top (IP, UDP, DTLS, SCTP).
+const PACKET: u32 = 1138;
+const HEADERS: u32 = 90;
+/// How long ICE, DTLS and consent checks wait before they try again (RFC 8445, section 14.3).
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How long ICE looks for a path, as browsers do, and how long a connection without one is kept
+/// (RFC 7675, section 5.1).
+const ICE_PATIENCE: Duration = Duration::from_secs(30);
+/// How soon a browser says that a path does not work.
+const DISCONNECTED: Duration = Duration::from_secs(5);
+/// What SCTP waits before it sends a lost packet again, at first and at most: Chromium's dcSCTP begins
+/// with 400 ms, where RFC 9260, section 16 has a second. It doubles each time.
+const RETRANSMISSION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(60));
+/// With so many packets in flight a loss is noticed after a round trip (RFC 9260, section 7.2.4).
+const FAST: u32 = 4;
 
 /// All ends of all model links.
 #[derive(Debug, Default)]
 pub(super) struct ModelLinks {
-    ends: BTreeMap<End, ModelEnd>,
+    ends: Vec<ModelEnd>,
+    live: usize,
+}
+
+#[derive(Debug)]
+struct ModelEnd {
+    node: usize,
+    /// Which of the node's lives: what was meant for one before a crash is not for the next.
+    life: u64,
+    link: LinkId,
+    /// How many draws were made for its quirks.
+    drawn: u64,
+    /// `None`: closed.
+    live: Option<Box<Live>>,
 }
 
 #[derive(Debug, Default)]
-struct ModelEnd {
+struct Live {
     /// The other end, once its description came.
-    peer: Option<End>,
+    peer: Option<EndIndex>,
+    stage: Stage,
+    /// Since when nothing passes.
+    dark: Option<Timestamp>,
+    /// The node was told that the path does not work.
+    disconnected: bool,
     /// Reliable messages that are on their way, in order.
-    on_the_way: VecDeque<Bytes>,
-    /// When the last of them arrives.
-    last_arrival: Timestamp,
-    /// Bytes given to each channel and not yet acknowledged.
-    buffered: [u32; 2],
+    on_the_way: VecDeque<OnTheWay>,
+    /// What is to happen to the first of them is on the heap.
+    arriving: bool,
+    /// When the last of them arrives at the earliest.
+    last_due: Timestamp,
+    /// How long SCTP waits for the next acknowledgement; grows with each that does not come.
+    patience: Option<Duration>,
+    /// Some packet has passed since it last waited.
+    passed: bool,
+    data: Buffer,
+    state: Buffer,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    #[default]
+    New,
+    Connected,
+    Open,
+    Failed,
+}
+
+#[derive(Debug)]
+struct OnTheWay {
+    payload: Bytes,
+    /// How many of its packets have to be sent again.
+    lost: u32,
+    /// When it arrives, or is sent again.
+    due: Timestamp,
+}
+
+/// What a channel holds of what was given to it.
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: u32,
+    /// How many of these have left, which the node does not know yet.
+    left: u32,
+    /// The news is on the heap.
+    telling: bool,
 }
 
 /// What becomes of an end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum ModelUpdate {
     Described,
+    /// Of the offering end: both know each other, ICE can begin.
+    Check,
     Connected,
     Opened,
     State(Bytes),
-    Acknowledged { channel: Channel, bytes: u32 },
-    Alive { round_trip: Option<Duration> },
+    /// Some of what was sent has left the buffer.
+    Left(Channel),
+    Alive {
+        round_trip: Option<Duration>,
+    },
+    Closed,
+    /// ICE has looked long enough.
+    Patience,
+    /// It has been dark for some time.
+    Consent,
+    /// It is not dark any more.
+    Lighted,
+    /// Told again, or although the link is closed; changes nothing in the link.
+    Stale(Stale),
+}
+
+/// News that come once too often.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stale {
+    Description,
+    Candidate,
+    Connected,
+    Opened(Channel),
+    Message(Channel),
+    Buffered(Channel, u32),
+    Disconnected,
+    Failed(LinkFailure),
     Closed,
 }
 
 impl ModelLinks {
+    fn live(&self, EndIndex(end): EndIndex) -> Option<&Live> {
+        self.ends.get(end)?.live.as_deref()
+    }
+
+    fn live_mut(&mut self, EndIndex(end): EndIndex) -> Option<&mut Live> {
+        self.ends.get_mut(end)?.live.as_deref_mut()
+    }
+
     /// The other end, if both know each other.
-    fn peer(&self, end: End) -> Option<End> {
-        let peer = self.ends.get(&end)?.peer?;
-        (self.ends.get(&peer)?.peer == Some(end)).then_some(peer)
+    pub(super) fn peer(&self, end: EndIndex) -> Option<EndIndex> {
+        let peer = self.live(end)?.peer?;
+        (self.live(peer)?.peer == Some(end)).then_some(peer)
     }
 
-    pub(super) fn forget_node(&mut self, node: usize) {
-        self.ends.retain(|end, _| end.node != node);
+    pub(super) fn node(&self, EndIndex(end): EndIndex) -> Option<usize> {
+        self.ends.get(end).map(|end| end.node)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
+    /// How many ends a node has.
+    pub(super) fn of(&self, node: usize) -> usize {
+        let of = |end: &&ModelEnd| end.node == node && end.live.is_some();
+        self.ends.iter().filter(of).count()
+    }
+
+    pub(super) fn link(&self, EndIndex(end): EndIndex) -> Option<(usize, u64, LinkId)> {
+        let end = self.ends.get(end)?;
+        Some((end.node, end.life, end.link))
+    }
+
+    /// The number of the next draw for an end's quirks.
+    pub(super) fn next_draw(&mut self, EndIndex(end): EndIndex) -> u64 {
+        let Some(end) = self.ends.get_mut(end) else {
+            return 0;
+        };
+        end.drawn = end.drawn.wrapping_add(1);
+        end.drawn
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.live
+    }
+
+    fn close(&mut self, EndIndex(end): EndIndex) -> Option<Box<Live>> {
+        let live = self.ends.get_mut(end)?.live.take()?;
+        self.live = self.live.saturating_sub(1);
+        Some(live)
     }
 }
 
-impl ModelEnd {
-    fn buffered(&mut self, channel: Channel) -> &mut u32 {
-        let [data, state] = &mut self.buffered;
+impl Live {
+    const fn buffer(&mut self, channel: Channel) -> &mut Buffer {
         match channel {
-            Channel::Data => data,
-            Channel::State => state,
+            Channel::Data => &mut self.data,
+            Channel::State => &mut self.state,
         }
+    }
+
+    /// How long SCTP waits after a packet was sent again, and lost again: twice as long as the last
+    /// time, unless something else has passed.
+    fn wait(&mut self) -> Duration {
+        let (first, most) = RETRANSMISSION;
+        let wait = match self.patience {
+            Some(last) if !self.passed => (last * 2).min(most),
+            _ => first,
+        };
+        self.passed = false;
+        self.patience = Some(wait);
+        wait
     }
 }
 
 impl World {
-    pub(super) fn link_command(&mut self, end: End, command: LinkCommand) {
+    pub(super) fn link_command(&mut self, node: usize, link: LinkId, command: LinkCommand) {
+        if let LinkCommand::Open { .. } = command {
+            self.open_link(node, link);
+            return;
+        }
+        let Some(end) = self.nodes.get(node).and_then(|node| node.ends.get(&link)) else {
+            return;
+        };
+        let end = *end;
         match command {
-            LinkCommand::Open { .. } => {
-                self.links.ends.insert(end, ModelEnd::default());
-            }
-            LinkCommand::CreateOffer => {
-                self.update_later(end, Duration::ZERO, ModelUpdate::Described)
-            }
+            LinkCommand::Open { .. } => {}
+            LinkCommand::CreateOffer => self.complete(end, Duration::ZERO, ModelUpdate::Described),
             LinkCommand::AcceptOffer { sdp, .. } => {
                 self.meet(end, &sdp);
-                self.update_later(end, Duration::ZERO, ModelUpdate::Described);
+                self.complete(end, Duration::ZERO, ModelUpdate::Described);
+                self.update_later(end, ICE_PATIENCE, ModelUpdate::Patience);
             }
             LinkCommand::AcceptAnswer { sdp, .. } => {
                 self.meet(end, &sdp);
-                self.connect(end);
+                self.check(end);
+                self.update_later(end, ICE_PATIENCE, ModelUpdate::Patience);
             }
             LinkCommand::AddCandidate(_) => {}
-            LinkCommand::Send { channel, message } => self.send(end, channel, message.to_bytes()),
-            LinkCommand::Probe => self.probe(end),
-            LinkCommand::Close => {
-                let closed = self.links.ends.remove(&end).and_then(|end| end.peer);
-                if let Some(peer) = closed.filter(|peer| self.links.ends.contains_key(peer))
-                    && let Some(time) = self.pass(end.node, peer.node)
-                {
-                    self.update_later(peer, time, ModelUpdate::Closed);
+            LinkCommand::Send { channel, message } => {
+                let message = message.to_bytes();
+                match channel {
+                    Channel::Data => self.send_data(end, message),
+                    Channel::State => self.send_state(end, message),
                 }
             }
+            LinkCommand::Probe => self.probe(end),
+            LinkCommand::Close => self.close_end(end),
         }
     }
 
-    fn meet(&mut self, end: End, sdp: &str) {
-        if let Some(own) = self.links.ends.get_mut(&end) {
+    fn open_link(&mut self, index: usize, link: LinkId) {
+        let life = self.life(index).unwrap_or_default();
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        let end = EndIndex(self.links.ends.len());
+        self.links.ends.push(ModelEnd {
+            node: index,
+            life,
+            link,
+            drawn: 0,
+            live: Some(Box::default()),
+        });
+        self.links.live = self.links.live.saturating_add(1);
+        node.ends.insert(link, end);
+        self.fail_at_random(end);
+    }
+
+    fn meet(&mut self, end: EndIndex, sdp: &str) {
+        if let Some(own) = self.links.live_mut(end) {
             own.peer = described(sdp);
         }
     }
 
-    /// Both ends know each other: ICE and DTLS take their time, if the path is whole.
-    fn connect(&mut self, end: End) {
-        let Some(peer) = self.links.peer(end) else {
+    /// Both ends know each other: ICE and DTLS take their time, four trips in all; what is lost is
+    /// sent again.
+    fn check(&mut self, end: EndIndex) {
+        let stage = self.links.live(end).map(|own| own.stage);
+        if stage != Some(Stage::New) {
+            return;
+        }
+        if !self.is_whole(end) {
+            self.update_later(end, TRY_AGAIN, ModelUpdate::Check);
+            return;
+        }
+        let Some((peer, here, there)) = self.both(end) else {
             return;
         };
-        let there = self.path(NodeIndex(end.node), NodeIndex(peer.node));
-        let back = self.path(NodeIndex(peer.node), NodeIndex(end.node));
-        let trip = there.delay.max(back.delay);
-        for (end, trips) in [(end, HANDSHAKE_TRIPS), (peer, HANDSHAKE_TRIPS - 1)] {
-            self.update_later(end, trip * 2, ModelUpdate::Connected);
-            self.update_later(end, trip * trips, ModelUpdate::Opened);
+        let mut took = Duration::ZERO;
+        let trips = [(here, there), (there, here), (here, there), (there, here)].map(|(a, b)| {
+            // With a path that loses all, this ends as well: ICE's patience does.
+            while took < ICE_PATIENCE {
+                match self.pass(a, b, HEADERS) {
+                    Some(trip) => {
+                        took += trip;
+                        break;
+                    }
+                    None => took += TRY_AGAIN,
+                }
+            }
+            took
+        });
+        let [_, connected, one_open, both_open] = trips;
+        for (end, opened) in [(end, both_open), (peer, one_open)] {
+            self.complete(end, connected, ModelUpdate::Connected);
+            self.complete(end, opened, ModelUpdate::Opened);
         }
     }
 
-    fn send(&mut self, end: End, channel: Channel, message: Bytes) {
-        let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    fn send_state(&mut self, end: EndIndex, message: Bytes) {
+        let length = length_of(&message);
+        let Some(own) = self.links.live_mut(end) else {
+            return;
+        };
+        own.state.bytes = own.state.bytes.saturating_add(length);
+        own.state.left = own.state.left.saturating_add(length);
+        let Some((peer, here, there)) = self.both(end) else {
+            return;
+        };
+        if let Some(after) = self.pass_all(here, there, length, false).1 {
+            let update = ModelUpdate::State(message);
+            self.deliver(here, there, after, What::Link { end: peer, update });
+        }
+        let round = self.delay(here, there) * 2;
+        self.tell_left(end, Channel::State, round);
+    }
+
+    fn send_data(&mut self, end: EndIndex, payload: Bytes) {
+        let length = length_of(&payload);
         let now = self.now;
-        let Some(own) = self.links.ends.get_mut(&end) else {
+        if let Some(own) = self.links.live_mut(end) {
+            own.data.bytes = own.data.bytes.saturating_add(length);
+        }
+        let Some((_, here, there)) = self.both(end) else {
             return;
         };
-        let buffered = own.buffered(channel);
-        *buffered = buffered.saturating_add(length);
-        let Some(peer) = own.peer else { return };
-        match channel {
-            Channel::Data => {
-                own.on_the_way.push_back(message);
-                let after = own.last_arrival;
-                let at = now.plus(self.retransmitted(end.node, peer.node)).max(after);
-                if let Some(own) = self.links.ends.get_mut(&end) {
-                    own.last_arrival = at;
-                }
-                self.schedule(at, What::Arrival(end));
-            }
-            Channel::State => {
-                let trip = self.pass(end.node, peer.node);
-                if let Some(trip) = trip {
-                    self.update_later(peer, trip, ModelUpdate::State(message));
-                }
-                let round = trip.unwrap_or(RETRANSMISSION) * 2;
-                let update = ModelUpdate::Acknowledged {
-                    channel,
-                    bytes: length,
-                };
-                self.update_later(end, round, update);
-            }
+        let packets = packets_of(length);
+        let (lost, after) = self.pass_all(here, there, length, true);
+        let round = self.delay(here, there) * 2;
+        let Some(own) = self.links.live_mut(end) else {
+            return;
+        };
+        let in_flight = packets.saturating_add(own.on_the_way.len() as u32);
+        let after = match after {
+            Some(after) => after,
+            None if in_flight >= FAST && lost < packets => round,
+            None => own.patience.unwrap_or(RETRANSMISSION.0),
+        };
+        own.passed = lost < packets || (own.passed && own.patience.is_some());
+        if lost > 0 {
+            own.patience.get_or_insert(RETRANSMISSION.0);
+        }
+        let due = now.plus(after).max(own.last_due);
+        own.last_due = due;
+        own.on_the_way.push_back(OnTheWay { payload, lost, due });
+        self.next_arrival(end);
+    }
+
+    /// Waits for the first message on the way, if nobody does yet.
+    fn next_arrival(&mut self, end: EndIndex) {
+        if let Some(own) = self.links.live_mut(end)
+            && !own.arriving
+            && let Some(first) = own.on_the_way.front()
+        {
+            let due = first.due.max(self.now);
+            own.arriving = true;
+            self.schedule(due, What::Arrival(end));
         }
     }
 
-    /// How long a reliable message takes: lost packets are sent again until one passes.
-    fn retransmitted(&mut self, from: usize, to: usize) -> Duration {
-        let mut waited = Duration::ZERO;
+    /// The first reliable messages on the way are due, to arrive or to be sent again.
+    pub(super) fn arrival(&mut self, end: EndIndex) {
+        if let Some(own) = self.links.live_mut(end) {
+            own.arriving = false;
+        }
+        let Some((peer, here, there)) = self.both(end) else {
+            return;
+        };
+        let open = self
+            .links
+            .live(peer)
+            .is_some_and(|peer| peer.stage == Stage::Open);
+        if !open || self.path_of(here, there).clogged {
+            // When that changes, this comes again.
+            return;
+        }
         loop {
-            match self.pass(from, to) {
-                Some(trip) => return waited + trip,
-                // The path is cut: the arrival itself will wait.
-                None if waited > Duration::from_secs(2) => return waited,
-                None => waited += RETRANSMISSION,
+            let now = self.now;
+            let Some(own) = self.links.live_mut(end) else {
+                return;
+            };
+            let Some(first) = own.on_the_way.front_mut().filter(|first| first.due <= now) else {
+                break;
+            };
+            if first.lost == 0 {
+                let Some(OnTheWay { payload, .. }) = own.on_the_way.pop_front() else {
+                    break;
+                };
+                own.patience = None;
+                let channel = Channel::Data;
+                own.data.left = own.data.left.saturating_add(length_of(&payload));
+                let back = self.delay(there, here);
+                self.tell_left(end, channel, back);
+                self.input_link(peer, LinkUpdate::Message { channel, payload });
+                continue;
+            }
+            let missing = first.lost;
+            let (lost, after) = self.pass_all(here, there, missing * PACKET, true);
+            let Some(own) = self.links.live_mut(end) else {
+                return;
+            };
+            own.passed |= lost < packets_of(missing * PACKET);
+            let after = after.unwrap_or_else(|| own.wait());
+            let due = now.plus(after);
+            own.last_due = own.last_due.max(due);
+            if let Some(first) = own.on_the_way.front_mut() {
+                first.lost = lost;
+                first.due = due;
+            }
+        }
+        self.next_arrival(end);
+    }
+
+    /// One packet; what is corrupt is lost.
+    fn pass(&mut self, from: usize, to: usize, bytes: u32) -> Option<Duration> {
+        let meets = self.meets(from, to);
+        let fate = self.carry(from, to, bytes, false).filter(|_| meets)?;
+        fate.corrupt.is_none().then_some(fate.after)
+    }
+
+    /// All packets of a message: how many are lost, and when the last one arrives if none is.
+    fn pass_all(
+        &mut self,
+        from: usize,
+        to: usize,
+        length: u32,
+        paced: bool,
+    ) -> (u32, Option<Duration>) {
+        let meets = self.meets(from, to);
+        let (mut lost, mut last, mut left) = (0, Duration::ZERO, length);
+        for _ in 0..packets_of(length) {
+            let part = left.min(PACKET);
+            left -= part;
+            match self.carry(from, to, part + HEADERS, paced) {
+                Some(fate) if meets && fate.corrupt.is_none() => last = last.max(fate.after),
+                _ => lost += 1,
+            }
+        }
+        (lost, (lost == 0).then_some(last))
+    }
+
+    fn tell_left(&mut self, end: EndIndex, channel: Channel, after: Duration) {
+        if let Some(own) = self.links.live_mut(end) {
+            let buffer = own.buffer(channel);
+            if !buffer.telling {
+                buffer.telling = true;
+                self.complete(end, after, ModelUpdate::Left(channel));
             }
         }
     }
 
-    /// The first reliable message on the way is due; while the path is cut it waits.
-    pub(super) fn arrival(&mut self, end: End) {
-        let Some(peer) = self.links.peer(end) else {
+    fn probe(&mut self, end: EndIndex) {
+        let Some((peer, here, there)) = self.both(end).filter(|_| self.is_whole(end)) else {
             return;
         };
-        let path = self.path(NodeIndex(end.node), NodeIndex(peer.node));
-        if path.cut {
-            let at = self.now.plus(RETRANSMISSION);
-            if let Some(own) = self.links.ends.get_mut(&end) {
-                own.last_arrival = own.last_arrival.max(at);
+        let Some(first) = self.pass(here, there, HEADERS) else {
+            return;
+        };
+        self.update_later(peer, first, ModelUpdate::Alive { round_trip: None });
+        if let Some(second) = self.pass(there, here, HEADERS) {
+            let round_trip = Some(first + second);
+            self.update_later(end, first + second, ModelUpdate::Alive { round_trip });
+        }
+    }
+
+    fn close_end(&mut self, end: EndIndex) {
+        if let Some((node, _, link)) = self.links.link(end)
+            && let Some(node) = self.nodes.get_mut(node)
+        {
+            node.ends.remove(&link);
+        }
+        let both = self.both(end);
+        // Only DTLS can say that it closes, so there is nothing to be heard before it is up.
+        let open = self.links.live(end).map(|own| own.stage) >= Some(Stage::Open);
+        self.links.close(end);
+        self.tell_after_close(end);
+        if let Some((peer, here, there)) = both {
+            if open
+                && let Some(late) = self.close_is_noticed(end)
+                && let Some(trip) = self.pass(here, there, HEADERS)
+            {
+                self.update_later(peer, trip + late, ModelUpdate::Closed);
             }
-            self.schedule(at, What::Arrival(end));
-            return;
-        }
-        let Some(own) = self.links.ends.get_mut(&end) else {
-            return;
-        };
-        let Some(payload) = own.on_the_way.pop_front() else {
-            return;
-        };
-        let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let channel = Channel::Data;
-        self.update_later(
-            end,
-            path.delay,
-            ModelUpdate::Acknowledged { channel, bytes },
-        );
-        let update = LinkUpdate::Message { channel, payload };
-        self.input_link(peer, update);
-    }
-
-    fn probe(&mut self, end: End) {
-        let Some(peer) = self.links.peer(end) else {
-            return;
-        };
-        let Some(there) = self.pass(end.node, peer.node) else {
-            return;
-        };
-        self.update_later(peer, there, ModelUpdate::Alive { round_trip: None });
-        if let Some(back) = self.pass(peer.node, end.node) {
-            let round_trip = Some(there + back);
-            self.update_later(end, there + back, ModelUpdate::Alive { round_trip });
+            self.look_for_light(peer);
         }
     }
 
-    fn update_later(&mut self, end: End, time: Duration, update: ModelUpdate) {
-        self.schedule(self.now.plus(time), What::Link { end, update });
+    /// A node crashed: its ends are gone without a word.
+    pub(super) fn forget_links(&mut self, index: usize) {
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        for end in core::mem::take(&mut node.ends).into_values() {
+            let peer = self.links.peer(end);
+            self.links.close(end);
+            if let Some(peer) = peer {
+                self.look_for_light(peer);
+            }
+        }
     }
 
-    pub(super) fn link_update(&mut self, end: End, update: ModelUpdate) {
-        let description;
+    /// Something changed that may have darkened links, or lighted them up.
+    pub(super) fn links_may_be_dark(&mut self) {
+        for end in 0..self.links.ends.len() {
+            self.look_for_light(EndIndex(end));
+        }
+    }
+
+    fn look_for_light(&mut self, end: EndIndex) {
+        let dark = !self.is_whole(end);
+        let now = self.now;
+        let Some(own) = self.links.live_mut(end) else {
+            return;
+        };
+        match (own.stage, own.dark.is_some(), dark) {
+            (Stage::New | Stage::Failed, ..) => {}
+            (_, false, true) => {
+                own.dark = Some(now);
+                self.update_later(end, DISCONNECTED, ModelUpdate::Consent);
+            }
+            (_, true, false) => {
+                own.dark = None;
+                if own.disconnected {
+                    self.complete(end, TRY_AGAIN, ModelUpdate::Lighted);
+                }
+            }
+            _ => {}
+        }
+        self.next_arrival(end);
+    }
+
+    pub(super) fn update_later(&mut self, end: EndIndex, after: Duration, update: ModelUpdate) {
+        self.schedule(self.now.plus(after), What::Link { end, update });
+    }
+
+    pub(super) fn link_update(&mut self, end: EndIndex, update: ModelUpdate) {
+        if let ModelUpdate::Stale(stale) = update {
+            self.tell_stale(end, stale);
+            return;
+        }
+        let whole = self.is_whole(end);
+        let now = self.now;
+        let Some(own) = self
+            .links
+            .live_mut(end)
+            .filter(|own| own.stage != Stage::Failed)
+        else {
+            return;
+        };
         let update = match update {
             ModelUpdate::Described => {
-                description = describe(end);
+                let description = describe(end);
                 self.input_link(end, LinkUpdate::LocalDescription(&description));
-                LinkUpdate::LocalCandidate("candidate:1 1 udp 1 10.0.0.1 9 typ host")
+                self.maybe_again(end, Stale::Description);
+                self.maybe_again(end, Stale::Candidate);
+                LinkUpdate::LocalCandidate(CANDIDATE)
             }
-            // The handshake was broken off in the middle.
-            ModelUpdate::Connected | ModelUpdate::Opened if !self.is_whole(end) => return,
-            ModelUpdate::Connected => LinkUpdate::Connected,
+            ModelUpdate::Check => {
+                self.check(end);
+                return;
+            }
+            // Nothing passes just now: a little later.
+            ModelUpdate::Connected | ModelUpdate::Opened if !whole => {
+                self.update_later(end, TRY_AGAIN, update);
+                return;
+            }
+            ModelUpdate::Connected => {
+                own.stage = own.stage.max(Stage::Connected);
+                self.maybe_again(end, Stale::Connected);
+                self.flicker(end);
+                LinkUpdate::Connected
+            }
             ModelUpdate::Opened => {
+                own.stage = Stage::Open;
+                if let Some(peer) = self.links.peer(end) {
+                    self.next_arrival(peer);
+                }
                 self.input_link(end, LinkUpdate::ChannelOpened(Channel::Data));
+                self.maybe_again(end, Stale::Opened(Channel::Data));
+                self.maybe_again(end, Stale::Opened(Channel::State));
                 LinkUpdate::ChannelOpened(Channel::State)
             }
+            ModelUpdate::State(_) if own.stage != Stage::Open => return,
             ModelUpdate::State(payload) => LinkUpdate::Message {
                 channel: Channel::State,
                 payload,
             },
-            ModelUpdate::Acknowledged { channel, bytes } => {
-                let Some(own) = self.links.ends.get_mut(&end) else {
-                    return;
-                };
-                let buffered = own.buffered(channel);
-                *buffered = buffered.saturating_sub(bytes);
-                LinkUpdate::BufferedAmount {
-                    channel,
-                    bytes: *buffered,
-                }
+            // Acknowledgements do not pass.
+            ModelUpdate::Left(_) if !whole && own.peer.is_some() => {
+                self.update_later(end, RETRANSMISSION.0, update);
+                return;
+            }
+            ModelUpdate::Left(channel) => {
+                let buffer = own.buffer(channel);
+                buffer.telling = false;
+                buffer.bytes = buffer.bytes.saturating_sub(buffer.left);
+                buffer.left = 0;
+                let bytes = buffer.bytes;
+                self.maybe_again(end, Stale::Buffered(channel, bytes));
+                LinkUpdate::BufferedAmount { channel, bytes }
             }
             ModelUpdate::Alive { round_trip } => LinkUpdate::Alive { round_trip },
-            ModelUpdate::Closed => LinkUpdate::Closed,
+            ModelUpdate::Closed => {
+                self.maybe_again(end, Stale::Closed);
+                LinkUpdate::Closed
+            }
+            ModelUpdate::Patience => {
+                if own.stage != Stage::New {
+                    return;
+                }
+                own.stage = Stage::Failed;
+                LinkUpdate::Failed(LinkFailure::Ice)
+            }
+            ModelUpdate::Consent => {
+                let Some(dark) = own.dark.map(|since| now.since(since)) else {
+                    return;
+                };
+                if dark >= ICE_PATIENCE {
+                    own.stage = Stage::Failed;
+                    LinkUpdate::Failed(LinkFailure::Ice)
+                } else if dark >= DISCONNECTED && !own.disconnected {
+                    own.disconnected = true;
+                    self.update_later(end, ICE_PATIENCE - dark, ModelUpdate::Consent);
+                    LinkUpdate::Disconnected
+                } else {
+                    return;
+                }
+            }
+            ModelUpdate::Lighted => {
+                if own.dark.is_some() || !own.disconnected {
+                    return;
+                }
+                own.disconnected = false;
+                LinkUpdate::Connected
+            }
+            ModelUpdate::Stale(_) => return,
         };
         self.input_link(end, update);
     }
 
-    fn input_link(&mut self, end: End, update: LinkUpdate<'_>) {
-        if self.life(end.node) == Some(end.life) {
-            self.input(
-                end.node,
-                Input::Link {
-                    link: end.link,
-                    update,
-                },
-            );
+    fn tell_stale(&mut self, end: EndIndex, stale: Stale) {
+        let description;
+        let update = match stale {
+            Stale::Description => {
+                description = describe(end);
+                LinkUpdate::LocalDescription(&description)
+            }
+            Stale::Candidate => LinkUpdate::LocalCandidate(CANDIDATE),
+            Stale::Connected => LinkUpdate::Connected,
+            Stale::Opened(channel) => LinkUpdate::ChannelOpened(channel),
+            Stale::Message(channel) => LinkUpdate::Message {
+                channel,
+                payload: Bytes::from_static(b"said to a link that is closed"),
+            },
+            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount { channel, bytes },
+            Stale::Disconnected => LinkUpdate::Disconnected,
+            Stale::Failed(failure) => {
+                if let Some(own) = self.links.live_mut(end) {
+                    own.stage = Stage::Failed;
+                }
+                LinkUpdate::Failed(failure)
+            }
+            Stale::Closed => LinkUpdate::Closed,
+        };
+        self.input_link(end, update);
+    }
+
+    fn input_link(&mut self, end: EndIndex, update: LinkUpdate<'_>) {
+        if let Some((node, life, link)) = self.links.link(end)
+            && self.life(node) == Some(life)
+        {
+            self.input(node, Input::Link { link, update });
         }
     }
 
-    /// Whether packets pass between the two ends at the moment.
-    fn is_whole(&self, end: End) -> bool {
-        self.links.peer(end).is_some_and(|peer| {
-            let (a, b) = (NodeIndex(end.node), NodeIndex(peer.node));
-            !self.path(a, b).cut && !self.path(b, a).cut
+    /// The other end, and the nodes here and there.
+    fn both(&self, end: EndIndex) -> Option<(EndIndex, usize, usize)> {
+        let peer = self.links.peer(end)?;
+        Some((peer, self.links.node(end)?, self.links.node(peer)?))
+    }
+
+    /// Whether packets pass between the two ends at the moment, both ways.
+    fn is_whole(&self, end: EndIndex) -> bool {
+        self.both(end).is_some_and(|(_, here, there)| {
+            let passes = |from, to| {
+                let path = self.path_of(from, to);
+                !path.cut && !path.clogged
+            };
+            let answers = |node: usize| {
+                let node = self.nodes.get(node);
+                node.is_some_and(|node| !node.isolated && node.asleep.is_none())
+            };
+            let whole = passes(here, there) && passes(there, here);
+            whole && answers(here) && answers(there) && self.meets(here, there)
         })
+    }
+
+    fn delay(&self, from: usize, to: usize) -> Duration {
+        self.path_of(from, to).delay
+    }
+}
+
+const CANDIDATE: &str = "candidate:1 1 udp 1 10.0.0.1 9 typ host";
+
+fn length_of(message: &Bytes) -> u32 {
+    u32::try_from(message.len()).unwrap_or(u32::MAX)
+}
+
+const fn packets_of(length: u32) -> u32 {
+    if length <= PACKET {
+        1
+    } else {
+        length.div_ceil(PACKET)
     }
 }
 
 /// A description that names its end.
-fn describe(End { node, life, link }: End) -> String {
-    format!("v=0\r\na=model:{node} {life} {}\r\n", link.as_u64())
+fn describe(EndIndex(end): EndIndex) -> String {
+    format!("v=0\r\na=model:{end}\r\n")
 }
 
 /// The end that a description names.
-fn described(sdp: &str) -> Option<End> {
+fn described(sdp: &str) -> Option<EndIndex> {
     let (_, rest) = sdp.split_once("a=model:")?;
-    let mut words = rest.lines().next()?.split(' ');
-    Some(End {
-        node: words.next()?.parse().ok()?,
-        life: words.next()?.parse().ok()?,
-        link: LinkId::from_u64(words.next()?.parse().ok()?),
-    })
+    rest.lines().next()?.parse().ok().map(EndIndex)
 }

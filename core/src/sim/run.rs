@@ -1,76 +1,94 @@
 //! The heap of events, and how inputs and outputs pass between it and the machines.
 
-use core::cmp::{Ordering, Reverse};
+use alloc::boxed::Box;
+use alloc::collections::BinaryHeap;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
+use super::change::Change;
+use super::clock::NEVER;
 use super::laws::Laws;
 use super::machine::Machine;
-use super::model_link::{End, ModelUpdate};
+use super::model_link::{EndIndex, ModelUpdate};
+use super::path::Fate;
 use super::signaling::{Served, ToClient, ToServer};
+use super::trace::To;
 use super::world::World;
 use crate::config::Credit;
 use crate::event::Event;
 use crate::io::{Input, Output};
 use crate::signaling::{ConnectionId, Server, SignalingId};
 use crate::stats::Status;
-use crate::time::{Timestamp, earliest};
+use crate::time::Timestamp;
 
 #[cfg(feature = "native")]
 use crate::native;
 
-/// What happens at a moment; of two at the same moment, what was scheduled first.
-#[derive(Debug)]
-pub(super) struct Scheduled {
-    at: Timestamp,
-    sequence: u64,
-    what: What,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum What {
     Link {
-        end: End,
+        end: EndIndex,
         update: ModelUpdate,
     },
     /// The next reliable message of this end is due at its peer.
-    Arrival(End),
+    Arrival(EndIndex),
     ToServer {
         connection: ConnectionId,
         what: ToServer,
     },
     ToClient {
         client: usize,
+        life: u64,
         signaling: SignalingId,
         what: ToClient,
     },
+    Change(Box<Change>),
+    /// A box passes datagrams again.
+    BoxIsBack,
     #[cfg(feature = "native")]
     Datagram {
-        to: usize,
-        local: core::net::SocketAddr,
-        remote: core::net::SocketAddr,
+        /// `None`: a server.
+        to: Option<usize>,
+        crossing: super::internet::Crossing,
         payload: bytes::Bytes,
     },
 }
+
+/// What happens when; of two things at the same moment, what was scheduled first.
+#[derive(Debug, Default)]
+pub(super) struct Heap {
+    order: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
+    /// What happens, apart from the order because moving it about costs more than the order does.
+    places: Vec<Option<What>>,
+    free: Vec<usize>,
+    sequence: u64,
+}
+
+impl Heap {
+    fn push(&mut self, at: Timestamp, what: What) {
+        let place = self.free.pop().unwrap_or(self.places.len());
+        match self.places.get_mut(place) {
+            Some(free) => *free = Some(what),
+            None => self.places.push(Some(what)),
+        }
+        self.sequence = self.sequence.saturating_add(1);
+        self.order.push(Reverse((at, self.sequence, place)));
+    }
+
+    fn next(&self) -> Option<Timestamp> {
+        self.order.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    fn pop(&mut self) -> Option<What> {
+        let Reverse((_, _, place)) = self.order.pop()?;
+        self.free.push(place);
+        self.places.get_mut(place)?.take()
+    }
+}
+
+/// How many bytes of datagrams and states are kept for a sleeping node: what Linux gives a socket.
+const KEPT: usize = 212_992;
 
 enum Out {
     Model(Output),
@@ -81,56 +99,47 @@ enum Out {
 impl World {
     /// Does the next thing, if it is not after the deadline; else moves to the deadline.
     pub(super) fn step(&mut self, deadline: Timestamp) -> bool {
-        let wake = self.next_wake();
-        let next = self.heap.peek().map(|Reverse(next)| next.at);
-        let at = earliest(wake.map(|(at, _)| at), next);
-        let Some(at) = at.filter(|at| *at <= deadline) else {
+        let (due, who) = self.next_wake();
+        let next = self.heap.next().unwrap_or(NEVER);
+        let at = due.min(next);
+        if at > deadline || at == NEVER {
             self.now = self.now.max(deadline);
             return false;
-        };
+        }
         self.now = self.now.max(at);
-        match wake {
-            // What arrives goes before what is due at the same moment.
-            Some((due, who)) if next.is_none_or(|next| due < next) => self.wake(who),
-            _ => {
-                if let Some(Reverse(scheduled)) = self.heap.pop() {
-                    self.happen(scheduled.what);
-                }
+        // What arrives goes before what is due at the same moment.
+        if due < next {
+            match who {
+                Some(index) => self.wake_node(index),
+                None => self.wake_server(),
             }
+        } else if let Some(what) = self.heap.pop() {
+            self.happen(what);
         }
         true
     }
 
-    /// Who is to be woken first; `None` for a node is the signaling server.
-    fn next_wake(&self) -> Option<(Timestamp, Option<usize>)> {
-        let nodes = self.nodes.iter().enumerate().filter_map(|(index, node)| {
-            Some((node.machine.as_ref()?.poll_timeout()?, Some(index)))
-        });
-        let server = self
-            .server
-            .as_ref()
-            .and_then(Server::poll_timeout)
-            .map(|at| (at, None));
-        nodes.chain(server).min_by_key(|(at, _)| *at)
+    /// Who is to be woken first; `None` is the signaling server.
+    fn next_wake(&self) -> (Timestamp, Option<usize>) {
+        let mut first = (self.server_wake, None);
+        for (index, at) in self.wakes.iter().enumerate() {
+            if *at < first.0 || (*at == first.0 && first.1.is_none()) {
+                first = (*at, Some(index));
+            }
+        }
+        first
     }
 
-    fn wake(&mut self, who: Option<usize>) {
-        let now = self.now;
-        let Some(index) = who else {
-            if let Some(server) = &mut self.server {
-                server.handle_timeout(now);
-            }
-            self.drain_server();
-            return;
-        };
-        self.trace.add(now, index, &"timeout");
-        if let Some(machine) = self.machine(index) {
-            machine.handle_timeout(now);
+    fn wake_server(&mut self) {
+        if let Some(server) = &mut self.server {
+            server.handle_timeout(self.now);
         }
-        self.drain(index);
-        if let Some(machine) = self.machine(index) {
-            Laws::rested(now, machine.poll_timeout());
-        }
+        self.drain_server();
+    }
+
+    pub(super) fn set_server_wake(&mut self) {
+        let wake = self.server.as_ref().and_then(Server::poll_timeout);
+        self.server_wake = wake.unwrap_or(NEVER);
     }
 
     pub(super) fn machine(&mut self, index: usize) -> Option<&mut Machine> {
@@ -138,87 +147,143 @@ impl World {
     }
 
     pub(super) fn schedule(&mut self, at: Timestamp, what: What) {
-        self.sequence = self.sequence.saturating_add(1);
-        self.heap.push(Reverse(Scheduled {
-            at,
-            sequence: self.sequence,
-            what,
-        }));
+        self.heap.push(at, what);
     }
 
-    /// How long the next packet from one node to another takes, if it arrives at all.
-    pub(super) fn pass(&mut self, from: usize, to: usize) -> Option<Duration> {
-        let nth = self.packets.entry((from, to)).or_insert(0);
-        *nth = nth.saturating_add(1);
-        let nth = *nth;
-        let path = self
-            .paths
-            .get(&(from, to))
-            .copied()
-            .unwrap_or(self.default_path);
-        path.pass(&self.rng.fork(&alloc::format!("path {from} {to}")), nth)
+    /// What becomes of the next packet from one node to another; `None`: it is lost.
+    pub(super) fn carry(
+        &mut self,
+        from: usize,
+        to: usize,
+        bytes: u32,
+        paced: bool,
+    ) -> Option<Fate> {
+        let isolated = self.is_isolated(from) || self.is_isolated(to);
+        let (now, default) = (self.now, self.default_path);
+        let way = self.way(from, to)?;
+        let path = way.own.unwrap_or(default);
+        way.carry(&path, now, bytes, paced).filter(|_| !isolated)
+    }
+
+    /// Lets something arrive after a while, or after the clog that holds it back.
+    pub(super) fn deliver(&mut self, from: usize, to: usize, after: Duration, what: What) {
+        let default = &self.default_path;
+        let way = self.ways.get_mut(from).and_then(|ways| ways.get_mut(to));
+        match way {
+            Some(way) if way.own.as_ref().unwrap_or(default).clogged => way.held.push(what),
+            _ => self.schedule(self.now.plus(after), what),
+        }
     }
 
     fn happen(&mut self, what: What) {
+        if let Some(index) = self.waits_for(&what) {
+            self.hold(index, what);
+            return;
+        }
         match what {
             What::Link { end, update } => self.link_update(end, update),
             What::Arrival(end) => self.arrival(end),
             What::ToServer { connection, what } => self.arrived_at_server(connection, &what),
             What::ToClient {
                 client,
+                life,
                 signaling,
                 what,
-            } => {
-                self.arrived_at_client(client, signaling, &what);
-            }
+            } => self.arrived_at_client(client, life, signaling, &what),
+            What::Change(change) => self.apply(&change),
+            What::BoxIsBack => self.links_may_be_dark(),
             #[cfg(feature = "native")]
             What::Datagram {
-                to,
-                local,
-                remote,
-                payload,
-            } => {
-                let payload = payload.as_ref();
-                self.input_native(
-                    to,
-                    native::Input::Datagram {
-                        local,
-                        remote,
-                        payload,
-                    },
-                );
+                crossing, payload, ..
+            } => self.datagram(crossing, &payload),
+        }
+    }
+
+    /// The node that must wake up (or be reachable again) before this can happen.
+    fn waits_for(&self, what: &What) -> Option<usize> {
+        let asleep = |index: usize| {
+            self.nodes
+                .get(index)
+                .is_some_and(|node| node.asleep.is_some())
+        };
+        let node = match what {
+            What::Link { end, .. } => self.links.node(*end)?,
+            What::Arrival(end) => self.links.node(self.links.peer(*end)?)?,
+            What::ToClient { client, .. } if self.is_isolated(*client) => return Some(*client),
+            What::ToClient { client, .. } => *client,
+            What::ToServer { connection, .. } => {
+                let (client, served) = self.connections.ends(*connection)?;
+                if self.is_isolated(client) {
+                    return Some(client);
+                }
+                match served {
+                    Served::World => return None,
+                    Served::By(index) if self.is_isolated(index) => return Some(index),
+                    Served::By(index) => index,
+                }
             }
+            What::Change(_) | What::BoxIsBack => return None,
+            #[cfg(feature = "native")]
+            What::Datagram { to, .. } => (*to)?,
+        };
+        asleep(node).then_some(node)
+    }
+
+    fn hold(&mut self, index: usize, what: What) {
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        let bytes = match &what {
+            What::Link {
+                update: ModelUpdate::State(payload),
+                ..
+            } => payload.len(),
+            #[cfg(feature = "native")]
+            What::Datagram { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        if node.held_bytes.saturating_add(bytes) <= KEPT {
+            node.held_bytes = node.held_bytes.saturating_add(bytes);
+            node.held.push(what);
         }
     }
 
     pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
-        let now = self.now;
-        self.trace.add(now, index, &input);
+        let at = self.now;
+        let now = self.node_time(index);
         match (self.machine(index), input) {
-            (Some(Machine::Model(network)), input) => network.handle_input(now, input),
-            #[cfg(feature = "native")]
-            (Some(Machine::Native(node)), Input::Signaling(update)) => {
-                node.handle_input(now, native::Input::Signaling(update));
+            (Some(Machine::Model(_)), input) => {
+                self.trace.add(at, index, To::Node, &input);
+                if let Some(Machine::Model(network)) = self.machine(index) {
+                    network.handle_input(now, input);
+                }
             }
             #[cfg(feature = "native")]
-            (Some(Machine::Native(node)), Input::Server(input)) => {
-                node.handle_input(now, native::Input::Server(input));
+            (Some(Machine::Native(_)), Input::Signaling(update)) => {
+                self.input_native(index, native::Input::Signaling(update));
+                return;
             }
             #[cfg(feature = "native")]
-            (Some(Machine::Native(_)), Input::Link { .. }) => {}
-            (None, _) => {}
+            (Some(Machine::Native(_)), Input::Server(input)) => {
+                self.input_native(index, native::Input::Server(input));
+                return;
+            }
+            #[cfg(feature = "native")]
+            (Some(Machine::Native(_)), Input::Link { .. }) => return,
+            (None, _) => return,
         }
         self.drain(index);
     }
 
     #[cfg(feature = "native")]
     pub(super) fn input_native(&mut self, index: usize, input: native::Input<'_>) {
-        let now = self.now;
-        // The bytes of a handshake differ from run to run; what must agree is who and when.
-        if let native::Input::Datagram { remote, .. } = &input {
-            self.trace.add(now, index, &("datagram", remote));
+        let at = self.now;
+        let now = self.node_time(index);
+        if self.trace_bytes {
+            self.trace.add(at, index, To::Node, &input);
         } else {
-            self.trace.add(now, index, &input);
+            self.trace
+                .add(at, index, To::Node, &Outline::of_input(&input));
         }
         if let Some(Machine::Native(node)) = self.machine(index) {
             node.handle_input(now, input);
@@ -226,9 +291,12 @@ impl World {
         self.drain(index);
     }
 
-    /// Takes every output of a node and sees to it.
-    pub(super) fn drain(&mut self, index: usize) {
-        let mut outputs = 0;
+    /// Takes every output of a node and sees to it; says how many there were.
+    pub(super) fn drain(&mut self, index: usize) -> usize {
+        let mut outputs: usize = 0;
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.took = false;
+        }
         loop {
             let output = match self.machine(index) {
                 Some(Machine::Model(network)) => network.poll_output().map(Out::Model),
@@ -242,91 +310,150 @@ impl World {
                 Some(Out::Native(output)) => self.native_output(index, output),
                 None => break,
             }
-            outputs += 1;
+            outputs = outputs.saturating_add(1);
         }
-        let now = self.now;
+        self.ask_for_wake(index);
+        let wake = self.wakes.get(index).copied().unwrap_or(NEVER);
         if let Some(node) = self.nodes.get(index) {
-            Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            let held = Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            self.watch.judge(self.now, index, held);
             if let Some(machine) = &node.machine {
-                let connecting = machine.stats(now).status == Status::Connecting;
-                Laws::under_way(connecting, machine.poll_timeout());
+                let connecting = machine.status() == Status::Connecting;
+                let held = Laws::under_way(connecting, (wake < NEVER).then_some(wake));
+                self.watch.judge(self.now, index, held);
             }
         }
+        outputs
     }
 
     fn model_output(&mut self, index: usize, output: Output) {
-        let now = self.now;
-        self.trace.add(now, index, &output);
+        self.trace.add(self.now, index, To::World, &output);
         match output {
             Output::Signaling(command) => self.signaling_command(index, command),
             Output::Server(output) => self.server_output(Served::By(index), output),
-            Output::Link { link, command } => {
-                let life = self.life(index).unwrap_or_default();
-                self.link_command(
-                    End {
-                        node: index,
-                        life,
-                        link,
-                    },
-                    command,
-                );
-            }
+            Output::Link { link, command } => self.link_command(index, link, command),
             Output::Event(event) => self.event(index, event),
         }
     }
 
     #[cfg(feature = "native")]
     fn native_output(&mut self, index: usize, output: native::Output) {
-        let now = self.now;
+        if self.trace_bytes {
+            self.trace.add(self.now, index, To::World, &output);
+        } else {
+            self.trace
+                .add(self.now, index, To::World, &Outline::of_output(&output));
+        }
         match output {
             native::Output::Signaling(command) => self.signaling_command(index, command),
             native::Output::Server(output) => self.server_output(Served::By(index), output),
-            native::Output::Event(event) => {
-                self.trace.add(now, index, &event);
-                self.event(index, event);
+            native::Output::Event(event) => self.event(index, event),
+            native::Output::Transmit(transmit) => self.transmit(index, transmit),
+        }
+    }
+
+    /// A native node sends a datagram.
+    #[cfg(feature = "native")]
+    fn transmit(&mut self, index: usize, transmit: native::Transmit) {
+        let native::Transmit {
+            local,
+            remote,
+            mut payload,
+            ..
+        } = transmit;
+        let Some((to, crossing)) = self.depart(index, local, remote, &payload) else {
+            return;
+        };
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let bytes = length.saturating_add(super::path::UDP_HEADERS);
+        let Some(fate) = self.carry(index, to, bytes, false) else {
+            return;
+        };
+        if let Some(bits) = fate.corrupt {
+            let mut changed = Vec::from(payload.as_ref());
+            let place = (bits % u64::from(length.max(1))) as usize;
+            if let Some(byte) = changed.get_mut(place) {
+                // Never the byte that it was.
+                *byte ^= ((bits >> 56) as u8).max(1);
             }
-            native::Output::Transmit(transmit) => {
-                let native::Transmit {
-                    local,
-                    remote,
-                    payload,
-                    ..
-                } = transmit;
-                self.trace.add(now, index, &("transmit", remote));
-                let to = (0..self.nodes.len()).find(|to| super::world::address_of(*to) == remote);
-                if let Some(to) = to
-                    && let Some(time) = self.pass(index, to)
-                {
-                    let (local, remote) = (remote, local);
-                    self.schedule(
-                        now.plus(time),
-                        What::Datagram {
-                            to,
-                            local,
-                            remote,
-                            payload,
-                        },
-                    );
-                }
-            }
+            payload = changed.into();
+        }
+        for after in [Some(fate.after), fate.again].into_iter().flatten() {
+            let datagram = What::Datagram {
+                to: Some(to),
+                crossing,
+                payload: payload.clone(),
+            };
+            self.deliver(index, to, after, datagram);
         }
     }
 
     fn event(&mut self, index: usize, event: Event) {
-        let now = self.now;
+        let at = self.now;
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        node.laws.event(&event);
+        let held = node.laws.event(&event);
+        self.watch.judge(self.now, index, held);
         if let Event::Message { .. } | Event::State { .. } = &event {
             node.messages = node.messages.saturating_add(1);
         }
-        if let (Event::Message { from, payload }, Some(machine)) = (&event, &mut node.machine)
-            && node.config.credit == Credit::OnRelease
-            && !node.paused
-        {
-            machine.release(now, *from, u32::try_from(payload.len()).unwrap_or(u32::MAX));
+        if let (Event::Message { from, payload }, Some(machine)) = (&event, &mut node.machine) {
+            node.took = true;
+            if node.config.credit == Credit::OnRelease && !node.paused {
+                let bytes = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+                machine.release(node.latest, *from, bytes);
+            }
         }
-        node.events.push((now, event));
+        node.events.push((at, event));
+    }
+}
+
+/// What goes into and comes out of a native node, without what differs from run to run: the bytes
+/// of handshakes.
+#[cfg(feature = "native")]
+#[derive(Debug, Hash)]
+enum Outline<'a> {
+    Datagram(core::net::SocketAddr, core::net::SocketAddr),
+    Transmit(core::net::SocketAddr, core::net::SocketAddr),
+    Interfaces(&'a [native::Interface]),
+    SignalingOpened(SignalingId),
+    SignalingFrame(SignalingId),
+    SignalingClosed(SignalingId, crate::signaling::SignalingFailure),
+    SignalingOpen(SignalingId, &'a str),
+    SignalingSend(SignalingId),
+    SignalingClose(SignalingId),
+    Server,
+    Event(&'a Event),
+}
+
+#[cfg(feature = "native")]
+impl<'a> Outline<'a> {
+    const fn of_input(input: &native::Input<'a>) -> Self {
+        use crate::signaling::SignalingUpdate;
+        match input {
+            native::Input::Datagram { local, remote, .. } => Self::Datagram(*local, *remote),
+            native::Input::Interfaces(interfaces) => Self::Interfaces(interfaces),
+            native::Input::Signaling(SignalingUpdate::Opened(id)) => Self::SignalingOpened(*id),
+            native::Input::Signaling(SignalingUpdate::Frame(id, _)) => Self::SignalingFrame(*id),
+            native::Input::Signaling(SignalingUpdate::Closed(id, failure)) => {
+                Self::SignalingClosed(*id, *failure)
+            }
+            native::Input::Server(_) => Self::Server,
+        }
+    }
+
+    const fn of_output(output: &'a native::Output) -> Self {
+        use crate::signaling::SignalingCommand;
+        match output {
+            native::Output::Transmit(transmit) => Self::Transmit(transmit.local, transmit.remote),
+            native::Output::Event(event) => Self::Event(event),
+            native::Output::Server(_) => Self::Server,
+            native::Output::Signaling(SignalingCommand::Open(id, url)) => {
+                Self::SignalingOpen(*id, url.as_str())
+            }
+            native::Output::Signaling(SignalingCommand::Send(id, _)) => Self::SignalingSend(*id),
+            native::Output::Signaling(SignalingCommand::Close(id)) => Self::SignalingClose(*id),
+        }
     }
 }

@@ -1,21 +1,25 @@
 //! The world as a test sees it.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BinaryHeap};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::laws::Laws;
+use super::clock::{Clock, NEVER};
+use super::laws::{Laws, Watch};
 use super::machine::Machine;
-use super::model_link::ModelLinks;
-use super::path::Path;
-use super::run::Scheduled;
-use super::signaling::{Connections, Served};
+use super::model_link::{EndIndex, ModelLinks};
+use super::path::{Path, Way};
+use super::places::Places;
+use super::quirks::Quirks;
+use super::run::{Heap, What};
+use super::signaling::{Connections, Served, SignalingFaults};
 use super::trace::Trace;
 use crate::config::Config;
 use crate::event::Event;
+use crate::id::LinkId;
 use crate::network::Network;
 use crate::rng::Rng;
 use crate::signaling::{Server, ServerConfig};
@@ -25,7 +29,7 @@ use crate::time::Timestamp;
 use crate::native;
 
 /// Names a node of a world, in the order in which they were added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeIndex(pub(super) usize);
 
 /// A world in virtual time.
@@ -33,20 +37,29 @@ pub struct NodeIndex(pub(super) usize);
 /// The laws of the contract are checked all the time: a broken one panics and names itself.
 #[derive(Debug)]
 pub struct World {
+    pub(super) seed: u64,
     pub(super) rng: Rng,
     pub(super) now: Timestamp,
-    pub(super) sequence: u64,
-    pub(super) heap: BinaryHeap<Reverse<Scheduled>>,
+    pub(super) heap: Heap,
     pub(super) nodes: Vec<WorldNode>,
+    /// When each node wants to be woken; apart from the nodes because all are looked at often.
+    pub(super) wakes: Vec<Timestamp>,
     pub(super) links: ModelLinks,
+    pub(super) places: Places,
+    pub(super) quirks: Quirks,
     pub(super) default_path: Path,
-    pub(super) paths: BTreeMap<(usize, usize), Path>,
-    pub(super) packets: BTreeMap<(usize, usize), u64>,
+    /// From every node to every node.
+    pub(super) ways: Vec<Vec<Way>>,
     pub(super) signaling_delay: Duration,
+    pub(super) signaling_faults: SignalingFaults,
     pub(super) server: Option<Server>,
+    pub(super) server_wake: Timestamp,
     server_starts: u64,
     pub(super) connections: Connections,
     pub(super) trace: Trace,
+    pub(super) watch: Watch,
+    #[cfg(feature = "native")]
+    pub(super) trace_bytes: bool,
     #[cfg(feature = "native")]
     #[expect(
         clippy::disallowed_types,
@@ -68,6 +81,24 @@ pub(super) struct WorldNode {
     pub(super) lan: Option<SocketAddr>,
     pub(super) paused: bool,
     pub(super) messages: u64,
+    /// Its ends of model links.
+    pub(super) ends: BTreeMap<LinkId, EndIndex>,
+    /// Cut off from everybody, the signaling server included.
+    pub(super) isolated: bool,
+    pub(super) clock: Clock,
+    /// The latest time that its machine was told.
+    pub(super) latest: Timestamp,
+    /// How often its machine was told a time, with a clock that goes back.
+    pub(super) calls: u64,
+    /// For which time it was woken too early.
+    pub(super) early: Timestamp,
+    /// The last drain gave messages to its application.
+    pub(super) took: bool,
+    pub(super) asleep: Option<Timestamp>,
+    /// What waits for it to wake up, or to be reachable again.
+    pub(super) held: Vec<What>,
+    /// How many bytes of that may be lost.
+    pub(super) held_bytes: usize,
 }
 
 impl World {
@@ -79,20 +110,27 @@ impl World {
             *to = from;
         }
         let mut world = Self {
+            seed,
             rng: Rng::new(bytes),
             now: Timestamp::ZERO,
-            sequence: 0,
-            heap: BinaryHeap::new(),
+            heap: Heap::default(),
             nodes: Vec::new(),
+            wakes: Vec::new(),
             links: ModelLinks::default(),
+            places: Places::new(&Rng::new(bytes)),
+            quirks: Quirks::default(),
             default_path: Path::default(),
-            paths: BTreeMap::new(),
-            packets: BTreeMap::new(),
+            ways: Vec::new(),
             signaling_delay: Duration::from_millis(10),
+            signaling_faults: SignalingFaults::default(),
             server: None,
+            server_wake: NEVER,
             server_starts: 0,
             connections: Connections::default(),
             trace: Trace::new(),
+            watch: Watch::default(),
+            #[cfg(feature = "native")]
+            trace_bytes: false,
             #[cfg(feature = "native")]
             origin: None,
         };
@@ -105,14 +143,14 @@ impl World {
         self.add(config, false)
     }
 
-    /// Adds a full native node, with one interface (10.0.0.n, port 5000).
+    /// Adds a full native node on the Internet, with one interface.
     #[cfg(feature = "native")]
     pub fn add_native(&mut self, config: Config) -> NodeIndex {
         self.add(config, true)
     }
 
     fn add(&mut self, config: Config, native: bool) -> NodeIndex {
-        let index = NodeIndex(self.nodes.len());
+        let index = self.nodes.len();
         self.nodes.push(WorldNode {
             machine: None,
             config,
@@ -124,14 +162,39 @@ impl World {
             lan: None,
             paused: false,
             messages: 0,
+            ends: BTreeMap::new(),
+            isolated: false,
+            clock: Clock::default(),
+            latest: Timestamp::ZERO,
+            calls: 0,
+            early: Timestamp::ZERO,
+            took: false,
+            asleep: None,
+            held: Vec::new(),
+            held_bytes: 0,
         });
-        self.restart(index);
-        index
+        self.wakes.push(NEVER);
+        for (from, ways) in self.ways.iter_mut().enumerate() {
+            ways.push(Way::new(self.seed, from, index));
+        }
+        let ways = (0..=index).map(|to| Way::new(self.seed, index, to));
+        self.ways.push(ways.collect());
+        self.places.settle(index);
+        self.restart(NodeIndex(index));
+        NodeIndex(index)
+    }
+
+    /// Gives a node a name, for the lines of [`timeline`](Self::timeline). It is `node-0` and so on
+    /// otherwise.
+    pub fn set_name(&mut self, node: NodeIndex, name: impl Into<String>) {
+        self.trace.set_name(node.0, name.into());
     }
 
     /// Starts a crashed node again: a new life, with a new seed and so a new name.
+    ///
+    /// Datagrams that were on their way to a native node reach the new life, as they have the same
+    /// address; of old model links and signaling connections it hears nothing.
     pub fn restart(&mut self, NodeIndex(index): NodeIndex) {
-        let now = self.now;
         let Some(node) = self
             .nodes
             .get_mut(index)
@@ -139,6 +202,8 @@ impl World {
         else {
             return;
         };
+        let now = node.clock.to_node(self.now);
+        node.latest = now;
         let (config, native) = (node.config.clone(), node.native);
         let seed = self
             .rng
@@ -154,17 +219,17 @@ impl World {
             )]
             let origin = *self.origin.get_or_insert_with(std::time::Instant::now);
             let machine = native::Node::new(config, seed, now, origin);
+            self.trace.set_id(index, machine.id());
             node.machine = Some(Machine::Native(Box::new(machine)));
-            let address = address_of(index);
-            let interfaces = [native::Interface {
-                name: "eth0".into(),
-                address,
-            }];
+            let interfaces = self.places.interfaces(index);
             self.input_native(index, native::Input::Interfaces(&interfaces));
             return;
         }
         let _ = native;
-        node.machine = Some(Machine::Model(Box::new(Network::new(config, seed, now))));
+        let machine = Network::new(config, seed, now);
+        self.trace.set_id(index, machine.id());
+        node.machine = Some(Machine::Model(Box::new(machine)));
+        self.ask_for_wake(index);
     }
 
     /// Ends a node without a word; what is on the way to it finds nobody.
@@ -173,15 +238,22 @@ impl World {
             node.machine = None;
             node.laws = Laws::default();
             node.lan = None;
+            node.asleep = None;
+            node.held.clear();
+            node.held_bytes = 0;
         }
-        self.links.forget_node(index);
+        if let Some(wake) = self.wakes.get_mut(index) {
+            *wake = NEVER;
+        }
+        self.forget_links(index);
         self.drop_client(index);
         self.break_connections(Served::By(index));
     }
 
     /// How paths are that have not been set one by one.
-    pub const fn set_default_path(&mut self, path: Path) {
+    pub fn set_default_path(&mut self, path: Path) {
         self.default_path = path;
+        self.paths_changed();
     }
 
     /// Sets both directions between two nodes.
@@ -192,27 +264,20 @@ impl World {
 
     /// Sets one direction.
     pub fn set_one_way(&mut self, from: NodeIndex, to: NodeIndex, path: Path) {
-        self.paths.insert((from.0, to.0), path);
-    }
-
-    /// Cuts both directions between two nodes; links that exist go silent.
-    pub fn partition(&mut self, a: NodeIndex, b: NodeIndex) {
-        self.set_cut(a, b, true);
-    }
-
-    /// Undoes [`partition`](Self::partition).
-    pub fn heal(&mut self, a: NodeIndex, b: NodeIndex) {
-        self.set_cut(a, b, false);
-    }
-
-    fn set_cut(&mut self, a: NodeIndex, b: NodeIndex, cut: bool) {
-        for (from, to) in [(a, b), (b, a)] {
-            let path = Path {
-                cut,
-                ..self.path(from, to)
-            };
-            self.set_one_way(from, to, path);
+        if let Some(way) = self.way(from.0, to.0) {
+            way.own = Some(path);
+            self.paths_changed();
         }
+    }
+
+    /// How model links behave from now on.
+    pub const fn set_quirks(&mut self, quirks: Quirks) {
+        self.quirks = quirks;
+    }
+
+    /// How the connections to signaling servers behave from now on.
+    pub const fn set_signaling_faults(&mut self, faults: SignalingFaults) {
+        self.signaling_faults = faults;
     }
 
     /// How long a signaling frame takes from one node to another, through the server.
@@ -223,11 +288,15 @@ impl World {
     /// Stops the signaling server: its connections break, and nobody answers.
     pub fn stop_server(&mut self) {
         self.server = None;
+        self.server_wake = NEVER;
         self.break_connections(Served::World);
     }
 
     /// Starts it again; it has forgotten everything.
+    ///
+    /// If it runs, it starts over: its connections break.
     pub fn start_server(&mut self) {
+        self.stop_server();
         self.server_starts = self.server_starts.saturating_add(1);
         let label = alloc::format!("signaling server {}", self.server_starts);
         let seed = self.rng.fork(&label).bytes();
@@ -261,15 +330,20 @@ impl World {
             .map(|node| node.life)
     }
 
+    pub(super) fn is_native(&self, index: usize) -> bool {
+        self.nodes.get(index).is_some_and(|node| node.native)
+    }
+
     /// The node that hosts on the LAN at this address.
     pub(super) fn lan_host(&self, address: SocketAddr) -> Option<usize> {
         self.nodes.iter().position(|node| node.lan == Some(address))
     }
-}
 
-/// The address of a node's interface.
-#[cfg(feature = "native")]
-pub(super) fn address_of(index: usize) -> SocketAddr {
-    let [high, low] = (index as u16).to_be_bytes();
-    SocketAddr::from(([10, 0, high, low.saturating_add(1)], 5000))
+    pub(super) fn way(&mut self, from: usize, to: usize) -> Option<&mut Way> {
+        self.ways.get_mut(from)?.get_mut(to)
+    }
+
+    pub(super) fn is_isolated(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.isolated)
+    }
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Ack, Body, Farewell, Frame, Hello, Member, Piece, State, Token, Version, Welcome, decode,
+    Ack, Body, Farewell, Frame, Hello, Member, Piece, Signal, State, Step, Token, Version, Welcome,
+    decode,
 };
 use crate::event::Refusal;
 use crate::id::NodeId;
@@ -39,10 +40,18 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
         limit: 524_322,
         idle: 300,
     };
-    let state = Body::State(State {
+    let xy = State {
         sequence: 7,
         payload: Bytes::from_static(b"xy"),
-    });
+    };
+    let state = Body::State(xy.clone());
+    let signal = |step| Signal {
+        epoch: 0,
+        attempt: 1,
+        step,
+        flag: true,
+        text: Bytes::from_static(b"v=0"),
+    };
     let member = |number, node| Member { number, node };
     let welcome = Welcome {
         epoch: 0,
@@ -70,6 +79,7 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
         ("GOODBYE", vec![Frame::Goodbye(Farewell::Closed)]),
         ("PING", vec![Frame::Ping { stamp: 1_000_000 }]),
         ("PONG", vec![Frame::Pong { stamp: 1_000_000 }]),
+        ("ROUND_TRIPS", vec![Frame::RoundTrips(vec![(2, 20_000)])]),
         ("MESSAGE", vec![Frame::Direct(first.clone())]),
         ("MESSAGE, a later piece", vec![Frame::Direct(next)]),
         (
@@ -96,6 +106,34 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
             }],
         ),
         ("STATE", vec![Frame::Direct(state.clone())]),
+        (
+            "STATE_TO",
+            vec![Frame::StateTo {
+                to: vec![2, 0],
+                state: xy,
+            }],
+        ),
+        (
+            "SIGNAL_TO",
+            vec![Frame::SignalTo {
+                to: 1,
+                signal: signal(Step::Offer),
+            }],
+        ),
+        (
+            "SIGNAL_FROM",
+            vec![Frame::SignalFrom {
+                origin: 2,
+                signal: signal(Step::Answer),
+            }],
+        ),
+        (
+            "PEER",
+            vec![Frame::Peer {
+                epoch: 0,
+                number: 2,
+            }],
+        ),
         (
             "STATE_FROM",
             vec![Frame::From {

@@ -16,6 +16,8 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
 mod candidate;
+#[cfg(feature = "fuzzing")]
+pub(in crate::native) mod fuzzing;
 mod lines;
 mod negotiation;
 mod news;
@@ -356,6 +358,13 @@ impl Link {
             }
         }
         self.step(now, out);
+        self.rest(now);
+    }
+
+    /// After everything that a wake-up led to: what str0m still wants at once has to wait a moment
+    /// (law 3).
+    pub(in crate::native) fn rest(&mut self, now: Timestamp) {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
         if is_due(self.due) {
             self.due = Some(now.plus(PUT_OFF));
         }

@@ -7,16 +7,20 @@ use bytes::Bytes;
 
 use super::room::{CODE, OPEN, message, with_source};
 use super::watched::Watched;
-use crate::config::Config;
+use crate::config::{Config, Topology};
 use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, Input, LinkCommand, LinkUpdate, Output};
 use crate::link::negotiation::{self, Admission, Terms};
 use crate::signaling::{RelayedKind, SignalingId, SignalingUpdate, write_relayed};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Member, Token, Version, Welcome, decode};
+use crate::wire::{Frame, Member, Number, Signal, Step, Token, Version, Welcome, decode};
 
 pub(super) const HOST_ID: NodeId = NodeId::from_bytes([8; 16]);
 pub(super) const LINK: LinkId = LinkId(0);
+/// In a mesh: its link to number 2, to which it offers one.
+pub(super) const DIRECT: LinkId = LinkId(1);
+/// Its number once it is in.
+pub(super) const ME: Number = 3;
 
 pub(super) struct Bare {
     pub(super) joiner: Watched,
@@ -51,7 +55,8 @@ impl Bare {
         bare
     }
 
-    /// In the network, as number 1, with the host and nodes 2 and 3.
+    /// In the network, as number 3, with the host and nodes 2 and 4: in a mesh it offers a link to one
+    /// and waits for the offer of the other.
     pub(super) fn welcomed(config: Config, seed: u8) -> Self {
         let mut bare = Self::admitted(config, seed);
         let _ = bare.update(LinkUpdate::Connected);
@@ -61,6 +66,50 @@ impl Bare {
         let welcome = bare.welcome();
         let _ = bare.say(&[welcome]);
         bare
+    }
+
+    /// In a mesh, with a link of its own to number 2.
+    pub(super) fn linked(seed: u8) -> Self {
+        let mut bare = Self::welcomed(Config::default().with_topology(Topology::Mesh), seed);
+        let _ = bare.update_of(DIRECT, LinkUpdate::LocalDescription("an offer"));
+        let _ = bare.signal(2, 1, Step::Answer, "an answer");
+        let _ = bare.update_of(DIRECT, LinkUpdate::Connected);
+        for channel in Channel::ALL {
+            let _ = bare.update_of(DIRECT, LinkUpdate::ChannelOpened(channel));
+        }
+        let _ = bare.say_directly(&[Frame::Peer {
+            epoch: 0,
+            number: 2,
+        }]);
+        bare
+    }
+
+    /// Another joiner says something about a link, through the host.
+    pub(super) fn signal(
+        &mut self,
+        origin: Number,
+        attempt: u32,
+        step: Step,
+        text: &'static str,
+    ) -> Vec<Output> {
+        let signal = Signal {
+            epoch: 0,
+            attempt,
+            step,
+            flag: false,
+            text: Bytes::from_static(text.as_bytes()),
+        };
+        self.say(&[Frame::SignalFrom { origin, signal }])
+    }
+
+    /// Number 2 says something on the link between the two.
+    pub(super) fn say_directly(&mut self, frames: &[Frame]) -> Vec<Output> {
+        let (channel, payload) = (Channel::Data, message(frames));
+        self.update_of(DIRECT, LinkUpdate::Message { channel, payload })
+    }
+
+    fn is_meshed(&self) -> bool {
+        self.joiner.network.config.topology == Topology::Mesh
     }
 
     pub(super) fn answer(&self) -> String {
@@ -74,7 +123,7 @@ impl Bare {
                 message: limits.message,
                 window: limits.window,
                 relay: true,
-                mesh: false,
+                mesh: self.is_meshed(),
             },
             led: false,
         };
@@ -89,7 +138,7 @@ impl Bare {
         };
         Frame::Welcome(Welcome {
             epoch: 0,
-            number: 1,
+            number: ME,
             token: Token([1; 16]),
             roster: vec![
                 Member {
@@ -97,9 +146,9 @@ impl Bare {
                     node: HOST_ID,
                 },
                 other(2),
-                other(3),
+                other(4),
                 Member {
-                    number: 1,
+                    number: ME,
                     node: self.joiner.network.id(),
                 },
             ],
@@ -112,7 +161,10 @@ impl Bare {
     }
 
     pub(super) fn update(&mut self, update: LinkUpdate<'_>) -> Vec<Output> {
-        let link = LINK;
+        self.update_of(LINK, update)
+    }
+
+    pub(super) fn update_of(&mut self, link: LinkId, update: LinkUpdate<'_>) -> Vec<Output> {
         self.joiner.input(self.now, Input::Link { link, update })
     }
 

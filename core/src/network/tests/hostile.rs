@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-use super::bare::{Bare, HOST_ID, LINK};
+use super::bare::{Bare, DIRECT, HOST_ID, LINK};
 use super::room::{CODE, HOST, OPEN, Room, message, offer_frame, rng, with_source};
 use super::watched::Watched;
-use crate::config::{Config, Credit};
+use crate::config::{Config, Credit, Topology};
 use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, Input, LinkFailure, LinkUpdate};
 use crate::link::negotiation;
@@ -23,7 +23,8 @@ use crate::signaling::{
 use crate::stats::Status;
 use crate::time::Timestamp;
 use crate::wire::{
-    Ack, Body, Farewell, Frame, Hello, Member, Number, Piece, State, Token, Version, Welcome,
+    Ack, Body, Farewell, Frame, Hello, Member, Number, Piece, Signal, State, Step, Token, Version,
+    Welcome,
 };
 
 /// Inputs of each kind, at least.
@@ -224,11 +225,38 @@ fn body(rng: &mut Rng) -> Body {
     }
 }
 
+fn signal(rng: &mut Rng) -> Signal {
+    Signal {
+        epoch: one_of(rng, &[0, 0, 0, 1]),
+        attempt: one_of(rng, &[0, 1, 1, 2, u32::MAX]),
+        step: one_of(
+            rng,
+            &[Step::Offer, Step::Answer, Step::Candidate, Step::GiveUp],
+        ),
+        flag: rng.below(2) == 0,
+        text: one_of(
+            rng,
+            &[
+                &b"v=0"[..],
+                b"",
+                b"\xff\xfe",
+                b"candidate:1 1 udp 1 h 5 typ host",
+            ],
+        )
+        .into(),
+    }
+}
+
+/// A star or a mesh.
+fn any_topology(rng: &mut Rng) -> Config {
+    Config::default().with_topology(one_of(rng, &[Topology::Star, Topology::Mesh]))
+}
+
 /// Any frame, with numbers that mean something now and then.
 fn frame(rng: &mut Rng) -> Frame {
     let number = |rng: &mut Rng| -> Number { one_of(rng, &[0, 1, 2, 3, 4, 5, 77, 65_535]) };
     let node = NodeId::from_bytes([rng.below(60) as u8; 16]);
-    match rng.below(16) {
+    match rng.below(24) {
         0 => Frame::Hello(Hello {
             version: Version::OURS,
             node,
@@ -279,6 +307,26 @@ fn frame(rng: &mut Rng) -> Frame {
             to: number(rng),
             ack: ack(rng),
         },
+        15 | 16 => Frame::SignalTo {
+            to: number(rng),
+            signal: signal(rng),
+        },
+        17 | 18 => Frame::SignalFrom {
+            origin: number(rng),
+            signal: signal(rng),
+        },
+        19 | 20 => Frame::StateTo {
+            to: (0..rng.below(5)).map(|_| number(rng)).collect(),
+            state: State {
+                sequence: rng.u64() as u32,
+                payload: vec![2; rng.below(2000) as usize].into(),
+            },
+        },
+        21 => Frame::RoundTrips(vec![(number(rng), 5), (number(rng), u32::MAX)]),
+        22 => Frame::Peer {
+            epoch: 0,
+            number: number(rng),
+        },
         _ => Frame::Unknown,
     }
 }
@@ -308,7 +356,7 @@ fn channel_messages_to_a_host() {
     let mut rng = rng("channel messages to a host");
     let mut said = 0;
     while said < INPUTS {
-        let mut room = Room::new(Config::default().with_max_nodes(6).unwrap());
+        let mut room = Room::new(any_topology(&mut rng).with_max_nodes(6).unwrap());
         let honest = [room.add(Config::default()), room.add(Config::default())];
         let hands = [room.add_by_hand(), room.add_silent(), room.add_by_hand()];
         for _ in 0..12 {
@@ -348,13 +396,15 @@ fn channel_messages_to_a_joiner() {
     while said < INPUTS {
         let seed = rng.below(200) as u8;
         let mut bare = match rng.below(4) {
-            0 => Bare::admitted(Config::default(), seed),
-            _ => Bare::welcomed(Config::default(), seed),
+            0 => Bare::admitted(any_topology(&mut rng), seed),
+            1 => Bare::linked(seed),
+            _ => Bare::welcomed(any_topology(&mut rng), seed),
         };
         for _ in 0..10 {
             let channel = one_of(&mut rng, &[Channel::Data, Channel::Data, Channel::State]);
             let payload = channel_message(&mut rng);
-            let _ = bare.say_bytes(channel, payload);
+            let link = one_of(&mut rng, &[LINK, LINK, DIRECT, LinkId(2)]);
+            let _ = bare.update_of(link, LinkUpdate::Message { channel, payload });
             said += 1;
         }
         bare.joiner.finish();
@@ -476,7 +526,7 @@ fn call(rng: &mut Rng, node: &mut Watched, now: Timestamp) {
 fn link_updates_in_any_order() {
     let mut rng = rng("link updates");
     for round in 0..INPUTS / 30 {
-        let mut room = Room::new(Config::default());
+        let mut room = Room::new(any_topology(&mut rng));
         let hands = [room.add_by_hand(), room.add_silent()];
         let gone = room.add_by_hand();
         room.say(gone, &[Frame::Goodbye(Farewell::Left)]);
@@ -493,14 +543,15 @@ fn link_updates_in_any_order() {
             LinkId(99),
             LinkId(u64::MAX),
         ];
-        let mut bare = match round % 3 {
-            0 => Bare::offering(Config::default(), 1),
-            1 => Bare::admitted(Config::default(), 2),
-            _ => Bare::welcomed(Config::default(), 3),
+        let mut bare = match round % 4 {
+            0 => Bare::offering(any_topology(&mut rng), 1),
+            1 => Bare::admitted(any_topology(&mut rng), 2),
+            2 => Bare::linked(4),
+            _ => Bare::welcomed(any_topology(&mut rng), 3),
         };
         for _ in 0..30 {
             room.tell_host(one_of(&mut rng, &links), link_update(&mut rng));
-            let link = one_of(&mut rng, &[LINK, LINK, LINK, LinkId(7)]);
+            let link = one_of(&mut rng, &[LINK, LINK, DIRECT, LinkId(2), LinkId(7)]);
             let update = link_update(&mut rng);
             let _ = bare.joiner.input(bare.now, Input::Link { link, update });
         }
@@ -515,7 +566,9 @@ fn anything_in_any_order_at_any_time() {
     let mut rng = rng("anything");
     for round in 0..120u8 {
         let credit = one_of(&mut rng, &[Credit::OnPoll, Credit::OnRelease]);
-        let config = Config::default().with_verbose(true).with_credit(credit);
+        let config = any_topology(&mut rng)
+            .with_verbose(true)
+            .with_credit(credit);
         let (mut node, mut now, connection) = match round % 4 {
             0 => {
                 let bare = Bare::welcomed(config, round);

@@ -8,6 +8,7 @@
 mod bare;
 mod harm;
 mod hostile;
+mod mesh;
 mod repeats;
 mod room;
 mod watched;

@@ -342,7 +342,7 @@ impl Room {
                 if let Some(end) = end(&sdp) {
                     self.wires.insert((node, link), end);
                     self.wires.insert(end, (node, link));
-                } else {
+                } else if node == HOST {
                     let hand = Hand {
                         node: NodeId::from_bytes([0; 16]),
                         number: 0,
@@ -355,8 +355,10 @@ impl Room {
                 }
             }
             LinkCommand::AcceptAnswer { .. } => {
-                self.open((node, link));
-                self.open(self.wires[&(node, link)]);
+                if let Some(end) = self.wires.get(&(node, link)).copied() {
+                    self.open((node, link));
+                    self.open(end);
+                }
             }
             LinkCommand::Send { channel, message } => {
                 self.carry(node, link, channel, message.to_bytes());

@@ -1,0 +1,296 @@
+//! What changes in a world, as data, and when.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::clock::Clock;
+use super::internet::{NatIndex, Place};
+use super::path::Path;
+use super::quirks::Quirks;
+use super::run::What;
+use super::signaling::SignalingFaults;
+use super::world::{NodeIndex, World};
+use crate::time::Timestamp;
+
+/// Something that changes in a world, for [`World::at`].
+///
+/// Pure data: a list of times and changes is a schedule that can be kept, compared, printed and cut
+/// down to what matters. A change that names a node that does not exist does nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// As [`World::set_default_path`].
+    DefaultPath(Path),
+    /// As [`World::set_path`]: both directions.
+    Path {
+        /// One of the two.
+        a: NodeIndex,
+        /// The other.
+        b: NodeIndex,
+        /// What their path is like from then on.
+        path: Path,
+    },
+    /// As [`World::set_one_way`].
+    OneWay {
+        /// The sending node.
+        from: NodeIndex,
+        /// The receiving node.
+        to: NodeIndex,
+        /// What the path is like from then on.
+        path: Path,
+    },
+    /// As [`World::partition`]: cuts both directions.
+    Partition {
+        /// One of the two.
+        a: NodeIndex,
+        /// The other.
+        b: NodeIndex,
+    },
+    /// As [`World::partition_one_way`].
+    PartitionOneWay {
+        /// The node that is not heard any more.
+        from: NodeIndex,
+        /// The node that does not hear it.
+        to: NodeIndex,
+    },
+    /// As [`World::heal`].
+    Heal {
+        /// One of the two.
+        a: NodeIndex,
+        /// The other.
+        b: NodeIndex,
+    },
+    /// As [`World::isolate`].
+    Isolate {
+        /// Which node.
+        node: NodeIndex,
+    },
+    /// As [`World::reconnect`].
+    Reconnect {
+        /// Which node.
+        node: NodeIndex,
+    },
+    /// As [`World::heal_all`].
+    HealAll,
+    /// As [`World::clog`].
+    Clog {
+        /// The sending node.
+        from: NodeIndex,
+        /// The receiving node.
+        to: NodeIndex,
+    },
+    /// As [`World::unclog`].
+    Unclog {
+        /// The sending node.
+        from: NodeIndex,
+        /// The receiving node.
+        to: NodeIndex,
+    },
+    /// As [`World::stop_server`].
+    StopServer,
+    /// As [`World::start_server`].
+    StartServer,
+    /// As [`World::set_signaling_faults`].
+    SignalingFaults(SignalingFaults),
+    /// As [`World::set_quirks`].
+    Quirks(Quirks),
+    /// As [`World::crash`].
+    Crash {
+        /// Which node.
+        node: NodeIndex,
+    },
+    /// As [`World::restart`].
+    Restart {
+        /// Which node.
+        node: NodeIndex,
+    },
+    /// As [`World::sleep`].
+    Sleep {
+        /// Which node.
+        node: NodeIndex,
+        /// For how long.
+        time: Duration,
+    },
+    /// As [`World::set_clock`].
+    Clock {
+        /// Whose.
+        node: NodeIndex,
+        /// How it runs from then on.
+        clock: Clock,
+    },
+    /// As [`World::pause_application`].
+    PauseApplication {
+        /// Whose.
+        node: NodeIndex,
+        /// Whether it takes no messages.
+        paused: bool,
+    },
+    /// As [`World::roam`].
+    Roam {
+        /// Which node.
+        node: NodeIndex,
+        /// Where to.
+        place: Place,
+    },
+    /// As [`World::rebind`].
+    Rebind {
+        /// Which box.
+        nat: NatIndex,
+    },
+    /// As [`World::reboot`].
+    Reboot {
+        /// Which box.
+        nat: NatIndex,
+        /// How long nothing passes it.
+        dark: Duration,
+    },
+    /// As [`World::change_outside_address`].
+    ChangeOutsideAddress {
+        /// Which box's.
+        nat: NatIndex,
+    },
+    /// As [`World::block_udp`].
+    BlockUdp {
+        /// Which box.
+        nat: NatIndex,
+        /// Whether it stops all UDP.
+        blocked: bool,
+    },
+}
+
+impl World {
+    /// Lets a change happen at a time; at once if that is over.
+    ///
+    /// Changes of the same time happen in the order in which they were given.
+    pub fn at(&mut self, time: Timestamp, change: Change) {
+        let time = time.max(self.now);
+        self.schedule(time, What::Change(Box::new(change)));
+    }
+
+    /// Lets a change happen now.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::DefaultPath(path) => self.set_default_path(*path),
+            Change::Path { a, b, path } => self.set_path(*a, *b, *path),
+            Change::OneWay { from, to, path } => self.set_one_way(*from, *to, *path),
+            Change::Partition { a, b } => self.partition(*a, *b),
+            Change::PartitionOneWay { from, to } => self.partition_one_way(*from, *to),
+            Change::Heal { a, b } => self.heal(*a, *b),
+            Change::Isolate { node } => self.isolate(*node),
+            Change::Reconnect { node } => self.reconnect(*node),
+            Change::HealAll => self.heal_all(),
+            Change::Clog { from, to } => self.clog(*from, *to),
+            Change::Unclog { from, to } => self.unclog(*from, *to),
+            Change::StopServer => self.stop_server(),
+            Change::StartServer => self.start_server(),
+            Change::SignalingFaults(faults) => self.set_signaling_faults(*faults),
+            Change::Quirks(quirks) => self.set_quirks(*quirks),
+            Change::Crash { node } => self.crash(*node),
+            Change::Restart { node } => self.restart(*node),
+            Change::Sleep { node, time } => self.sleep(*node, *time),
+            Change::Clock { node, clock } => self.set_clock(*node, *clock),
+            Change::PauseApplication { node, paused } => self.pause_application(*node, *paused),
+            Change::Roam { node, place } => self.roam(*node, *place),
+            Change::Rebind { nat } => self.rebind(*nat),
+            Change::Reboot { nat, dark } => self.reboot(*nat, *dark),
+            Change::ChangeOutsideAddress { nat } => self.change_outside_address(*nat),
+            Change::BlockUdp { nat, blocked } => self.block_udp(*nat, *blocked),
+        }
+    }
+
+    /// Cuts both directions between two nodes; links that exist go silent.
+    pub fn partition(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.edit(a, b, |path| path.cut = true);
+        self.edit(b, a, |path| path.cut = true);
+    }
+
+    /// Cuts one direction: `to` does not hear `from` any more, but is heard.
+    pub fn partition_one_way(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.edit(from, to, |path| path.cut = true);
+    }
+
+    /// Undoes [`partition`](Self::partition) and [`partition_one_way`](Self::partition_one_way).
+    pub fn heal(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.edit(a, b, |path| path.cut = false);
+        self.edit(b, a, |path| path.cut = false);
+    }
+
+    /// Pulls a node's plug: it reaches nobody, nor the signaling server, and nobody reaches it,
+    /// whatever the paths say. Connections to signaling servers stay open, and what is sent waits.
+    pub fn isolate(&mut self, node: NodeIndex) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.isolated = true;
+        }
+        self.links_may_be_dark();
+    }
+
+    /// Undoes [`isolate`](Self::isolate).
+    pub fn reconnect(&mut self, node: NodeIndex) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.isolated = false;
+        }
+        self.release_held(node.0);
+        self.links_may_be_dark();
+    }
+
+    /// Undoes every partition, isolation and clog; the rest of the paths stays as it is.
+    pub fn heal_all(&mut self) {
+        let paths = self
+            .ways
+            .iter_mut()
+            .flatten()
+            .filter_map(|way| way.own.as_mut());
+        for path in paths.chain([&mut self.default_path]) {
+            path.cut = false;
+            path.clogged = false;
+        }
+        for index in 0..self.nodes.len() {
+            self.reconnect(NodeIndex(index));
+        }
+        self.paths_changed();
+    }
+
+    /// Holds back everything that is sent from one node to another.
+    pub fn clog(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.edit(from, to, |path| path.clogged = true);
+    }
+
+    /// Undoes [`clog`](Self::clog): what was held back arrives at once, in order.
+    pub fn unclog(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.edit(from, to, |path| path.clogged = false);
+    }
+
+    fn edit(&mut self, from: NodeIndex, to: NodeIndex, edit: impl FnOnce(&mut Path)) {
+        let mut path = self.path(from, to);
+        edit(&mut path);
+        self.set_one_way(from, to, path);
+    }
+
+    /// After paths were changed: lets go of what clogs held back, and tells the links.
+    pub(super) fn paths_changed(&mut self) {
+        let default = self.default_path;
+        let freed: Vec<What> = self
+            .ways
+            .iter_mut()
+            .flatten()
+            .filter(|way| !way.held.is_empty() && !way.own.unwrap_or(default).clogged)
+            .flat_map(|way| core::mem::take(&mut way.held))
+            .collect();
+        for what in freed {
+            self.schedule(self.now, what);
+        }
+        self.links_may_be_dark();
+    }
+
+    /// What was kept for a node goes on now, in order.
+    pub(super) fn release_held(&mut self, index: usize) {
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        node.held_bytes = 0;
+        for what in core::mem::take(&mut node.held) {
+            self.schedule(self.now, what);
+        }
+    }
+}

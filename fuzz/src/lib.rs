@@ -1,0 +1,58 @@
+//! Fuzz targets: each is a plain function that panics when a law is broken.
+//!
+//! libFuzzer is there under `cfg(fuzzing)` alone. Without it the same functions replay files, in
+//! `tests/replay.rs` and as programs: `cargo run --bin codes FILE…`.
+
+mod application;
+mod channel;
+mod codecs;
+mod datagrams;
+mod description;
+mod duo;
+mod network;
+mod replay;
+mod server;
+mod signaling;
+mod source;
+mod watched;
+
+pub use application::application;
+pub use codecs::{codes, frames, payloads, stun, urls};
+pub use datagrams::datagrams;
+pub use description::description;
+pub use network::network;
+pub use replay::{replay, run_arguments};
+pub use server::server;
+pub use signaling::signaling;
+
+/// A target: its name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 11] = [
+    ("frames", frames),
+    ("codes", codes),
+    ("urls", urls),
+    ("payloads", payloads),
+    ("stun", stun),
+    ("description", description),
+    ("server", server),
+    ("signaling", signaling),
+    ("network", network),
+    ("application", application),
+    ("datagrams", datagrams),
+];
+
+/// The program of a target: a fuzzer, or without one a replayer of files.
+#[macro_export]
+macro_rules! target {
+    ($name:ident) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::$name(data));
+
+        #[cfg(not(fuzzing))]
+        fn main() {
+            $crate::run_arguments($crate::$name);
+        }
+    };
+}
