@@ -10,13 +10,15 @@ use bytes::Bytes;
 use crate::event::{Event, Refusal};
 use crate::id::NodeId;
 use crate::link::negotiation::{self, Admission, OfferHello, Terms, Verdict};
-use crate::sim::laws;
 use crate::signaling::{SignalingId, read_relayed};
+use crate::sim::laws;
 use crate::time::Timestamp;
 use crate::wire::{Bundle, FRAMES_PER_MESSAGE, Frame, Version, decode};
 
 #[cfg(feature = "native")]
-pub use crate::native::fuzzing::{Description, is_authentic, look, read_candidate, read_description};
+pub use crate::native::fuzzing::{
+    Description, is_authentic, look, read_candidate, read_description,
+};
 
 /// The frames of a channel message.
 #[derive(Clone, Debug, PartialEq, Eq)]
