@@ -358,3 +358,42 @@ fn a_direct_link_of_two_joiners_is_there_so_many_trips_after_the_later_one_joine
         assert_eq!(there.since(joined), ONE_WAY * 7);
     }
 }
+
+#[test]
+fn what_the_links_of_a_mesh_cost() {
+    // Datagrams to assemble eight nodes, those of a quiet minute, and those of a minute in which
+    // everybody tells everybody its state 20 times a second: of all, and of the host alone.
+    let cost = |topology| {
+        let mut world = World::new(7);
+        let nodes = native(&mut world, topology, 8);
+        assemble(&mut world, &nodes);
+        world.run_for(Duration::from_secs(5));
+        let sent = |world: &World, nodes: &[NodeIndex]| -> u64 {
+            nodes.iter().map(|node| world.datagram_count(*node)).sum()
+        };
+        let setup = sent(&world, &nodes);
+        world.run_for(Duration::from_secs(60));
+        let quiet = sent(&world, &nodes) - setup;
+        let host = sent(&world, &nodes[..1]);
+        for _ in 0..20 * 60 {
+            for node in &nodes {
+                world.broadcast_state(*node, vec![0; 100]).unwrap();
+            }
+            world.run_for(Duration::from_millis(50));
+        }
+        let busy = sent(&world, &nodes) - quiet - setup;
+        let host = sent(&world, &nodes[..1]) - host;
+        println!(
+            "{topology:?}: {setup} datagrams to assemble eight, {quiet} in a quiet minute, \
+             {busy} in a busy one, {host} of them the host's"
+        );
+        (setup, quiet, busy, host)
+    };
+    let (star, mesh) = (cost(Topology::Star), cost(Topology::Mesh));
+    // 28 links instead of 7.
+    assert!(mesh.0 < star.0 * 5 && mesh.1 < star.1 * 4);
+    // The host of a star sends one datagram for all that others say to one; here everybody sends its
+    // own, and the host no more than the others.
+    assert!(mesh.2 < star.2 * 5 / 4);
+    assert!(mesh.3 < mesh.2 / 7);
+}

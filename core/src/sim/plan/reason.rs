@@ -6,7 +6,6 @@ use alloc::format;
 use super::super::laws::{Held, Law, demand};
 use super::settings::is_dark;
 use super::{Action, NodeVerb, PairVerb, Plan};
-use crate::config::Topology;
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
 use crate::id::NodeId;
@@ -16,7 +15,6 @@ use crate::id::NodeId;
 pub(super) struct Reasons {
     left: BTreeSet<NodeId>,
     host_left: bool,
-    mesh: bool,
     kicked: BTreeSet<NodeId>,
     /// Packets may be lost or nodes may vanish at some time: silence has a cause.
     silence: bool,
@@ -41,7 +39,6 @@ impl Reasons {
         Self {
             left: BTreeSet::new(),
             host_left: false,
-            mesh: plan.topology == Topology::Mesh,
             kicked: BTreeSet::new(),
             silence,
             slowness: silence || plan.release && pauses,
@@ -84,8 +81,7 @@ impl Reasons {
                 EndReason::Left => self.left.contains(&me),
                 EndReason::HostClosed => self.host_left,
                 EndReason::Kicked => self.kicked.contains(&me),
-                // In a mesh the others may stay on, and end alone later.
-                EndReason::HostLost => self.silence || self.host_left && self.mesh,
+                EndReason::HostLost => self.silence,
                 EndReason::TooSlow => self.slowness,
                 EndReason::Misbehaved | EndReason::HostMisbehaved => false,
                 _ => true,
