@@ -10,13 +10,15 @@ use bytes::Bytes;
 use crate::event::{Event, Refusal};
 use crate::id::NodeId;
 use crate::link::negotiation::{self, Admission, OfferHello, Terms, Verdict};
-use crate::sim::laws;
 use crate::signaling::{SignalingId, read_relayed};
+use crate::sim::laws;
 use crate::time::Timestamp;
 use crate::wire::{Bundle, FRAMES_PER_MESSAGE, Frame, Version, decode};
 
 #[cfg(feature = "native")]
-pub use crate::native::fuzzing::{Description, is_authentic, look, read_candidate, read_description};
+pub use crate::native::fuzzing::{
+    Description, is_authentic, look, read_candidate, read_description,
+};
 
 /// The frames of a channel message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,9 +126,15 @@ pub fn rewrite_leave(payload: &str) -> Option<(String, String)> {
     Some((read, written))
 }
 
-/// The payload of an ANSWER that lets a joiner in.
+/// The payload of an ANSWER that lets a joiner in, into a mesh or a star.
 #[must_use]
-pub fn answer(connection: &str, sdp: &str, host: NodeId, message: u32, window: u32) -> String {
+pub fn answer(
+    connection: &str,
+    sdp: &str,
+    host: NodeId,
+    (message, window): (u32, u32),
+    mesh: bool,
+) -> String {
     let admission = Admission {
         sdp: sdp.to_string(),
         version: Version::OURS,
@@ -136,6 +144,7 @@ pub fn answer(connection: &str, sdp: &str, host: NodeId, message: u32, window: u
             message,
             window,
             relay: true,
+            mesh,
         },
         led: false,
     };

@@ -114,6 +114,8 @@ mod io;
 mod link;
 mod membership;
 mod network;
+#[cfg(test)]
+mod properties;
 mod rng;
 mod stats;
 mod time;
