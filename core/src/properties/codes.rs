@@ -91,6 +91,30 @@ fn a_typing_error_is_named() {
     );
 }
 
+/// Two people can compare what they have in hand: no number is written in two ways.
+#[test]
+fn a_leading_zero_is_named() {
+    let ports = prop_oneof![any::<u16>(), 1..40u16];
+    check(
+        (any::<IpAddr>(), ports, any::<bool>()),
+        |(ip, number, port)| {
+            let Ok(code) = NetworkCode::lan(SocketAddr::new(ip, number)) else {
+                return Ok(());
+            };
+            let text = code.to_string();
+            let place = match (port, text.strip_prefix("L6-")) {
+                (true, _) => text.rfind('-').unwrap() + 1,
+                (false, Some(_)) => 3,
+                (false, None) => 1,
+            };
+            let (before, after) = text.split_at(place);
+            let zero = [before, "0", after].concat();
+            prop_assert_eq!(zero.parse::<NetworkCode>(), Err(CodeError::LeadingZero));
+            Ok(())
+        },
+    );
+}
+
 #[test]
 fn a_node_id_is_read_as_it_was_printed() {
     check(any::<[u8; 16]>(), |bytes| {
