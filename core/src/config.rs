@@ -25,6 +25,8 @@ pub struct Config {
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) ice_servers: Vec<String>,
+    #[cfg(wattle_planted)]
+    pub(crate) planted: Option<crate::Planted>,
 }
 
 impl Default for Config {
@@ -42,6 +44,8 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             ice_servers: Vec::new(),
+            #[cfg(wattle_planted)]
+            planted: None,
         }
     }
 }
@@ -180,6 +184,14 @@ impl Config {
     #[must_use]
     pub fn with_ice_servers(mut self, urls: Vec<String>) -> Self {
         self.ice_servers = urls;
+        self
+    }
+
+    /// Lets a planted bug act.
+    #[cfg(wattle_planted)]
+    #[must_use]
+    pub const fn with_planted(mut self, bug: crate::Planted) -> Self {
+        self.planted = Some(bug);
         self
     }
 

@@ -74,7 +74,8 @@ pub enum Event {
         reason: LeaveReason,
     },
     /// In a mesh: the host is gone, after its `NodeLeft`. Nodes that have links to each other go on;
-    /// nobody can join any more.
+    /// nobody can join any more. Whom the last of them leaves alone is at its end: as if its host had
+    /// gone just then.
     HostLost {
         /// Why it left.
         reason: LeaveReason,

@@ -114,6 +114,7 @@ mod io;
 mod link;
 mod membership;
 mod network;
+mod planted;
 #[cfg(test)]
 mod properties;
 mod rng;
@@ -141,6 +142,8 @@ pub use event::{
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
+#[cfg(wattle_planted)]
+pub use planted::Planted;
 pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use wattle_core::{Event, NodeId};
+use wattle_core::{Event, NodeId, Route};
 
 /// How many diagnostics may wait.
 const DIAGNOSTICS: usize = 512;
@@ -76,6 +76,11 @@ impl EventQueue {
                     return cancelled;
                 }
             }
+            Event::NodeRoute { node, route }
+                if self.is_crowded() && self.cancel_route(*node, *route) =>
+            {
+                return cancelled;
+            }
             Event::SignalingRestored if self.is_crowded() && self.cancel_signaling_lost() => {
                 return cancelled;
             }
@@ -140,6 +145,7 @@ impl EventQueue {
                     Event::NodeJoined { node: of }
                     | Event::NodeSuspect { node: of }
                     | Event::NodeBack { node: of }
+                    | Event::NodeRoute { node: of, .. }
                     | Event::State { from: of, .. },
                 ) => *of == node,
                 Some(Event::Message { from, payload }) if *from == node => {
@@ -153,6 +159,24 @@ impl EventQueue {
                 *slot = None;
             }
         }
+        self.sweep();
+        true
+    }
+
+    /// Takes away the word of the other way, if it is of the same stay: the node is back on the way
+    /// that the application knows.
+    fn cancel_route(&mut self, node: NodeId, route: Route) -> bool {
+        let of_node = |slot: &&mut Slot| {
+            matches!(slot, Some(Event::NodeRoute { node: of, .. } | Event::NodeLeft { node: of, .. })
+                if *of == node)
+        };
+        let Some(slot) = self.events.iter_mut().rev().find(of_node) else {
+            return false;
+        };
+        if !matches!(slot, Some(Event::NodeRoute { route: last, .. }) if *last != route) {
+            return false;
+        }
+        *slot = None;
         self.sweep();
         true
     }
@@ -319,5 +343,68 @@ mod tests {
             queue.push(Event::NodeBack { node: node(1) });
         }
         assert!(queue.events.len() < 3 * CROWDED);
+    }
+    fn route(number: u8, route: Route) -> Event {
+        Event::NodeRoute {
+            node: node(number),
+            route,
+        }
+    }
+
+    #[test]
+    fn a_node_whose_way_flaps_takes_no_room_and_its_last_way_is_told() {
+        let mut queue = EventQueue::default();
+        for round in 0..100_001_u32 {
+            let other = (round % 7) as u8;
+            queue.push(message(other));
+            queue.pop();
+            queue.push(route(other, Route::Direct));
+            queue.push(route(other, Route::Relayed));
+        }
+        queue.push(route(3, Route::Direct));
+        assert!(queue.events.len() < 3 * CROWDED, "{}", queue.events.len());
+        let mut ways = BTreeMap::new();
+        for event in drained(&mut queue) {
+            if let Event::NodeRoute { node, route } = event {
+                // The two ways take turns, as they do without a crowd.
+                assert_ne!(ways.insert(node, route), Some(route));
+            }
+        }
+        assert_eq!(ways.remove(&node(3)), Some(Route::Direct));
+        assert!(ways.into_values().all(|way| way == Route::Relayed));
+    }
+
+    #[test]
+    fn a_way_of_an_earlier_stay_cancels_nothing() {
+        let mut queue = EventQueue::default();
+        for _ in 0..CROWDED {
+            queue.push(message(2));
+        }
+        let events = [
+            route(1, Route::Relayed),
+            left(1),
+            Event::NodeJoined { node: node(1) },
+            route(1, Route::Direct),
+        ];
+        for event in events.clone() {
+            queue.push(event);
+        }
+        assert_eq!(drained(&mut queue)[CROWDED..], events);
+    }
+
+    #[test]
+    fn the_loss_of_the_host_is_always_told() {
+        let mut queue = EventQueue::default();
+        for _ in 0..CROWDED {
+            queue.push(message(2));
+        }
+        let lost = Event::HostLost {
+            reason: LeaveReason::Lost,
+        };
+        // Nobody has seen the host, and yet the network has none any more.
+        queue.push(Event::NodeJoined { node: node(1) });
+        queue.push(left(1));
+        queue.push(lost.clone());
+        assert_eq!(drained(&mut queue)[CROWDED..], [lost]);
     }
 }

@@ -64,8 +64,8 @@ pub use wattle_core::signaling::{
 pub use wattle_core::{
     CandidateKind, CodeError, Config, ConfigError, Counters, Diagnostic, EndReason, Event,
     HostError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
-    NodeId, NodeIdError, NodeStats, Phase, PhaseTiming, Refusal, SendError, ServerRefusal, Side,
-    SignalingDiagnostic, StateStats, Stats, Status, Timeouts,
+    NodeId, NodeIdError, NodeStats, Phase, PhaseTiming, Refusal, Route, SendError, ServerRefusal,
+    Side, SignalingDiagnostic, StateStats, Stats, Status, Timeouts, Topology,
 };
 
 use std::time::Instant;

@@ -45,6 +45,8 @@ fn wrong_arguments_end_with_two() {
         &["host", "--signal", "http://localhost"],
         &["host", "--max-nodes", "1"],
         &["host", "--max-nodes", "65"],
+        &["host", "--topology", "ring"],
+        &["join", "ABCDEF", "--topology", "mesh"],
         &["host", "--timeout", "0"],
         &["host", "--bind", "0.0.0.0"],
         &["host", "--bind", "localhost"],

@@ -242,6 +242,42 @@ fn a_killed_host_ends_its_network() {
 }
 
 #[test]
+fn a_mesh_outlives_its_killed_host() {
+    let (mut host, code) = Process::host(&["--topology", "mesh"]);
+    let mut joiners: Vec<Process> = (0..3).map(|_| Process::join(&code)).collect();
+    let ids: Vec<String> = joiners
+        .iter_mut()
+        .map(|joiner| joiner.event("joined")["node"].as_str().unwrap().to_owned())
+        .collect();
+    for (place, joiner) in joiners.iter_mut().enumerate() {
+        let others = ids.iter().enumerate().filter(|(other, _)| *other != place);
+        // In whatever order.
+        let mut missing: Vec<&str> = others.map(|(_, id)| id.as_str()).collect();
+        while !missing.is_empty() {
+            let route = joiner.event("node_route");
+            assert_eq!(route["route"], "direct");
+            missing.retain(|id| route["node"] != *id);
+        }
+    }
+    host.child.kill().unwrap();
+    for joiner in &mut joiners {
+        assert_eq!(joiner.event("node_left")["reason"], "lost");
+        assert_eq!(joiner.event("host_lost")["reason"], "lost");
+    }
+    joiners[0].say("broadcast without a host");
+    for joiner in &mut joiners[1..] {
+        assert_eq!(joiner.event("message")["text"], "without a host");
+    }
+    for joiner in &mut joiners[..2] {
+        joiner.say("leave");
+        assert_eq!(joiner.status(), Some(0));
+    }
+    // Who is left alone ends as the host did.
+    assert_eq!(joiners[2].event("ended")["reason"], "host_lost");
+    assert_eq!(joiners[2].status(), Some(1));
+}
+
+#[test]
 fn without_input_a_host_stays() {
     let (mut host, code) = Process::host(&[]);
     host.stdin = None;
@@ -300,14 +336,21 @@ fn a_standalone_server_brings_them_together() {
 
 #[test]
 fn the_demo_ends_by_itself() {
-    let begun = Instant::now();
-    let mut demo = Process::start(&["demo", "--nodes", "4"]);
-    let summary = demo.event("summary");
-    assert_eq!(summary["nodes"], 4);
-    assert_eq!(demo.status(), Some(0));
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begun.elapsed()
-    );
+    for args in [
+        &["demo", "--nodes", "4"][..],
+        &["demo", "--nodes", "2", "--topology", "mesh"],
+        &["demo", "--nodes", "3", "--topology", "mesh"],
+        &["demo", "--nodes", "5", "--topology", "mesh"],
+    ] {
+        let begun = Instant::now();
+        let mut demo = Process::start(args);
+        let summary = demo.event("summary");
+        assert_eq!(summary["nodes"].to_string(), args[2]);
+        assert_eq!(demo.status(), Some(0), "{args:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{args:?}: {:?}",
+            begun.elapsed()
+        );
+    }
 }

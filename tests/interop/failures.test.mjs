@@ -191,6 +191,8 @@ test("wrong arguments end with status 2, and say why", async (t) => {
     ["host", "--max-nodes", "65"],
     ["host", "--signal", "http://127.0.0.1/"],
     ["host", "--lan", "--signal", "ws://127.0.0.1:1/peerjs"],
+    ["host", "--topology", "ring"],
+    ["join", "ABCDEF", "--topology", "mesh"],
     ["host", "--timeout", "soon"],
     ["dance"],
   ];

@@ -3,16 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { PeerServer, Wattle, host, join } from "./processes.mjs";
-
-/** The two ways to find each other: the host's own server on the LAN, and PeerServer. */
-const WAYS = {
-  "a LAN code": async () => ({ hosting: ["--lan"], joining: [] }),
-  PeerServer: async (t) => {
-    const server = await PeerServer.start(t);
-    return { hosting: ["--signal", server.url], joining: ["--signal", server.url] };
-  },
-};
+import { PeerServer, WAYS, Wattle, host, join } from "./processes.mjs";
 
 /**
  * A host and `count - 1` joiners, one after the other, until each has been told of all others: a

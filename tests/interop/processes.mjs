@@ -244,6 +244,15 @@ export class PeerServer {
   }
 }
 
+/** The two ways to find each other: the host's own server on the LAN, and PeerServer. */
+export const WAYS = {
+  "a LAN code": async () => ({ hosting: ["--lan"], joining: [] }),
+  PeerServer: async (t) => {
+    const server = await PeerServer.start(t);
+    return { hosting: ["--signal", server.url], joining: ["--signal", server.url] };
+  },
+};
+
 /** A host that can be joined, and its code. */
 export const host = async (t, ...args) => {
   const node = new Wattle(t, "host", "host", ...args);

@@ -203,11 +203,29 @@ fn a_mesh_outlives_its_host() {
         assert_eq!(world.nodes(nodes[2]).len(), 2);
         world.crash(nodes[2]);
         world.run_for(Duration::from_secs(10));
-        assert_eq!(
-            ended(&world, nodes[3]),
-            Some(EndReason::HostLost),
-            "nobody is left"
-        );
+        let end = if crash {
+            EndReason::HostLost
+        } else {
+            EndReason::HostClosed
+        };
+        assert_eq!(ended(&world, nodes[3]), Some(end), "nobody is left");
+    }
+}
+
+#[test]
+fn a_mesh_of_two_ends_as_its_host_does() {
+    for crash in [true, false] {
+        let mut world = World::new(9);
+        let nodes = mesh(&mut world, 2);
+        let end = if crash {
+            world.crash(nodes[0]);
+            EndReason::HostLost
+        } else {
+            world.leave(nodes[0]);
+            EndReason::HostClosed
+        };
+        world.run_for(Duration::from_secs(10));
+        assert_eq!(ended(&world, nodes[1]), Some(end));
     }
 }
 
@@ -278,7 +296,7 @@ fn nodes_come_and_go_while_others_are_still_connecting() {
         world.run_for(Duration::from_millis(seed * 4));
         world.leave(nodes[2]);
         world.leave(nodes[3]);
-        world.run_for(Duration::from_secs(1));
+        world.run_for(Duration::from_secs(3));
         world.join(nodes[2], &code);
         world.restart(nodes[1]);
         world.join(nodes[1], &code);

@@ -205,6 +205,9 @@ impl Node {
         }
         self.network.handle_timeout(now);
         self.pump(now);
+        for link in self.links.values_mut() {
+            link.rest(now);
+        }
     }
 
     /// The next thing for the driver to do, if there is one.

@@ -11,6 +11,7 @@ use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, Offer, OfferHello};
 use crate::link::{Link, Stage, Via};
 use crate::membership::Pair;
+use crate::planted::planted;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::wire::{Frame, Member, Number, Token, Version, Welcome};
 
@@ -72,7 +73,12 @@ impl Network {
         let Role::Host(host) = &self.role else {
             return Err(Refusal::NetworkFull);
         };
-        let places = self.roster.len().saturating_add(joining.count());
+        let under_way = if planted!(self.config, JoinNotCounted) {
+            0
+        } else {
+            joining.count()
+        };
+        let places = self.roster.len().saturating_add(under_way);
         if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
             return Err(Refusal::NetworkFull);
         }
@@ -179,7 +185,10 @@ impl Network {
                 // If it was here before, its last words and its leaving come first.
                 link.channels
                     .hurry(|origin| self.roster.node(origin).is_none());
-                link.channels.push_control(&Frame::Joined(member));
+                let again = usize::from(number) >= self.roster.len();
+                if !(again && planted!(self.config, RosterNotResent)) {
+                    link.channels.push_control(&Frame::Joined(member));
+                }
             }
         }
         tracing::info!(node = %hello.node, "node joined");

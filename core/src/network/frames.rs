@@ -13,6 +13,7 @@ use crate::io::Channel;
 use crate::link::Link;
 use crate::link::Stage;
 use crate::membership::{Delivered, GiveUp, Way};
+use crate::planted::planted;
 use crate::wire::{
     Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Number, Piece, State, Version, decode,
 };
@@ -263,7 +264,13 @@ impl Network {
             self.count_stale();
             return Ok(());
         };
+        let repeat = piece.payload.clone();
         match pair.receive(self.now, way, sequence, piece) {
+            Ok(Delivered::Repeated) if planted!(self.config, ReplayDelivered) => {
+                let payload = repeat;
+                self.tell(Event::Message { from, payload });
+                Ok(())
+            }
             Ok(Delivered::Partly | Delivered::Repeated) => Ok(()),
             Ok(Delivered::Message(payload)) => {
                 self.tell(Event::Message { from, payload });
@@ -283,7 +290,8 @@ impl Network {
             return;
         };
         let sequence = state.sequence;
-        if let Some(payload) = pair.receive_state(self.now, state) {
+        let stale = planted!(self.config, StateNotCompared).then(|| state.payload.clone());
+        if let Some(payload) = pair.receive_state(self.now, state).or(stale) {
             self.tell(Event::State {
                 from,
                 sequence,

@@ -15,6 +15,7 @@ use crate::io::Output;
 use crate::link::negotiation::{self};
 use crate::link::{Link, Stage};
 use crate::membership::Relay;
+use crate::planted::planted;
 use crate::rng::Rng;
 use crate::signaling::{
     ClientEvent, Relayed, RelayedKind, Server, ServerConfig, ServerInput, SignalingFailure,
@@ -300,7 +301,11 @@ impl Network {
                         number,
                         why: Farewell::from(reason),
                     };
-                    link.channels.push(number, left.encode());
+                    if planted!(self.config, LeftOvertakes) {
+                        link.channels.push_control(&left);
+                    } else {
+                        link.channels.push(number, left.encode());
+                    }
                     link.channels.forget(number);
                 }
                 None => {}

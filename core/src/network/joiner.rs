@@ -14,6 +14,7 @@ use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, OfferHello, Verdict};
 use crate::link::{Link, PhaseClock, Stage, Via};
 use crate::membership::Pair;
+use crate::planted::planted;
 use crate::signaling::{
     ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl, write_relayed,
 };
@@ -42,8 +43,8 @@ pub(super) struct Joiner {
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
     pub(super) token: Option<Token>,
-    /// In a mesh, the others go on.
-    pub(super) host_is_gone: bool,
+    /// In a mesh without its host, where the others go on: how it ends when nobody is left.
+    pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
 }
 
@@ -97,7 +98,7 @@ impl Network {
             candidates: Vec::new(),
             host: None,
             token: None,
-            host_is_gone: false,
+            without_host: None,
             clock: PhaseClock::new(self.now),
         }));
         self.tell(Event::Phase(Phase::Signaling));
@@ -316,6 +317,9 @@ impl Network {
         };
         let last = joiner.clock.start().plus(timeouts.connect);
         joiner.deadline = Some(self.now.plus(limit).min(last));
+        if planted!(self.config, DeadlineNotRearmed) {
+            joiner.deadline = None;
+        }
         self.tell(Event::Phase(phase));
     }
 

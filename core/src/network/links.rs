@@ -13,12 +13,17 @@ use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
 use crate::link::{Bounds, Link, Silence, Stage};
 use crate::membership::GiveUp;
+use crate::planted::planted;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, Number};
 
 impl Network {
     pub(super) fn handle_link_update(&mut self, id: LinkId, update: LinkUpdate<'_>) {
+        let mut id = id;
+        if planted!(self.config, GenerationUnchecked) && !self.links.contains_key(&id) {
+            id = self.links.keys().next_back().copied().unwrap_or(id);
+        }
         let Some(link) = self.links.get_mut(&id) else {
             // The link was closed; its driver did not know that yet.
             self.counters.late_updates = self.counters.late_updates.saturating_add(1);
@@ -167,8 +172,9 @@ impl Network {
             },
             (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
                 Some(failure) => EndReason::LinkFailed(failure),
-                // A host closes a link in the making only when it closes the network.
-                None => EndReason::HostClosed,
+                // A host that closes its network says so through the signaling server; this one gave
+                // up on the link.
+                None => EndReason::LinkFailed(LinkFailure::Channel),
             }),
             (Stage::Open { number, .. }, Role::Host(_)) => {
                 let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
@@ -231,7 +237,7 @@ impl Network {
                     }
                 }
                 Stage::Closing { deadline, .. } => {
-                    if deadline <= self.now {
+                    if deadline <= self.now && !planted!(self.config, TimerInThePast) {
                         self.close_link(id);
                     }
                 }

@@ -18,6 +18,7 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::{Link, Stage, Via};
 use crate::membership::{Direct, GiveUp, Pair, Way};
+use crate::planted::planted;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
@@ -298,7 +299,7 @@ impl Network {
     /// Whether there is a host; only a mesh lives on without one.
     pub(super) fn has_host(&self) -> bool {
         match &self.role {
-            Role::Joiner(joiner) => !joiner.host_is_gone,
+            Role::Joiner(joiner) => joiner.without_host.is_none(),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => true,
         }
     }
@@ -324,9 +325,11 @@ impl Network {
         let Some(pair) = self.pairs.get_mut(&number) else {
             return;
         };
-        pair.say_ack_again(self.now);
+        if !planted!(self.config, AckNotRepeated) {
+            pair.say_ack_again(self.now);
+        }
         let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
-        if !self.is_reachable(number) {
+        if !self.is_reachable(number) || planted!(self.config, ReplayForgotten) {
             return;
         }
         for (sequence, payload) in again {
@@ -370,8 +373,16 @@ impl Network {
             tracing::info!(%node, reason = reason.name(), "node left");
             self.tell(Event::NodeLeft { node, reason });
         }
-        if !self.has_host() && self.roster.len() <= 1 {
-            self.end(EndReason::HostLost);
+        self.end_if_left_alone();
+    }
+
+    /// Without a host, a network of one is over: nobody can come any more.
+    fn end_if_left_alone(&mut self) {
+        if let Role::Joiner(joiner) = &self.role
+            && let Some(end) = joiner.without_host
+            && self.roster.len() <= 1
+        {
+            self.end(end);
         }
     }
 
@@ -383,7 +394,7 @@ impl Network {
         if !self.terms.mesh || !joiner.is_welcome() {
             return self.end(end);
         }
-        joiner.host_is_gone = true;
+        joiner.without_host = Some(end);
         let link = joiner.link;
         self.close_link(link);
         let Some(host) = self.roster.remove(HOST) else {
@@ -411,9 +422,7 @@ impl Network {
                 self.tell(Event::NodeSuspect { node });
             }
         }
-        if matches!(self.role, Role::Joiner(_)) && self.roster.len() <= 1 {
-            self.end(EndReason::HostLost);
-        }
+        self.end_if_left_alone();
     }
 
     /// Who takes too little: `None` is ourselves, else a node that gives no account of it. The host

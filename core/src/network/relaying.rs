@@ -5,6 +5,7 @@ use super::links::link_to;
 use super::{Network, Role};
 use crate::id::LinkId;
 use crate::membership::Passed;
+use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, Signal, State, Step};
 
 impl Network {
@@ -47,8 +48,16 @@ impl Network {
             sequence,
             piece: piece.clone(),
         };
-        link.channels
-            .push(origin, Frame::From { origin, body }.encode());
+        let mut stamped = origin;
+        if planted!(self.config, OriginWrong) {
+            let first = self.roster.members().get(1);
+            stamped = first.map_or(origin, |member| member.number);
+        }
+        let frame = Frame::From {
+            origin: stamped,
+            body,
+        };
+        link.channels.push(origin, frame.encode());
         Ok(())
     }
 

@@ -175,7 +175,8 @@ impl World {
             return Ok(());
         };
         call(machine, now)?;
-        node.laws.started();
+        let held = node.laws.started();
+        self.watch.judge(self.now, index, held);
         self.drain(index);
         Ok(())
     }

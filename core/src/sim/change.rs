@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::clock::Clock;
+use super::internet::{NatIndex, Place};
 use super::path::Path;
 use super::quirks::Quirks;
 use super::run::What;
@@ -125,6 +126,37 @@ pub enum Change {
         /// Whether it takes no messages.
         paused: bool,
     },
+    /// As [`World::roam`].
+    Roam {
+        /// Which node.
+        node: NodeIndex,
+        /// Where to.
+        place: Place,
+    },
+    /// As [`World::rebind`].
+    Rebind {
+        /// Which box.
+        nat: NatIndex,
+    },
+    /// As [`World::reboot`].
+    Reboot {
+        /// Which box.
+        nat: NatIndex,
+        /// How long nothing passes it.
+        dark: Duration,
+    },
+    /// As [`World::change_outside_address`].
+    ChangeOutsideAddress {
+        /// Which box's.
+        nat: NatIndex,
+    },
+    /// As [`World::block_udp`].
+    BlockUdp {
+        /// Which box.
+        nat: NatIndex,
+        /// Whether it stops all UDP.
+        blocked: bool,
+    },
 }
 
 impl World {
@@ -159,6 +191,11 @@ impl World {
             Change::Sleep { node, time } => self.sleep(*node, *time),
             Change::Clock { node, clock } => self.set_clock(*node, *clock),
             Change::PauseApplication { node, paused } => self.pause_application(*node, *paused),
+            Change::Roam { node, place } => self.roam(*node, *place),
+            Change::Rebind { nat } => self.rebind(*nat),
+            Change::Reboot { nat, dark } => self.reboot(*nat, *dark),
+            Change::ChangeOutsideAddress { nat } => self.change_outside_address(*nat),
+            Change::BlockUdp { nat, blocked } => self.block_udp(*nat, *blocked),
         }
     }
 

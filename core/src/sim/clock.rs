@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::draw::{self, Draw, Kind};
 use super::laws::Laws;
+use super::machine::Machine;
 use super::world::{NodeIndex, World};
 use crate::time::Timestamp;
 
@@ -154,53 +155,46 @@ impl World {
         {
             self.rise(index);
         }
-        let time = self.node_time(index);
-        let (mut again, mut early) = (false, false);
+        let mut again = false;
         let key = draw::key(self.seed, Kind::Clock, index as u64, 2);
-        if let Some(node) = self.nodes.get_mut(index) {
-            let due = node
-                .machine
-                .as_ref()
-                .and_then(|machine| machine.poll_timeout());
-            if let Some(due) = due {
-                early = due > node.latest;
-                node.early = due;
-            }
-            if node.clock.repeated_per_mille > 0 {
-                let draw = Draw::of(key, self.now.as_nanos());
-                again = draw.chance(0, node.clock.repeated_per_mille);
-            }
+        if let Some(node) = self.nodes.get_mut(index)
+            && node.clock != Clock::default()
+        {
+            let due = node.machine.as_ref().and_then(Machine::poll_timeout);
+            node.early = due.unwrap_or(NEVER);
+            let draw = Draw::of(key, self.now.as_nanos());
+            again = draw.chance(0, node.clock.repeated_per_mille);
         }
-        self.time_out(index, time, early);
+        self.time_out(index);
         if again {
-            let time = self.node_time(index);
-            self.time_out(index, time, true);
+            self.time_out(index);
         }
     }
 
-    /// `idle`: nothing can be due.
-    fn time_out(&mut self, index: usize, time: Timestamp, idle: bool) {
+    fn time_out(&mut self, index: usize) {
+        let time = self.node_time(index);
         self.trace.add_timeout(self.now, index);
-        let Some(machine) = self.machine(index) else {
+        let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        machine.handle_timeout(time);
+        let Some(machine) = &mut node.machine else {
+            return;
+        };
         // With what was taken by polling, an early call says what the next one would have said.
-        let idle = idle && machine.is_model() && !self.took(index);
+        let due = machine.poll_timeout();
+        let idle = machine.is_model() && !node.took && due.is_none_or(|due| due > node.latest);
+        machine.handle_timeout(time);
         let outputs = self.drain(index);
         if idle {
-            Laws::idle(outputs);
+            let held = Laws::idle(outputs);
+            self.watch.judge(self.now, index, held);
         }
         if let Some(node) = self.nodes.get(index)
             && let Some(machine) = &node.machine
         {
-            Laws::rested(node.latest, machine.poll_timeout());
+            let held = Laws::rested(node.latest, machine.poll_timeout());
+            self.watch.judge(self.now, index, held);
         }
-    }
-
-    /// Whether the last drain of a node gave messages to its application.
-    fn took(&self, index: usize) -> bool {
-        self.nodes.get(index).is_some_and(|node| node.took)
     }
 
     /// The end of a sleep: what was kept is to arrive right after the wake-up.

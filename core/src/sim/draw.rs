@@ -87,7 +87,7 @@ fn minus_log2(bits: u64) -> u64 {
             log |= 1 << (32 - place);
         }
     }
-    (u64::from(zeros) + 1 << 32) - log
+    ((u64::from(zeros) + 1) << 32) - log
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 use super::machine::Machine;
 use super::path::Path;
 use super::world::{NodeIndex, World};
+use crate::code::NetworkCode;
 use crate::event::Event;
 use crate::id::NodeId;
-use crate::stats::Stats;
+use crate::stats::{Stats, Status};
 use crate::time::Timestamp;
 
 impl World {
@@ -36,6 +37,12 @@ impl World {
         Some(self.nodes.get(node.0)?.machine.as_ref()?.id())
     }
 
+    /// The code of the network that a node hosts or joins.
+    #[must_use]
+    pub fn code(&self, node: NodeIndex) -> Option<NetworkCode> {
+        self.nodes.get(node.0)?.machine.as_ref()?.code()
+    }
+
     /// All nodes that a node sees, in join order.
     #[must_use]
     pub fn nodes(&self, node: NodeIndex) -> Vec<NodeId> {
@@ -53,6 +60,12 @@ impl World {
             .get(node.0)
             .map(|node| node.laws.present())
             .unwrap_or_default()
+    }
+
+    /// Whether the node is in a network; `None` if it is crashed.
+    #[must_use]
+    pub fn status(&self, node: NodeIndex) -> Option<Status> {
+        Some(self.nodes.get(node.0)?.machine.as_ref()?.status())
     }
 
     /// The node's numbers.
@@ -137,7 +150,9 @@ impl World {
     /// From now on the trace of native nodes covers all bytes: of datagrams, and of what goes
     /// through signaling servers.
     ///
-    /// Today those of handshakes differ from run to run, so that such hashes do too.
+    /// Those of handshakes differ from run to run, and such hashes with them, unless the randomness of
+    /// str0m, dimpl and sctp-proto is seeded as well, which needs a build of its own (this project's
+    /// package `tests/exact` does it).
     #[cfg(feature = "native")]
     pub const fn trace_bytes(&mut self) {
         self.trace_bytes = true;
@@ -160,6 +175,25 @@ impl World {
     #[must_use]
     pub fn timeline(&self) -> &str {
         self.trace.text()
+    }
+
+    /// How many model links a node has an end of (`None` of a native one), and how many connections
+    /// to signaling servers.
+    pub(super) fn held_by(&self, NodeIndex(index): NodeIndex) -> (Option<u32>, u32) {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
+        let links = match node {
+            Some(Machine::Model(_)) | None => Some(count(self.links.of(index))),
+            #[cfg(feature = "native")]
+            Some(Machine::Native(_)) => None,
+        };
+        (links, count(self.connections.of(index)))
+    }
+
+    /// Whether a node wants to be woken.
+    pub(super) fn is_awake(&self, NodeIndex(index): NodeIndex) -> bool {
+        let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
+        node.is_some_and(|machine| machine.poll_timeout().is_some())
     }
 
     /// How many ends of model links and how many signaling connections there are.

@@ -81,6 +81,10 @@ impl Machine {
         either!(self, inner => inner.id())
     }
 
+    pub(super) fn code(&self) -> Option<NetworkCode> {
+        either!(self, inner => inner.code())
+    }
+
     pub(super) fn nodes(&self) -> Vec<NodeId> {
         either!(self, inner => inner.nodes().collect())
     }

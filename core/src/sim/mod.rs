@@ -27,18 +27,41 @@
 //! ```
 
 mod application;
+pub mod campaign;
 mod change;
+pub mod choices;
 mod clock;
 mod compare;
 mod draw;
+#[cfg_attr(
+    not(feature = "native"),
+    allow(
+        dead_code,
+        reason = "without datagrams only the oracle looks at the boxes"
+    )
+)]
+mod internet;
 pub(crate) mod laws;
 mod look;
 mod machine;
 mod model_link;
+#[cfg_attr(
+    not(feature = "native"),
+    allow(
+        dead_code,
+        reason = "without datagrams only the oracle looks at the boxes"
+    )
+)]
+mod nat;
+mod oracle;
 mod path;
+mod places;
+pub mod plan;
 mod quirks;
 mod run;
 mod signaling;
+#[cfg(feature = "native")]
+mod stun;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -47,7 +70,13 @@ mod world;
 pub use change::Change;
 pub use clock::Clock;
 pub use compare::{Difference, first_difference};
+pub use internet::{Dropped, NatIndex, Place};
+pub use laws::{Law, Violation};
+pub use nat::{Dependence, NatConfig, PortChoice};
+pub use oracle::{Knowledge, Reach};
 pub use path::{Burst, Path};
 pub use quirks::Quirks;
 pub use signaling::SignalingFaults;
+#[cfg(feature = "native")]
+pub use stun::{StunAnswer, StunConfig};
 pub use world::{NodeIndex, World};

@@ -28,8 +28,9 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 const ICE_PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a browser says that a path does not work.
 const DISCONNECTED: Duration = Duration::from_secs(5);
-/// What SCTP waits before it sends a lost packet again: at first, and at most (RFC 9260, section 16).
-const RETRANSMISSION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// What SCTP waits before it sends a lost packet again, at first and at most: Chromium's dcSCTP begins
+/// with 400 ms, where RFC 9260, section 16 has a second. It doubles each time.
+const RETRANSMISSION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(60));
 /// With so many packets in flight a loss is noticed after a round trip (RFC 9260, section 7.2.4).
 const FAST: u32 = 4;
 
@@ -69,6 +70,8 @@ struct Live {
     last_due: Timestamp,
     /// How long SCTP waits for the next acknowledgement; grows with each that does not come.
     patience: Option<Duration>,
+    /// Some packet has passed since it last waited.
+    passed: bool,
     data: Buffer,
     state: Buffer,
 }
@@ -159,6 +162,12 @@ impl ModelLinks {
         self.ends.get(end).map(|end| end.node)
     }
 
+    /// How many ends a node has.
+    pub(super) fn of(&self, node: usize) -> usize {
+        let of = |end: &&ModelEnd| end.node == node && end.live.is_some();
+        self.ends.iter().filter(of).count()
+    }
+
     pub(super) fn link(&self, EndIndex(end): EndIndex) -> Option<(usize, u64, LinkId)> {
         let end = self.ends.get(end)?;
         Some((end.node, end.life, end.link))
@@ -192,11 +201,16 @@ impl Live {
         }
     }
 
-    /// How long SCTP waits this time; the next time twice as long.
+    /// How long SCTP waits after a packet was sent again, and lost again: twice as long as the last
+    /// time, unless something else has passed.
     fn wait(&mut self) -> Duration {
         let (first, most) = RETRANSMISSION;
-        let wait = self.patience.unwrap_or(first);
-        self.patience = Some((wait * 2).min(most));
+        let wait = match self.patience {
+            Some(last) if !self.passed => (last * 2).min(most),
+            _ => first,
+        };
+        self.passed = false;
+        self.patience = Some(wait);
         wait
     }
 }
@@ -333,8 +347,12 @@ impl World {
         let after = match after {
             Some(after) => after,
             None if in_flight >= FAST && lost < packets => round,
-            None => own.wait(),
+            None => own.patience.unwrap_or(RETRANSMISSION.0),
         };
+        own.passed = lost < packets || (own.passed && own.patience.is_some());
+        if lost > 0 {
+            own.patience.get_or_insert(RETRANSMISSION.0);
+        }
         let due = now.plus(after).max(own.last_due);
         own.last_due = due;
         own.on_the_way.push_back(OnTheWay { payload, lost, due });
@@ -394,6 +412,7 @@ impl World {
             let Some(own) = self.links.live_mut(end) else {
                 return;
             };
+            own.passed |= lost < packets_of(missing * PACKET);
             let after = after.unwrap_or_else(|| own.wait());
             let due = now.plus(after);
             own.last_due = own.last_due.max(due);
@@ -407,7 +426,8 @@ impl World {
 
     /// One packet; what is corrupt is lost.
     fn pass(&mut self, from: usize, to: usize, bytes: u32) -> Option<Duration> {
-        let fate = self.carry(from, to, bytes, false)?;
+        let meets = self.meets(from, to);
+        let fate = self.carry(from, to, bytes, false).filter(|_| meets)?;
         fate.corrupt.is_none().then_some(fate.after)
     }
 
@@ -419,12 +439,13 @@ impl World {
         length: u32,
         paced: bool,
     ) -> (u32, Option<Duration>) {
+        let meets = self.meets(from, to);
         let (mut lost, mut last, mut left) = (0, Duration::ZERO, length);
         for _ in 0..packets_of(length) {
             let part = left.min(PACKET);
             left -= part;
             match self.carry(from, to, part + HEADERS, paced) {
-                Some(fate) if fate.corrupt.is_none() => last = last.max(fate.after),
+                Some(fate) if meets && fate.corrupt.is_none() => last = last.max(fate.after),
                 _ => lost += 1,
             }
         }
@@ -462,10 +483,13 @@ impl World {
             node.ends.remove(&link);
         }
         let both = self.both(end);
+        // Only DTLS can say that it closes, so there is nothing to be heard before it is up.
+        let open = self.links.live(end).map(|own| own.stage) >= Some(Stage::Open);
         self.links.close(end);
         self.tell_after_close(end);
         if let Some((peer, here, there)) = both {
-            if let Some(late) = self.close_is_noticed(end)
+            if open
+                && let Some(late) = self.close_is_noticed(end)
                 && let Some(trip) = self.pass(here, there, HEADERS)
             {
                 self.update_later(peer, trip + late, ModelUpdate::Closed);
@@ -679,7 +703,8 @@ impl World {
                 let node = self.nodes.get(node);
                 node.is_some_and(|node| !node.isolated && node.asleep.is_none())
             };
-            passes(here, there) && passes(there, here) && answers(here) && answers(there)
+            let whole = passes(here, there) && passes(there, here);
+            whole && answers(here) && answers(there) && self.meets(here, there)
         })
     }
 

@@ -44,11 +44,13 @@ pub(super) enum What {
         what: ToClient,
     },
     Change(Box<Change>),
+    /// A box passes datagrams again.
+    BoxIsBack,
     #[cfg(feature = "native")]
     Datagram {
-        to: usize,
-        local: core::net::SocketAddr,
-        remote: core::net::SocketAddr,
+        /// `None`: a server.
+        to: Option<usize>,
+        crossing: super::internet::Crossing,
         payload: bytes::Bytes,
     },
 }
@@ -189,23 +191,11 @@ impl World {
                 what,
             } => self.arrived_at_client(client, life, signaling, &what),
             What::Change(change) => self.apply(&change),
+            What::BoxIsBack => self.links_may_be_dark(),
             #[cfg(feature = "native")]
             What::Datagram {
-                to,
-                local,
-                remote,
-                payload,
-            } => {
-                let payload = payload.as_ref();
-                self.input_native(
-                    to,
-                    native::Input::Datagram {
-                        local,
-                        remote,
-                        payload,
-                    },
-                );
-            }
+                crossing, payload, ..
+            } => self.datagram(crossing, &payload),
         }
     }
 
@@ -232,9 +222,9 @@ impl World {
                     Served::By(index) => index,
                 }
             }
-            What::Change(_) => return None,
+            What::Change(_) | What::BoxIsBack => return None,
             #[cfg(feature = "native")]
-            What::Datagram { to, .. } => *to,
+            What::Datagram { to, .. } => (*to)?,
         };
         asleep(node).then_some(node)
     }
@@ -325,10 +315,12 @@ impl World {
         self.ask_for_wake(index);
         let wake = self.wakes.get(index).copied().unwrap_or(NEVER);
         if let Some(node) = self.nodes.get(index) {
-            Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            let held = Laws::amplified(outputs, node.config.limits().outputs_per_input);
+            self.watch.judge(self.now, index, held);
             if let Some(machine) = &node.machine {
                 let connecting = machine.status() == Status::Connecting;
-                Laws::under_way(connecting, (wake < NEVER).then_some(wake));
+                let held = Laws::under_way(connecting, (wake < NEVER).then_some(wake));
+                self.watch.judge(self.now, index, held);
             }
         }
         outputs
@@ -369,8 +361,9 @@ impl World {
             mut payload,
             ..
         } = transmit;
-        let to = (0..self.nodes.len()).find(|to| super::world::address_of(*to) == remote);
-        let Some(to) = to else { return };
+        let Some((to, crossing)) = self.depart(index, local, remote, &payload) else {
+            return;
+        };
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
         let bytes = length.saturating_add(super::path::UDP_HEADERS);
         let Some(fate) = self.carry(index, to, bytes, false) else {
@@ -387,9 +380,8 @@ impl World {
         }
         for after in [Some(fate.after), fate.again].into_iter().flatten() {
             let datagram = What::Datagram {
-                to,
-                local: remote,
-                remote: local,
+                to: Some(to),
+                crossing,
                 payload: payload.clone(),
             };
             self.deliver(index, to, after, datagram);
@@ -401,7 +393,8 @@ impl World {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        node.laws.event(&event);
+        let held = node.laws.event(&event);
+        self.watch.judge(self.now, index, held);
         if let Event::Message { .. } | Event::State { .. } = &event {
             node.messages = node.messages.saturating_add(1);
         }

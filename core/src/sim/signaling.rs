@@ -78,6 +78,12 @@ impl Connections {
             .map(|(id, _)| *id)
     }
 
+    /// How many a client has.
+    pub(super) fn of(&self, client: usize) -> usize {
+        let of = self.open.values().filter(|one| one.client == client);
+        of.count()
+    }
+
     /// Who opened it, and who serves it.
     pub(super) fn ends(&self, connection: ConnectionId) -> Option<(usize, Served)> {
         let one = self.open.get(&connection)?;

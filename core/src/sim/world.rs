@@ -8,10 +8,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::clock::{Clock, NEVER};
-use super::laws::Laws;
+use super::laws::{Laws, Watch};
 use super::machine::Machine;
 use super::model_link::{EndIndex, ModelLinks};
 use super::path::{Path, Way};
+use super::places::Places;
 use super::quirks::Quirks;
 use super::run::{Heap, What};
 use super::signaling::{Connections, Served, SignalingFaults};
@@ -37,13 +38,14 @@ pub struct NodeIndex(pub(super) usize);
 #[derive(Debug)]
 pub struct World {
     pub(super) seed: u64,
-    rng: Rng,
+    pub(super) rng: Rng,
     pub(super) now: Timestamp,
     pub(super) heap: Heap,
     pub(super) nodes: Vec<WorldNode>,
     /// When each node wants to be woken; apart from the nodes because all are looked at often.
     pub(super) wakes: Vec<Timestamp>,
     pub(super) links: ModelLinks,
+    pub(super) places: Places,
     pub(super) quirks: Quirks,
     pub(super) default_path: Path,
     /// From every node to every node.
@@ -55,6 +57,7 @@ pub struct World {
     server_starts: u64,
     pub(super) connections: Connections,
     pub(super) trace: Trace,
+    pub(super) watch: Watch,
     #[cfg(feature = "native")]
     pub(super) trace_bytes: bool,
     #[cfg(feature = "native")]
@@ -114,6 +117,7 @@ impl World {
             nodes: Vec::new(),
             wakes: Vec::new(),
             links: ModelLinks::default(),
+            places: Places::new(&Rng::new(bytes)),
             quirks: Quirks::default(),
             default_path: Path::default(),
             ways: Vec::new(),
@@ -124,6 +128,7 @@ impl World {
             server_starts: 0,
             connections: Connections::default(),
             trace: Trace::new(),
+            watch: Watch::default(),
             #[cfg(feature = "native")]
             trace_bytes: false,
             #[cfg(feature = "native")]
@@ -138,7 +143,7 @@ impl World {
         self.add(config, false)
     }
 
-    /// Adds a full native node, with one interface (10.0.0.n, port 5000).
+    /// Adds a full native node on the Internet, with one interface.
     #[cfg(feature = "native")]
     pub fn add_native(&mut self, config: Config) -> NodeIndex {
         self.add(config, true)
@@ -174,6 +179,7 @@ impl World {
         }
         let ways = (0..=index).map(|to| Way::new(self.seed, index, to));
         self.ways.push(ways.collect());
+        self.places.settle(index);
         self.restart(NodeIndex(index));
         NodeIndex(index)
     }
@@ -215,11 +221,7 @@ impl World {
             let machine = native::Node::new(config, seed, now, origin);
             self.trace.set_id(index, machine.id());
             node.machine = Some(Machine::Native(Box::new(machine)));
-            let address = address_of(index);
-            let interfaces = [native::Interface {
-                name: "eth0".into(),
-                address,
-            }];
+            let interfaces = self.places.interfaces(index);
             self.input_native(index, native::Input::Interfaces(&interfaces));
             return;
         }
@@ -328,6 +330,10 @@ impl World {
             .map(|node| node.life)
     }
 
+    pub(super) fn is_native(&self, index: usize) -> bool {
+        self.nodes.get(index).is_some_and(|node| node.native)
+    }
+
     /// The node that hosts on the LAN at this address.
     pub(super) fn lan_host(&self, address: SocketAddr) -> Option<usize> {
         self.nodes.iter().position(|node| node.lan == Some(address))
@@ -340,11 +346,4 @@ impl World {
     pub(super) fn is_isolated(&self, node: usize) -> bool {
         self.nodes.get(node).is_some_and(|node| node.isolated)
     }
-}
-
-/// The address of a node's interface.
-#[cfg(feature = "native")]
-pub(super) fn address_of(index: usize) -> SocketAddr {
-    let [high, low] = (index as u16).to_be_bytes();
-    SocketAddr::from(([10, 0, high, low.saturating_add(1)], 5000))
 }

@@ -1,7 +1,7 @@
 //! Reading and writing numbers and slices: LEB128 for numbers, as in protocol buffers.
 
 use alloc::vec::Vec;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 
 use super::frame::WireError;
 
@@ -36,9 +36,7 @@ impl Reader {
     }
 
     pub(super) fn u8(&mut self) -> Result<u8, WireError> {
-        let byte = *self.rest.first().ok_or(WireError::Short)?;
-        self.rest = self.rest.slice(1..);
-        Ok(byte)
+        self.rest.try_get_u8().map_err(|_| WireError::Short)
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, WireError> {

@@ -114,6 +114,8 @@ pub(in crate::native) struct Link {
     secured: bool,
     ended: bool,
     due: Option<Timestamp>,
+    /// The last time that str0m was told.
+    told: Timestamp,
     news: News,
 }
 
@@ -182,6 +184,7 @@ impl Link {
             secured: false,
             ended: false,
             due: None,
+            told: now,
             news: News::default(),
         }
     }
@@ -206,6 +209,11 @@ impl Link {
         // An empty write would break the channel for ever (trap 1).
         if self.ended || message.is_empty() {
             return;
+        }
+        // str0m starts the timers of what is written at the time that it was told last: without this
+        // SCTP would send again at once whatever follows a second of silence.
+        if self.secured && self.told < now {
+            self.tick(now, out);
         }
         if !self.lines.push(channel, message) {
             self.fail(LinkFailure::Channel);
@@ -317,6 +325,7 @@ impl Link {
             return false;
         }
         let records = self.window.records();
+        self.told = now;
         let received = Receive::new(Protocol::Udp, remote, local, datagram)
             .map_err(RtcError::from)
             .and_then(|receive| {
@@ -349,6 +358,13 @@ impl Link {
             }
         }
         self.step(now, out);
+        self.rest(now);
+    }
+
+    /// After everything that a wake-up led to: what str0m still wants at once has to wait a moment
+    /// (law 3).
+    pub(in crate::native) fn rest(&mut self, now: Timestamp) {
+        let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
         if is_due(self.due) {
             self.due = Some(now.plus(PUT_OFF));
         }
@@ -405,6 +421,7 @@ impl Link {
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Outbox) {
+        self.told = now;
         let at = self.clock.instant(now);
         if let Err(error) = self.rtc.handle_input(str0m::Input::Timeout(at)) {
             debug!(%error, "timeout");

@@ -179,6 +179,26 @@ fn a_lone_message_does_not_wait_for_sctps_timer() {
 }
 
 #[test]
+fn what_is_sent_after_a_silence_is_timed_from_now_on() {
+    let mut world = World::connected(&Plan::default());
+    world.delay = Duration::from_millis(20);
+    for _ in 0..100 {
+        // SCTP learns how short the round trip is: its timer comes after a second then.
+        for side in [L, R] {
+            world.send(side, Channel::Data, vec![1; 15_000]);
+        }
+        world.settle(Duration::from_millis(100));
+    }
+    // str0m has something to do every 1.5 s.
+    for silence in (10_000..13_000).step_by(100) {
+        world.settle(Duration::from_millis(silence));
+        world.send(L, Channel::Data, "a lone message");
+        let due = world.sides[L].link.poll_timeout().unwrap();
+        assert!(due > world.now, "{due} at {}", world.now);
+    }
+}
+
+#[test]
 fn dead_interfaces_do_not_cost_more_than_their_checks() {
     let plan = Plan {
         addresses: [

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::io::{Input, Output};
 use crate::network::Network;
-use crate::sim::laws::Laws;
+use crate::sim::laws::{Held, Laws};
 use crate::stats::Status;
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ impl Watched {
         call: impl FnOnce(&mut Network) -> Result<(), E>,
     ) -> Vec<Output> {
         if call(&mut self.network).is_ok() {
-            self.laws.started();
+            hold(self.laws.started());
         }
         self.drain(now)
     }
@@ -60,7 +60,7 @@ impl Watched {
     pub(super) fn wake(&mut self, now: Timestamp) -> Vec<Output> {
         self.network.handle_timeout(now);
         let outputs = self.drain(now);
-        Laws::rested(self.latest, self.network.poll_timeout());
+        hold(Laws::rested(self.latest, self.network.poll_timeout()));
         outputs
     }
 
@@ -85,14 +85,20 @@ impl Watched {
         let mut outputs = Vec::new();
         while let Some(output) = self.network.poll_output() {
             if let Output::Event(event) = &output {
-                self.laws.event(event);
+                hold(self.laws.event(event));
                 self.events.push(event.clone());
             }
             outputs.push(output);
         }
-        Laws::amplified(outputs.len(), self.most_outputs);
+        hold(Laws::amplified(outputs.len(), self.most_outputs));
         let under_way = matches!(self.network.status(), Status::Connecting | Status::Leaving);
-        Laws::under_way(under_way, self.network.poll_timeout());
+        hold(Laws::under_way(under_way, self.network.poll_timeout()));
         outputs
+    }
+}
+
+fn hold(held: Held) {
+    if let Err(broken) = held {
+        panic!("{broken}");
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use wattle_smol::{Config, NetworkCode, Options, SignalingUrl, Timeouts};
 
 use crate::ice::{self, IceServer};
@@ -49,8 +49,29 @@ pub(crate) struct Demo {
     /// How many nodes, the host included
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=16))]
     pub(crate) nodes: u8,
+    /// Whom the joiners are linked to
+    #[arg(long, value_enum, default_value_t = Topology::Star)]
+    pub(crate) topology: Topology,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// The word for a topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topology {
+    /// Everybody to the host, which passes on what joiners say
+    Star,
+    /// Everybody to everybody; the others live on if the host goes
+    Mesh,
+}
+
+impl From<Topology> for wattle_smol::Topology {
+    fn from(topology: Topology) -> Self {
+        match topology {
+            Topology::Star => Self::Star,
+            Topology::Mesh => Self::Mesh,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,6 +88,9 @@ pub(crate) struct Host {
     /// How many nodes the network may have, the host included
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=64))]
     pub(crate) max_nodes: u8,
+    /// Whom the joiners are linked to
+    #[arg(long, value_enum, default_value_t = Topology::Star)]
+    pub(crate) topology: Topology,
     /// Do not pass the joiners' messages on to each other
     #[arg(long)]
     pub(crate) no_relay: bool,

@@ -12,7 +12,7 @@ use wattle_smol::{
 };
 
 use crate::FAILED;
-use crate::args::Demo;
+use crate::args::{Demo, Topology};
 use crate::human::{self, BRIGHT, FAINT, NAME, duration, say, short, styled};
 use crate::json::{self, At, Line};
 
@@ -110,7 +110,9 @@ impl Show {
     }
 
     fn options(&self) -> Result<Options, Failure> {
-        let config = Config::default().with_max_nodes(self.args.nodes)?;
+        let config = Config::default()
+            .with_max_nodes(self.args.nodes)?
+            .with_topology(self.args.topology.into());
         Ok(self.args.common.options(config).with_bind(self.address))
     }
 
@@ -168,6 +170,27 @@ impl Show {
             })
             .await?;
         }
+        if self.args.topology == Topology::Mesh {
+            self.weave().await?;
+        }
+        Ok(())
+    }
+
+    /// The joiners of a mesh link to each other, through the host.
+    async fn weave(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        for place in 1..self.nodes.len() {
+            self.until(place, "links between the joiners", |network, _| {
+                network.stats().nodes.iter().all(|node| !node.relayed)
+            })
+            .await?;
+        }
+        let count = u32::from(self.args.nodes);
+        self.say(format_args!(
+            "\n  {} links, everybody to everybody, after another {}",
+            count * (count - 1) / 2,
+            duration(Some(begun.elapsed()))
+        ));
         Ok(())
     }
 
@@ -271,13 +294,17 @@ impl Show {
             styled(NAME, short(leaver)),
             duration(Some(begun.elapsed()))
         ));
+        let goes_on = self.args.topology == Topology::Mesh && last > 2;
+        if goes_on {
+            self.outlive_the_host(last).await?;
+        }
         let begun = Instant::now();
         let host = self.node(0)?.id();
         self.node(0)?.start_leave();
         for place in 1..last {
             let reason = in_time("the end", self.node(place)?.ended()).await?;
             self.tell_news(place);
-            if reason != EndReason::HostClosed {
+            if !reason.is_clean() {
                 return Err(Failure::Ended(reason));
             }
         }
@@ -285,11 +312,40 @@ impl Show {
             in_time("the end", self.node(place)?.ended()).await?;
             self.tell_news(place);
         }
+        if !goes_on {
+            self.say(format_args!(
+                "  {} closes the network, all have left after {}",
+                styled(NAME, short(host)),
+                duration(Some(begun.elapsed()))
+            ));
+        }
+        Ok(())
+    }
+
+    /// The host of a mesh goes, and the joiners 1 to `last - 1` go on; then they leave, too.
+    async fn outlive_the_host(&mut self, last: usize) -> Result<(), Failure> {
+        let host = self.node(0)?.id();
+        self.node(0)?.start_leave();
+        for place in 1..last {
+            self.until(place, "the host's goodbye", |_, event| {
+                matches!(event, Some(Event::HostLost { .. }))
+            })
+            .await?;
+        }
         self.say(format_args!(
-            "  {} closes the network, all have left after {}",
-            styled(NAME, short(host)),
-            duration(Some(begun.elapsed()))
+            "  {} leaves, the host; the others go on without it",
+            styled(NAME, short(host))
         ));
+        let text = "we are still here";
+        let begun = Instant::now();
+        self.node(1)?.broadcast(text)?;
+        for place in 2..last {
+            self.until_message(place, text).await?;
+        }
+        self.tell_sent(1, "all", text, begun)?;
+        for place in 1..last {
+            self.node(place)?.start_leave();
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::builder::styling::{AnsiColor, Style};
-use wattle_smol::{EndReason, Event, NodeId, Phase, PhaseTiming, Stats};
+use wattle_smol::{EndReason, Event, NodeId, Phase, PhaseTiming, Route, Stats};
 
 /// The network code, and what else is to be seen first.
 pub(crate) const BRIGHT: Style = AnsiColor::Green.on_default().bold();
@@ -74,6 +74,8 @@ pub(crate) struct Screen {
     /// Whether the moving line is on the screen.
     drawn: bool,
     gone: bool,
+    /// The first node is not the host any more.
+    without_host: bool,
 }
 
 /// The frames of the moving line.
@@ -88,6 +90,7 @@ impl Screen {
             frame: 0,
             drawn: false,
             gone: false,
+            without_host: false,
         }
     }
 
@@ -186,6 +189,16 @@ impl Screen {
             Event::NodeBack { node } => {
                 self.say(styled(FAINT, format_args!("! {} is back", short(node))));
             }
+            Event::NodeRoute { node, route } => {
+                self.say(styled(
+                    FAINT,
+                    format_args!("~ {}: {}", short(node), way(route)),
+                ));
+            }
+            Event::HostLost { .. } => {
+                self.without_host = true;
+                self.say("The host is gone: nobody can join any more. Who has links goes on.");
+            }
             Event::Message { from, payload } => {
                 self.say(format_args!("{} {}", name(from), shown(&payload)));
             }
@@ -233,25 +246,36 @@ impl Screen {
         self.say(format_args!("{} {message}", styled(WRONG, "!")));
     }
 
-    pub(crate) fn nodes(&mut self, nodes: &[NodeId], own: NodeId) {
+    /// `nodes` in join order, `stats` about all but ourselves.
+    pub(crate) fn nodes(&mut self, nodes: &[NodeId], own: NodeId, stats: &Stats) {
         if nodes.is_empty() {
             self.say("in no network yet");
         }
         for (place, node) in nodes.iter().enumerate() {
-            let host = if place == 0 { " host" } else { "" };
+            let host = if place == 0 && !self.without_host {
+                " host"
+            } else {
+                ""
+            };
             let us = if *node == own { " (you)" } else { "" };
-            self.say(format_args!("  {}{host}{us}", styled(NAME, node)));
+            let of = stats.nodes.iter().find(|of| of.node == *node);
+            let way = of.map_or("", |of| way(route(of.relayed)));
+            self.say(format_args!(
+                "  {}{host}{us}  {}",
+                styled(NAME, node),
+                styled(FAINT, way)
+            ));
         }
     }
 
     pub(crate) fn stats(&mut self, stats: &Stats) {
         self.say(styled(
             FAINT,
-            "  node     latency     best      sent   received  waiting  states",
+            "  node     latency     best      sent   received  waiting  states  way",
         ));
         for node in &stats.nodes {
             self.say(format_args!(
-                "  {}  {:>8}  {:>8}  {:>7}  {:>7}  {:>8}  {:>5}{}",
+                "  {}  {:>8}  {:>8}  {:>7}  {:>7}  {:>8}  {:>5}   {}",
                 styled(NAME, short(node.node)),
                 duration(node.latency),
                 duration(node.latency_best),
@@ -259,11 +283,7 @@ impl Screen {
                 node.messages_received,
                 node.bytes_in_flight,
                 node.state.received,
-                if node.relayed {
-                    "  through the host"
-                } else {
-                    ""
-                }
+                way(route(node.relayed))
             ));
         }
     }
@@ -273,13 +293,29 @@ impl Screen {
             "text            to all nodes (// for text that begins with a slash)",
             "/to NODE text   to one node, named by its first 4 characters or more",
             "/state text     as a state: unreliable, the latest wins",
-            "/nodes          who is here",
+            "/nodes          who is here, and how each is reached",
             "/stats          latencies and counters",
             "/kick NODE      host: remove a node",
             "/leave          leave the network",
         ] {
             self.say(format_args!("  {line}"));
         }
+    }
+}
+
+const fn route(relayed: bool) -> Route {
+    if relayed {
+        Route::Relayed
+    } else {
+        Route::Direct
+    }
+}
+
+/// How a node is reached.
+const fn way(route: Route) -> &'static str {
+    match route {
+        Route::Direct => "direct",
+        Route::Relayed => "through the host",
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use wattle_smol::{
     Counters, Diagnostic, EndReason, Event, LinkFailure, LinkState, NodeId, NodeStats, PhaseTiming,
-    Side, SignalingDiagnostic, Stats, Status,
+    Route, Side, SignalingDiagnostic, Stats, Status,
 };
 
 /// One line.
@@ -40,8 +40,16 @@ pub(crate) enum Line {
     NodeBack {
         node: String,
     },
+    NodeRoute {
+        node: String,
+        route: &'static str,
+    },
     NodeLeft {
         node: String,
+        reason: &'static str,
+        message: String,
+    },
+    HostLost {
         reason: &'static str,
         message: String,
     },
@@ -373,8 +381,19 @@ impl Line {
             Event::NodeJoined { node } => Self::NodeJoined { node: text(node) },
             Event::NodeSuspect { node } => Self::NodeSuspect { node: text(node) },
             Event::NodeBack { node } => Self::NodeBack { node: text(node) },
+            Event::NodeRoute { node, route } => Self::NodeRoute {
+                node: text(node),
+                route: match route {
+                    Route::Direct => "direct",
+                    Route::Relayed => "relayed",
+                },
+            },
             Event::NodeLeft { node, reason } => Self::NodeLeft {
                 node: text(node),
+                reason: reason.name(),
+                message: reason.to_string(),
+            },
+            Event::HostLost { reason } => Self::HostLost {
                 reason: reason.name(),
                 message: reason.to_string(),
             },
@@ -487,6 +506,19 @@ mod tests {
                     .to_owned(),
             ),
             (Event::Writable, r#"{"event":"writable"}"#.to_owned()),
+            (
+                Event::NodeRoute { node: own(), route: Route::Direct },
+                format!(r#"{{"event":"node_route","node":"{id}","route":"direct"}}"#),
+            ),
+            (
+                Event::NodeRoute { node: own(), route: Route::Relayed },
+                format!(r#"{{"event":"node_route","node":"{id}","route":"relayed"}}"#),
+            ),
+            (
+                Event::HostLost { reason: LeaveReason::Lost },
+                r#"{"event":"host_lost","reason":"lost","message":"nothing was heard of it any more"}"#
+                    .to_owned(),
+            ),
             (
                 Event::Ended { reason: EndReason::Left },
                 r#"{"event":"ended","reason":"left","message":"left the network"}"#.to_owned(),

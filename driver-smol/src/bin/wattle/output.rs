@@ -140,7 +140,7 @@ impl Output {
 
     pub(crate) fn nodes(&mut self, network: &Network) {
         if let Self::Person(screen) = self {
-            screen.nodes(&network.nodes(), network.id());
+            screen.nodes(&network.nodes(), network.id(), &network.stats());
         }
     }
 

@@ -26,6 +26,7 @@ pub(crate) async fn host(args: Host) -> ExitCode {
     };
     let output = Output::new(args.common.report.json, join_with);
     let config = config(&args.common, args.signal.as_ref())
+        .with_topology(args.topology.into())
         .with_auto_relay(!args.no_relay)
         .with_max_nodes(args.max_nodes);
     let config = match config {

@@ -1,0 +1,352 @@
+//! Where the nodes of a world are: NAT boxes, roaming, servers, and the way of a datagram.
+
+use alloc::collections::BTreeMap;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use super::internet::{Internet, NatIndex, Place};
+use super::nat::NatConfig;
+use super::oracle::{Knowledge, Reach};
+use super::run::What;
+use super::world::{NodeIndex, World};
+use crate::config::Config;
+use crate::rng::Rng;
+
+#[cfg(feature = "native")]
+use super::internet::{Crossing, Delivery, Dropped, Host};
+#[cfg(feature = "native")]
+use super::stun::{Stun, StunConfig};
+#[cfg(feature = "native")]
+use super::trace::To;
+#[cfg(feature = "native")]
+use crate::native;
+#[cfg(feature = "native")]
+use alloc::vec::Vec;
+#[cfg(feature = "native")]
+use bytes::Bytes;
+#[cfg(feature = "native")]
+use core::net::SocketAddr;
+
+/// The Internet of a world, and what is on it.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) internet: Internet,
+    /// What nodes know that are told something else than the default.
+    knowledge: BTreeMap<usize, Knowledge>,
+    #[cfg(feature = "native")]
+    servers: Vec<Stun>,
+    #[cfg(feature = "native")]
+    dropped: BTreeMap<Dropped, u64>,
+}
+
+impl Places {
+    pub(super) fn new(rng: &Rng) -> Self {
+        Self {
+            internet: Internet::new(rng.fork("internet")),
+            knowledge: BTreeMap::new(),
+            #[cfg(feature = "native")]
+            servers: Vec::new(),
+            #[cfg(feature = "native")]
+            dropped: BTreeMap::new(),
+        }
+    }
+
+    /// A node that has just been added is somewhere.
+    pub(super) fn settle(&mut self, node: usize) {
+        if self.internet.addresses(node).is_empty() {
+            self.internet.place(node, Place::internet());
+        }
+    }
+
+    /// The sockets of a node.
+    #[cfg(feature = "native")]
+    pub(super) fn interfaces(&self, node: usize) -> Vec<native::Interface> {
+        let addresses = self.internet.addresses(node).iter();
+        let socket = |address: &SocketAddr| native::Interface {
+            name: "eth0".into(),
+            address: *address,
+        };
+        addresses.map(socket).collect()
+    }
+}
+
+/// NAT boxes, and who is behind which.
+///
+/// Without any of these calls every node has a public address (node `n` has 10.0.0.n + 1, port
+/// 5000), and all reach all.
+impl World {
+    /// Adds a NAT box on the Internet, with a public address.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use wattle_core::Config;
+    /// use wattle_core::sim::{NatConfig, Reach, World};
+    ///
+    /// let mut world = World::new(1);
+    /// let home = world.add_nat(NatConfig::default());
+    /// let phone_network = world.add_nat(NatConfig::symmetric());
+    /// let host = world.add_model_behind(Config::default(), home);
+    /// let joiner = world.add_model_behind(Config::default(), phone_network);
+    ///
+    /// // The home's box lets in only who was sent to, and it cannot know the phone's next port.
+    /// assert_eq!(world.reach(host, joiner), Reach::Unreachable);
+    /// let code = world.host(host);
+    /// world.join(joiner, &code);
+    /// world.run_for(Duration::from_secs(60));
+    /// assert_eq!(world.nodes(joiner).len(), 0);
+    ///
+    /// // At home, too, the phone reaches the host through the LAN.
+    /// world.roam(joiner, home.into());
+    /// assert_eq!(world.reach(host, joiner), Reach::Direct);
+    /// world.join(joiner, &code);
+    /// assert!(world.run_until(Duration::from_secs(5), |world| world.nodes(joiner).len() == 2));
+    /// ```
+    pub fn add_nat(&mut self, config: NatConfig) -> NatIndex {
+        self.places.internet.add_nat(config, None)
+    }
+
+    /// Adds a NAT box in the LAN of another one, as at homes behind a carrier-grade NAT; as deep as
+    /// you like.
+    pub fn add_nat_behind(&mut self, config: NatConfig, NatIndex(outer): NatIndex) -> NatIndex {
+        self.places.internet.add_nat(config, Some(outer))
+    }
+
+    /// Adds a node with model links in the LAN of a box.
+    pub fn add_model_behind(&mut self, config: Config, nat: NatIndex) -> NodeIndex {
+        self.add_model_at(config, Place::behind(nat))
+    }
+
+    /// Adds a node with model links anywhere.
+    pub fn add_model_at(&mut self, config: Config, place: Place) -> NodeIndex {
+        self.places.internet.place(self.nodes.len(), place);
+        self.add_model(config)
+    }
+
+    /// Adds a full native node in the LAN of a box.
+    #[cfg(feature = "native")]
+    pub fn add_native_behind(&mut self, config: Config, nat: NatIndex) -> NodeIndex {
+        self.add_native_at(config, Place::behind(nat))
+    }
+
+    /// Adds a full native node anywhere.
+    #[cfg(feature = "native")]
+    pub fn add_native_at(&mut self, config: Config, place: Place) -> NodeIndex {
+        self.places.internet.place(self.nodes.len(), place);
+        self.add_native(config)
+    }
+
+    /// Moves a node, as when a phone leaves its home: its old addresses are gone, it gets new ones,
+    /// also if it stays in the same LAN. A native node is told at once.
+    pub fn roam(&mut self, NodeIndex(index): NodeIndex, place: Place) {
+        if index >= self.nodes.len() {
+            return;
+        }
+        self.places.internet.place(index, place);
+        #[cfg(feature = "native")]
+        if let Some(super::machine::Machine::Native(_)) = self.machine(index) {
+            let interfaces = self.places.interfaces(index);
+            self.input_native(index, native::Input::Interfaces(&interfaces));
+        }
+        self.links_may_be_dark();
+    }
+
+    /// A box forgets all its mappings; what leaves from now on gets other outside ports.
+    pub fn rebind(&mut self, nat: NatIndex) {
+        let now = self.now;
+        if let Some(nat) = self.places.internet.nat_mut(nat) {
+            nat.rebind(now);
+        }
+    }
+
+    /// A box starts anew: it has forgotten everything, and nothing passes it for this long.
+    ///
+    /// Ports are then given out as if for the first time: where they are preserved, the same as
+    /// before.
+    pub fn reboot(&mut self, nat: NatIndex, dark: Duration) {
+        let until = self.now.plus(dark);
+        if let Some(nat) = self.places.internet.nat_mut(nat) {
+            nat.reboot(until);
+        }
+        self.links_may_be_dark();
+        self.schedule(until, What::BoxIsBack);
+    }
+
+    /// A box gets another outside address, as homes do every night; its mappings are gone.
+    pub fn change_outside_address(&mut self, nat: NatIndex) {
+        let now = self.now;
+        self.places.internet.readdress(now, nat);
+    }
+
+    /// Whether a box stops all UDP, as in some offices; nodes in its LAN still reach each other.
+    pub fn block_udp(&mut self, nat: NatIndex, blocked: bool) {
+        if let Some(nat) = self.places.internet.nat_mut(nat) {
+            nat.block(blocked);
+        }
+        self.links_may_be_dark();
+    }
+
+    /// The address under which the outside sees a box.
+    #[must_use]
+    pub fn outside_address(&self, NatIndex(nat): NatIndex) -> Option<IpAddr> {
+        let gate = self.places.internet.gates.get(nat)?;
+        Some(gate.nat.outside().into())
+    }
+
+    /// What a node knows of its own addresses and of relays, for the oracle.
+    ///
+    /// Nodes with model links stand for browsers that have a STUN server ([`Knowledge::Stun`]);
+    /// native nodes have their interfaces' addresses alone ([`Knowledge::Host`]).
+    pub fn set_knowledge(&mut self, NodeIndex(node): NodeIndex, knowledge: Knowledge) {
+        self.places.knowledge.insert(node, knowledge);
+    }
+
+    /// The oracle: how two nodes can reach each other now, in theory.
+    ///
+    /// It follows from the boxes' behaviour (`docs/nat.md` of the repository shows the table), for
+    /// mappings that have not expired and tables that are not full. Partitions and losses of
+    /// [`Path`](super::Path)s do not count.
+    #[must_use]
+    pub fn reach(&self, a: NodeIndex, b: NodeIndex) -> Reach {
+        let known = |NodeIndex(node): NodeIndex| (node, self.knowledge(node));
+        self.places.internet.reach(self.now, known(a), known(b))
+    }
+
+    /// Whether packets of model links pass between two nodes.
+    pub(super) fn meets(&self, a: usize, b: usize) -> bool {
+        self.places.internet.gates.is_empty()
+            || self.reach(NodeIndex(a), NodeIndex(b)) == Reach::Direct
+    }
+
+    fn knowledge(&self, node: usize) -> Knowledge {
+        let default = if self.is_native(node) {
+            Knowledge::Host
+        } else {
+            Knowledge::Stun
+        };
+        self.places.knowledge.get(&node).copied().unwrap_or(default)
+    }
+}
+
+/// Servers, and the way of datagrams.
+#[cfg(feature = "native")]
+impl World {
+    /// Adds a STUN server on the Internet; gives its addresses, IPv4 and IPv6.
+    ///
+    /// Packets to it and back take as long as on the default path, and none is lost but those that
+    /// the server loses itself.
+    pub fn add_stun_server(&mut self, config: StunConfig) -> [SocketAddr; 2] {
+        let index = self.places.servers.len();
+        let rng = self.rng.fork(&alloc::format!("stun server {index}"));
+        self.places.servers.push(Stun::new(config, rng));
+        self.places.internet.add_server(index)
+    }
+
+    /// Changes how a STUN server, named by one of its addresses, behaves from now on.
+    pub fn set_stun_server(&mut self, address: SocketAddr, config: StunConfig) {
+        if let Some(Host::Server(index)) = self.places.internet.host(address)
+            && let Some(server) = self.places.servers.get_mut(index)
+        {
+            server.config = config;
+        }
+    }
+
+    /// How many datagrams did not arrive, by what stopped them. Losses on paths are not counted.
+    pub fn dropped(&self) -> impl Iterator<Item = (Dropped, u64)> + '_ {
+        self.places
+            .dropped
+            .iter()
+            .map(|(why, count)| (*why, *count))
+    }
+
+    /// A node's datagram climbs out of its networks. If it is for another node: for which, and what
+    /// to give to [`datagram`](Self::datagram) when it has travelled.
+    pub(super) fn depart(
+        &mut self,
+        index: usize,
+        local: SocketAddr,
+        to: SocketAddr,
+        payload: &Bytes,
+    ) -> Option<(usize, Crossing)> {
+        let sender = Host::Node(index);
+        let crossing = match self.places.internet.leave(self.now, sender, local, to) {
+            Ok(crossing) => crossing,
+            Err(why) => {
+                self.drop_datagram(Some(sender), to, why);
+                return None;
+            }
+        };
+        match self.places.internet.receiver(&crossing) {
+            Some(Host::Node(to)) => return Some((to, crossing)),
+            Some(Host::Server(_)) if self.is_isolated(index) => {}
+            Some(Host::Server(_)) => {
+                self.travel(None, crossing, Duration::ZERO, payload.clone());
+            }
+            // Whoever had this endpoint has it no more; the box there would say the same.
+            None => self.drop_datagram(Some(sender), to, Dropped::NoMapping),
+        }
+        None
+    }
+
+    /// A datagram has travelled: it descends to its receiver.
+    pub(super) fn datagram(&mut self, crossing: Crossing, payload: &Bytes) {
+        let receiver = self.places.internet.receiver(&crossing);
+        let delivery = match self.places.internet.arrive(self.now, crossing) {
+            Ok(delivery) => delivery,
+            Err(why) => {
+                self.drop_datagram(receiver, crossing.from, why);
+                return;
+            }
+        };
+        let Delivery { local, remote, .. } = delivery;
+        match delivery.host {
+            Host::Node(index) => {
+                let input = native::Input::Datagram {
+                    local,
+                    remote,
+                    payload,
+                };
+                self.input_native(index, input);
+            }
+            Host::Server(index) => {
+                let server = self.places.servers.get_mut(index);
+                let answer = server.and_then(|server| server.answer(remote, payload));
+                let sender = delivery.host;
+                if let Some((pause, payload)) = answer
+                    && let Ok(crossing) =
+                        self.places.internet.leave(self.now, sender, local, remote)
+                    && let Some(Host::Node(to)) = self.places.internet.receiver(&crossing)
+                    && !self.is_isolated(to)
+                {
+                    self.travel(Some(to), crossing, pause, payload);
+                }
+            }
+        }
+    }
+
+    /// To a server or from one.
+    fn travel(&mut self, to: Option<usize>, crossing: Crossing, pause: Duration, payload: Bytes) {
+        let at = self.now.plus(self.default_path.delay + pause);
+        let datagram = What::Datagram {
+            to,
+            crossing,
+            payload,
+        };
+        self.schedule(at, datagram);
+    }
+
+    /// Counts it, and lets the timeline of the node at whose end it happened say why.
+    fn drop_datagram(&mut self, at: Option<Host>, other: SocketAddr, why: Dropped) {
+        if let Some(Host::Node(index)) = at {
+            let what = ("dropped", other, why);
+            self.trace.add(self.now, index, To::World, &what);
+        }
+        let count = self.places.dropped.entry(why).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+impl From<NatIndex> for Place {
+    fn from(nat: NatIndex) -> Self {
+        Self::behind(nat)
+    }
+}

@@ -1,0 +1,380 @@
+//! After the chaos: a core of nodes is healed, the others are broken for good, and the core must
+//! come to terms.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::NodeVerb;
+use super::run::Run;
+use crate::config::{Timeouts, Topology};
+use crate::id::NodeId;
+use crate::sim::{Clock, NodeIndex, Path, Quirks, SignalingFaults, Violation};
+use crate::stats::Status;
+use crate::time::Timestamp;
+
+/// What a healed core did not come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Missing {
+    /// The host lives, and this node is not in its network.
+    NotJoined {
+        /// Which node.
+        node: u8,
+        /// What it is instead; `None`: crashed.
+        status: Option<Status>,
+    },
+    /// A node of the core does not see exactly the others of the core.
+    Roster {
+        /// Which node.
+        node: u8,
+        /// Whom it sees; `None` for one that is none of ours.
+        sees: Vec<Option<u8>>,
+    },
+    /// The host is lost, and this node still believes to be in its network.
+    NotTold {
+        /// Which node.
+        node: u8,
+    },
+    /// A node of the core did not hear all that another one said.
+    Unheard {
+        /// Who said it.
+        from: u8,
+        /// Who did not hear it.
+        to: u8,
+        /// How many messages; `None`: it was not even possible to send them.
+        messages: Option<u32>,
+    },
+    /// A node has links or connections that it needs no more.
+    Leftovers {
+        /// Which node.
+        node: u8,
+        /// Links, and those it needs.
+        links: (u32, u32),
+        /// Connections to signaling servers, and those it needs.
+        connections: (u32, u32),
+    },
+    /// A node that is in no network still wants to be woken.
+    Awake {
+        /// Which node.
+        node: u8,
+    },
+    /// There is more traffic than liveness needs.
+    Loud {
+        /// Inputs and outputs of all nodes in [`QUIET`] of rest.
+        entries: u64,
+        /// The most there should be.
+        most: u64,
+    },
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotJoined { node, status } => {
+                write!(f, "node {node} is not in the network but {status:?}")
+            }
+            Self::Roster { node, sees } => write!(f, "node {node} sees the nodes {sees:?}"),
+            Self::NotTold { node } => {
+                write!(f, "node {node} was not told that the host is lost")
+            }
+            Self::Unheard {
+                from,
+                to,
+                messages: Some(messages),
+            } => write!(f, "node {to} misses {messages} messages of node {from}"),
+            Self::Unheard { from, to, .. } => write!(f, "node {from} cannot send to node {to}"),
+            Self::Leftovers {
+                node,
+                links,
+                connections,
+            } => write!(
+                f,
+                "node {node} has {} links of {} that it needs, and {} connections of {}",
+                links.0, links.1, connections.0, connections.1
+            ),
+            Self::Awake { node } => write!(f, "node {node} is idle and wants to be woken"),
+            Self::Loud { entries, most } => {
+                write!(f, "{entries} inputs and outputs at rest instead of {most}")
+            }
+        }
+    }
+}
+
+/// How often the core's applications look whether they are where they want to be.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long a core is watched at rest.
+pub const QUIET: Duration = Duration::from_secs(20);
+
+/// What one link costs in a second of rest: each end is woken, asks, is asked, answers, and is told
+/// three times what became of what it sent.
+const ENTRIES_PER_LINK: u64 = 20;
+/// What a host's registration costs in a second of rest: a heartbeat in five.
+const ENTRIES_PER_NODE: u64 = 2;
+
+/// How long a core may take to come to terms.
+///
+/// At worst a joiner has just begun a join that cannot succeed, and begins another when that ends;
+/// the host needs as long to notice whom it has lost, and to let go of the places that dead joins
+/// hold.
+#[must_use]
+pub fn bound(timeouts: &Timeouts) -> Duration {
+    let dead_join = timeouts.ice.saturating_add(timeouts.datachannel);
+    timeouts
+        .connect
+        .saturating_mul(2)
+        .saturating_add(dead_join)
+        .saturating_add(timeouts.lost_after.saturating_mul(2))
+        .saturating_add(timeouts.leave)
+}
+
+impl Run<'_> {
+    /// Heals the core and waits until it has come to terms; what is missing if it does not.
+    pub(super) fn come_to_terms(&mut self) -> Result<Vec<Missing>, Violation> {
+        let core = self.heal();
+        self.follow()?;
+        let now = self.world.now();
+        let deadline = now.plus(bound(&Timeouts::default()));
+        let missing = self.until(deadline, |run| {
+            run.reenter(&core);
+            run.apart(&core)
+        })?;
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+        let mut unsaid = self.said_by(&core);
+        let missing = self.until(deadline, |run| {
+            unsaid.retain(|node| !run.send((*node).into(), None, MARKER));
+            run.unheard(&core, &unsaid)
+        })?;
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+        let missing = self.until(deadline, |run| run.leftovers(&core))?;
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+        self.rest(&core)
+    }
+
+    /// Asks again and again what is missing, until nothing is or the time is over.
+    fn until(
+        &mut self,
+        deadline: Timestamp,
+        mut missing: impl FnMut(&mut Self) -> Vec<Missing>,
+    ) -> Result<Vec<Missing>, Violation> {
+        loop {
+            let still = missing(self);
+            self.follow()?;
+            if still.is_empty() || self.world.now() >= deadline {
+                return Ok(still);
+            }
+            let next = self.world.now().plus(LOOK).min(deadline);
+            self.run_until(next)?;
+        }
+    }
+
+    /// Heals the core and breaks all others; gives the core.
+    fn heal(&mut self) -> Vec<u8> {
+        self.agenda.clear();
+        self.reasons.broken();
+        let most = usize::from(self.plan.max_nodes);
+        let core: Vec<u8> = self.plan.core.iter().copied().take(most).collect();
+        self.world.heal_all();
+        self.world.set_default_path(Path::default());
+        self.world.set_quirks(Quirks::default());
+        self.world.set_signaling_faults(SignalingFaults::default());
+        let all = 0..u8::try_from(self.apps.len()).unwrap_or(u8::MAX);
+        for (a, b) in all.clone().flat_map(|a| all.clone().map(move |b| (a, b))) {
+            let cut = !(core.contains(&a) && core.contains(&b));
+            let path = Path {
+                cut,
+                ..Path::default()
+            };
+            self.world
+                .set_one_way(NodeIndex(a.into()), NodeIndex(b.into()), path);
+        }
+        self.start_server();
+        for node in all {
+            let index = usize::from(node);
+            if core.contains(&node) {
+                self.world.set_clock(NodeIndex(index), Clock::default());
+                if self.is_asleep(index) {
+                    self.world.sleep(NodeIndex(index), Duration::ZERO);
+                }
+                self.node(NodeVerb::Restart, index);
+                self.resume(index);
+            } else if self.plan.seed.wrapping_add(node.into()) % 2 == 0 {
+                self.node(NodeVerb::Crash, index);
+            }
+        }
+        core
+    }
+
+    /// Whoever of the core is in no network goes in again, if there is a host to go to.
+    fn reenter(&mut self, core: &[u8]) {
+        if !core.contains(&0) {
+            return;
+        }
+        for node in core {
+            let index = usize::from(*node);
+            if self.world.status(NodeIndex(index)) == Some(Status::Idle) {
+                let verb = if index == 0 {
+                    NodeVerb::Host
+                } else {
+                    NodeVerb::Join
+                };
+                self.node(verb, index);
+            } else if index > 0 && self.is_stranded(NodeIndex(index)) {
+                self.node(NodeVerb::Leave, index);
+            }
+        }
+    }
+
+    /// In a mesh whose host was lost, and knows it: nobody new can join there.
+    fn is_stranded(&self, index: NodeIndex) -> bool {
+        let seen = self.seen(index);
+        self.world.status(index) == Some(Status::Joined)
+            && !seen.contains(&Some(0))
+            && !seen.contains(&None)
+    }
+
+    /// Who does not see what all of the core must see.
+    fn apart(&mut self, core: &[u8]) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        for node in core {
+            let index = NodeIndex((*node).into());
+            let status = self.world.status(index);
+            if !core.contains(&0) {
+                if status != Some(Status::Idle) && !self.may_stay(core, index) {
+                    missing.push(Missing::NotTold { node: *node });
+                }
+                continue;
+            }
+            if status != Some(Status::Joined) {
+                missing.push(Missing::NotJoined {
+                    node: *node,
+                    status,
+                });
+                continue;
+            }
+            let mut sees = self.seen(index);
+            sees.sort_unstable();
+            if !sees.iter().copied().eq(core.iter().copied().map(Some)) {
+                missing.push(Missing::Roster { node: *node, sees });
+            }
+        }
+        missing
+    }
+
+    /// Without a host a star is over for everybody; in a mesh those who see each other stay.
+    fn may_stay(&self, core: &[u8], index: NodeIndex) -> bool {
+        self.plan.topology == Topology::Mesh
+            && self.world.status(index) == Some(Status::Joined)
+            && self
+                .seen(index)
+                .iter()
+                .all(|node| node.is_some_and(|node| core.contains(&node)))
+    }
+
+    /// Whom a node sees; `None` for lives that are over.
+    fn seen(&self, index: NodeIndex) -> Vec<Option<u8>> {
+        let nodes = self.world.nodes(index);
+        nodes.into_iter().map(|node| self.node_of(node)).collect()
+    }
+
+    fn node_of(&self, id: NodeId) -> Option<u8> {
+        let place = self.apps.iter().position(|app| app.id == Some(id))?;
+        u8::try_from(place).ok()
+    }
+
+    /// Who of the core is in a network, and so has to be heard.
+    fn said_by(&self, core: &[u8]) -> Vec<u8> {
+        let joined = |node: &&u8| {
+            let node = NodeIndex(usize::from(**node));
+            self.world.status(node) == Some(Status::Joined) && self.world.nodes(node).len() > 1
+        };
+        core.iter().filter(joined).copied().collect()
+    }
+
+    /// Whose words have not arrived at whom.
+    fn unheard(&self, core: &[u8], unsaid: &[u8]) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        for (from, to) in core.iter().flat_map(|a| core.iter().map(move |b| (*a, *b))) {
+            let id = |node: u8| self.apps.get(usize::from(node)).and_then(|app| app.id);
+            let (Some(a), Some(b)) = (id(from), id(to)) else {
+                continue;
+            };
+            let waiting = self.ledger.unheard(a, b);
+            let messages = match waiting {
+                _ if unsaid.contains(&from) && from != to => None,
+                Some(waiting) if waiting > 0 => Some(u32::try_from(waiting).unwrap_or(u32::MAX)),
+                Some(_) | None => continue,
+            };
+            missing.push(Missing::Unheard { from, to, messages });
+        }
+        missing
+    }
+
+    /// What should be gone.
+    fn leftovers(&self, core: &[u8]) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        for node in core {
+            let index = NodeIndex((*node).into());
+            let seen = self.world.nodes(index).len();
+            let others = u32::try_from(seen.saturating_sub(1)).unwrap_or(u32::MAX);
+            let is_center = *node == 0 || self.plan.topology == Topology::Mesh;
+            let needed = if is_center { others } else { others.min(1) };
+            let hosts = *node == 0 && self.world.status(index) == Some(Status::Joined);
+            let (links, connections) = self.world.held_by(index);
+            let connections = (connections, u32::from(hosts));
+            // What a native node has inside is not ours to count.
+            let links = (links.unwrap_or(needed), needed);
+            if links.0 > links.1 || connections.0 > connections.1 {
+                missing.push(Missing::Leftovers {
+                    node: *node,
+                    links,
+                    connections,
+                });
+            }
+            if self.world.status(index) == Some(Status::Idle) && self.world.is_awake(index) {
+                missing.push(Missing::Awake { node: *node });
+            }
+        }
+        missing
+    }
+
+    /// At rest there is nothing but signs of life.
+    fn rest(&mut self, core: &[u8]) -> Result<Vec<Missing>, Violation> {
+        // Those who are broken for good have nothing left to try by then.
+        let settled = self.world.now().plus(bound(&Timeouts::default()) / 4);
+        self.run_until(settled)?;
+        let before = self.world.trace_entries();
+        let rested = settled.plus(QUIET);
+        self.run_until(rested)?;
+        let entries = self.world.trace_entries().saturating_sub(before);
+        let links: usize = core
+            .iter()
+            .map(|node| self.world.nodes(NodeIndex((*node).into())).len())
+            .map(|seen| seen.saturating_sub(1))
+            .sum();
+        let links = if self.plan.topology == Topology::Mesh {
+            links / 2
+        } else {
+            core.len().saturating_sub(1)
+        };
+        let a_second = ENTRIES_PER_LINK
+            .saturating_mul(links as u64)
+            .saturating_add(ENTRIES_PER_NODE.saturating_mul(self.apps.len() as u64));
+        let most = a_second.saturating_mul(QUIET.as_secs());
+        if entries > most {
+            return Ok(vec![Missing::Loud { entries, most }]);
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The size of what each node of the core says, to be heard by all others.
+const MARKER: u32 = 16;

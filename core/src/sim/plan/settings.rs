@@ -1,0 +1,187 @@
+//! The settings of paths, links, signaling and clocks as tables: what is added to one of them is
+//! one line here.
+
+use core::time::Duration;
+
+use crate::sim::choices::Choices;
+use crate::sim::{Clock, Path, Quirks, SignalingFaults};
+
+/// Plain data whose settings have names, and whose default is nothing special.
+pub(super) trait Settings: Default + Copy + PartialEq + 'static {
+    const KNOBS: &'static [Knob<Self>];
+
+    /// With some of its settings changed: those that the mask plays with.
+    fn draw(choices: &mut impl Choices, mask: u32) -> Self {
+        let mut drawn = Self::default();
+        let knobs = Self::KNOBS.iter().enumerate();
+        for (_, knob) in knobs.filter(|(nth, _)| mask >> nth & 1 == 1) {
+            if knob.wild > 0 {
+                // Half of them are only a little bad.
+                let most = if choices.chance(500) {
+                    knob.wild
+                } else {
+                    knob.wild / 10
+                };
+                (knob.set)(&mut drawn, choices.below(most.saturating_add(1)).into());
+            }
+        }
+        drawn
+    }
+
+    /// Which settings a plan plays with at all: one bit for each.
+    fn draw_mask(choices: &mut impl Choices) -> u32 {
+        (0..Self::KNOBS.len()).fold(0, |mask, _| mask << 1 | u32::from(choices.chance(300)))
+    }
+}
+
+/// One setting.
+pub(super) struct Knob<T> {
+    pub(super) name: &'static str,
+    pub(super) unit: Unit,
+    pub(super) get: fn(&T) -> u64,
+    pub(super) set: fn(&mut T, u64),
+    /// The most that is drawn; 0: never drawn.
+    wild: u32,
+}
+
+/// How a setting is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// A time, in microseconds here.
+    Micros,
+    Number,
+    /// On if it is there.
+    Flag,
+}
+
+macro_rules! time {
+    ($name:literal, $($field:ident).+, $wild:literal) => {
+        Knob {
+            name: $name,
+            unit: Unit::Micros,
+            get: |it| micros(it.$($field).+),
+            set: |it, value| it.$($field).+ = Duration::from_micros(value),
+            wild: $wild,
+        }
+    };
+}
+
+macro_rules! number {
+    ($name:literal, $($field:ident).+, $wild:literal) => {
+        Knob {
+            name: $name,
+            unit: Unit::Number,
+            get: |it| it.$($field).+.into(),
+            set: |it, value| it.$($field).+ = value.try_into().unwrap_or_default(),
+            wild: $wild,
+        }
+    };
+}
+
+macro_rules! flag {
+    ($name:literal, $($field:ident).+) => {
+        Knob {
+            name: $name,
+            unit: Unit::Flag,
+            get: |it| it.$($field).+.into(),
+            set: |it, value| it.$($field).+ = value > 0,
+            wild: 0,
+        }
+    };
+}
+
+impl Settings for Path {
+    const KNOBS: &'static [Knob<Self>] = &[
+        time!("delay", delay, 200_000),
+        time!("tail", tail, 50_000),
+        time!("jitter", jitter, 200_000),
+        number!("loss", loss_per_mille, 300),
+        number!("burst-enter", burst.enter_per_mille, 20),
+        number!("burst-leave", burst.leave_per_mille, 200),
+        number!("burst-loss", burst.loss_per_mille, 1000),
+        number!("duplicate", duplicate_per_mille, 200),
+        number!("corrupt", corrupt_per_mille, 50),
+        Knob {
+            name: "capacity",
+            unit: Unit::Number,
+            get: |path| path.capacity.map_or(0, u64::from),
+            set: |path, value| {
+                path.capacity = u32::try_from(value).ok().filter(|bytes| *bytes > 0);
+            },
+            wild: 0,
+        },
+        number!("queue", queue, 0),
+        number!("mtu", mtu, 0),
+        flag!("clogged", clogged),
+        flag!("cut", cut),
+    ];
+}
+
+impl Settings for Quirks {
+    const KNOBS: &'static [Knob<Self>] = &[
+        number!("late", late_per_mille, 300),
+        time!("late-by", late, 0),
+        number!("repeated", repeated_per_mille, 300),
+        number!("stale", stale_per_mille, 500),
+        number!("close-unnoticed", close_unnoticed_per_mille, 1000),
+        number!("close-late", close_late_per_mille, 1000),
+        number!("flicker", flicker_per_mille, 1000),
+        number!("fail", fail_per_mille, 200),
+    ];
+}
+
+impl Settings for SignalingFaults {
+    const KNOBS: &'static [Knob<Self>] = &[
+        time!("jitter", jitter, 1_000_000),
+        number!("loss", loss_per_mille, 200),
+        number!("duplicate", duplicate_per_mille, 300),
+        number!("stale", stale_per_mille, 300),
+        number!("refuse", refuse_per_mille, 500),
+        flag!("refusing", refusing),
+    ];
+}
+
+impl Settings for Clock {
+    const KNOBS: &'static [Knob<Self>] = &[
+        time!("ahead", ahead, 0),
+        Knob {
+            name: "fast",
+            unit: Unit::Number,
+            get: |clock| clock.drift_ppm.max(0).unsigned_abs().into(),
+            set: |clock, value| clock.drift_ppm = i32::try_from(value).unwrap_or(0),
+            wild: 500,
+        },
+        Knob {
+            name: "slow",
+            unit: Unit::Number,
+            get: |clock| clock.drift_ppm.min(0).unsigned_abs().into(),
+            set: |clock, value| {
+                clock.drift_ppm = i32::try_from(value).unwrap_or(0).saturating_neg();
+            },
+            wild: 500,
+        },
+        time!("late", late, 100_000),
+        number!("early", early_per_mille, 500),
+        number!("repeated", repeated_per_mille, 500),
+        number!("backward", backward_per_mille, 300),
+        time!("backward-by", backward, 2_000_000),
+    ];
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Whether packets may be lost on this path, or be so late that it looks like it.
+pub(super) fn is_dark(path: &Path) -> bool {
+    const SLOW: Duration = Duration::from_millis(500);
+    path.cut
+        || path.clogged
+        || path.loss_per_mille > 0
+        || path.burst.enter_per_mille > 0
+        || path.corrupt_per_mille > 0
+        || path.capacity.is_some()
+        || path.mtu < 1500
+        || path.delay.saturating_add(path.jitter) > SLOW
+        || path.tail.saturating_mul(20) > SLOW
+}
