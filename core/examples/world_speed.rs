@@ -2,7 +2,8 @@
 //! on and one reliable and one state broadcast per node and tick; and (with the feature `native`) how
 //! many full 8-node networks with real ICE, DTLS and SCTP can be set up in a second.
 //!
-//! `cargo run --release -p wattle-core --features sim --example world_speed [worlds]`
+//! `cargo run --release -p wattle-core --features sim --example world_speed [worlds]`: ten by default;
+//! with less the dear worlds of 20 Hz are left out.
 
 #![expect(clippy::panic, reason = "a measurement that goes wrong has to say so")]
 
@@ -17,7 +18,10 @@ const NODES: usize = 8;
 fn main() {
     let worlds = std::env::args().nth(1).and_then(|n| n.parse().ok());
     let worlds: u32 = worlds.unwrap_or(10);
-    for (rate, worlds) in [(1, worlds), (20, worlds.div_ceil(10))] {
+    for (rate, worlds) in [(1, worlds), (20, worlds / 10)] {
+        if worlds == 0 {
+            continue;
+        }
         let (mut messages, mut entries) = (0, 0);
         let took = time(|| {
             for seed in 0..worlds {
@@ -38,7 +42,7 @@ fn main() {
     }
     #[cfg(feature = "native")]
     {
-        let setups = worlds.div_ceil(3);
+        let setups = worlds;
         let took = time(|| (0..setups).for_each(|seed| native_star(seed.into())));
         println!(
             "native star, {NODES} nodes, until all see all: {:.1} set-ups per second",
