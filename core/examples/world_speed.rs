@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::println;
 
 use wattle_core::Config;
-use wattle_core::sim::{NodeIndex, World};
+use wattle_core::sim::World;
 
 const NODES: usize = 8;
 
@@ -57,7 +57,7 @@ fn model_star(seed: u64, rate: u32) -> (u64, u64) {
     let nodes: Vec<_> = (0..NODES)
         .map(|_| world.add_model(Config::default()))
         .collect();
-    assemble(&mut world, &nodes);
+    world.assemble(&nodes);
     let (payload, state) = (vec![1; 50], vec![2; 50]);
     let (payload, state) = (bytes::Bytes::from(payload), bytes::Bytes::from(state));
     for _ in 0..600 * rate {
@@ -81,20 +81,7 @@ fn native_star(seed: u64) {
     let nodes: Vec<_> = (0..NODES)
         .map(|_| world.add_native(Config::default()))
         .collect();
-    assemble(&mut world, &nodes);
-}
-
-fn assemble(world: &mut World, nodes: &[NodeIndex]) {
-    let [host, joiners @ ..] = nodes else { return };
-    let code = world.host(*host);
-    for joiner in joiners {
-        world.join(*joiner, &code);
-    }
-    let whole = |world: &World| {
-        let mut nodes = nodes.iter();
-        nodes.all(|node| world.nodes(*node).len() == NODES)
-    };
-    assert!(world.run_until(Duration::from_secs(20), whole), "not whole");
+    world.assemble(&nodes);
 }
 
 /// How long this takes: the time of the processor where Linux tells it, else that of the wall.

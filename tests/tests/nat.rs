@@ -182,7 +182,7 @@ fn longest_silence(world: &mut World, nodes: [NodeIndex; 2]) -> [Duration; 2] {
     let mut longest = [Duration::ZERO; 2];
     for _ in 0..600 {
         for node in nodes {
-            world.broadcast(node, "tick").unwrap();
+            assert_eq!(world.broadcast(node, "tick"), Ok(()));
         }
         world.run_for(Duration::from_millis(50));
         for ((node, last), longest) in nodes.into_iter().zip(&mut last).zip(&mut longest) {

@@ -50,6 +50,44 @@ impl World {
         }
     }
 
+    /// Makes one network of these nodes: the first hosts, the others join all at once, and the world
+    /// runs until everybody sees everybody.
+    ///
+    /// For tests of what comes after. Gives the network's code, for those who join later.
+    ///
+    /// # Panics
+    /// If it does not come to that within a virtual minute.
+    #[expect(
+        clippy::panic,
+        reason = "a test's world: a failed expectation ends the test"
+    )]
+    pub fn assemble(&mut self, nodes: &[NodeIndex]) -> NetworkCode {
+        let Some((first, others)) = nodes.split_first() else {
+            panic!("a network of no nodes");
+        };
+        let code = self.host(*first);
+        for node in others {
+            self.join(*node, &code);
+        }
+        let whole = |world: &Self| {
+            let mut nodes_of = nodes.iter().map(|node| world.nodes(*node).len());
+            nodes_of.all(|seen| seen == nodes.len())
+        };
+        let together = self.run_until(Duration::from_secs(60), whole);
+        assert!(together, "{nodes:?} did not get together");
+        code
+    }
+
+    /// Writes a line of the test's own into the [`timeline`](Self::timeline) (after `--`): what the
+    /// game at this node did or believes.
+    ///
+    /// It counts in [`trace_hash`](Self::trace_hash), so
+    /// [`first_difference`](super::first_difference) finds where a game's state is not the same twice
+    /// even if nothing of it is sent.
+    pub fn note(&mut self, node: NodeIndex, text: impl AsRef<str>) {
+        self.trace.add_note(self.now, node.0, text.as_ref());
+    }
+
     /// Hosts in whatever way.
     ///
     /// # Errors
@@ -185,5 +223,50 @@ impl World {
     fn awake(&mut self, index: usize) -> Option<Timestamp> {
         let node = self.nodes.get(index)?;
         (node.machine.is_some() && node.asleep.is_none()).then(|| self.node_time(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::sim::first_difference;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn a_network_is_assembled_and_its_nodes_make_notes() {
+        let mut world = World::new(1);
+        let nodes: Vec<_> = (0..5).map(|_| world.add_model(Config::default())).collect();
+        world.set_name(nodes[3], "dave");
+        let code = world.assemble(&nodes);
+        assert_eq!(world.code(nodes[0]), Some(code));
+        assert!(nodes.iter().all(|node| world.nodes(*node).len() == 5));
+        world.keep_timeline();
+        let dave = world.id(nodes[3]).unwrap();
+        world.note(nodes[0], alloc::format!("greets {dave}"));
+        let line = world.timeline().lines().next().unwrap();
+        assert!(line.ends_with("s node-0   -- greets dave"), "{line}");
+    }
+
+    #[test]
+    #[should_panic(expected = "did not get together")]
+    fn a_network_that_cannot_be_assembled_is_told() {
+        let mut world = World::new(1);
+        let nodes = [(); 2].map(|()| world.add_model(Config::default()));
+        world.partition(nodes[0], nodes[1]);
+        world.assemble(&nodes);
+    }
+
+    #[test]
+    fn notes_that_differ_are_a_difference() {
+        let mut run = 0;
+        let difference = first_difference(1, |world| {
+            let node = world.add_model(Config::default());
+            run += 1;
+            world.note(node, alloc::format!("run {run}"));
+        });
+        let difference = difference.unwrap();
+        assert!(difference.first.ends_with("-- run 3"), "{difference}");
+        assert!(difference.second.ends_with("-- run 4"), "{difference}");
     }
 }

@@ -352,7 +352,8 @@ impl From<NatIndex> for Place {
     }
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(test)]
+#[cfg(feature = "native")]
 mod tests {
     use super::*;
     use crate::sim::stun::{StunAnswer, request};

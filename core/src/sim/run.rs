@@ -361,6 +361,9 @@ impl World {
             mut payload,
             ..
         } = transmit;
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.datagrams = node.datagrams.saturating_add(1);
+        }
         let Some((to, crossing)) = self.depart(index, local, remote, &payload) else {
             return;
         };

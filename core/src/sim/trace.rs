@@ -15,6 +15,8 @@ use crate::time::Timestamp;
 pub(super) enum To {
     Node,
     World,
+    /// Neither: what the application says of itself.
+    Nobody,
 }
 
 /// Folds entries into a hash; two runs agree exactly when all their entries do.
@@ -63,7 +65,7 @@ impl Trace {
     ) {
         let mut folder = Folder(self.hash);
         folder.write_u64(at.as_nanos());
-        folder.write_u64((node as u64) << 1 | to as u64);
+        folder.write_u64((node as u64) << 2 | to as u64);
         what.hash(&mut folder);
         self.hash = folder.finish();
         if let Some(hashes) = &mut self.hashes {
@@ -81,11 +83,23 @@ impl Trace {
         self.add(at, node, To::Node, &Timeout);
     }
 
+    pub(super) fn add_note(&mut self, at: Timestamp, node: usize, text: &str) {
+        #[derive(Hash)]
+        struct Note<'a>(&'a str);
+        impl fmt::Debug for Note<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        self.add(at, node, To::Nobody, &Note(text));
+    }
+
     fn write_line(&mut self, at: Timestamp, node: usize, to: To, what: &dyn fmt::Debug) {
         let mut line = String::new();
         let arrow = match to {
             To::Node => "<-",
             To::World => "->",
+            To::Nobody => "--",
         };
         let name = self.name(node);
         // Writing to a string cannot fail.

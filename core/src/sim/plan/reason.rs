@@ -92,8 +92,7 @@ impl Reasons {
                 EndReason::Left => self.left.contains(&me),
                 EndReason::HostClosed => self.host_left,
                 EndReason::Kicked => self.kicked.contains(&me),
-                // In a mesh the others may stay on, and end alone later.
-                EndReason::HostLost => self.silence || self.host_left && self.mesh,
+                EndReason::HostLost => self.silence,
                 EndReason::HostLinkFailed(_) => self.silence,
                 EndReason::TooSlow => self.slowness,
                 EndReason::Misbehaved | EndReason::HostMisbehaved => false,
