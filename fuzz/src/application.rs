@@ -209,11 +209,23 @@ impl Play {
             );
         }
         for host in 0..NODES {
-            let first = self.world.nodes(self.nodes[host]).first().copied();
-            if first.is_some() && first == self.world.id(self.nodes[host]) {
+            if self.is_host(host) {
                 self.agree(host);
             }
         }
+    }
+
+    /// In a mesh whose host is gone somebody else stands first, and rosters may differ.
+    fn is_host(&self, of: usize) -> bool {
+        let mut hosts = false;
+        for event in self.world.events(self.nodes[of]) {
+            match event {
+                Event::NetworkCreated { .. } => hosts = true,
+                Event::Joined { .. } | Event::Ended { .. } => hosts = false,
+                _ => {}
+            }
+        }
+        hosts && self.status(of) == Some(Status::Joined)
     }
 
     fn agree(&mut self, host: usize) {
