@@ -25,6 +25,9 @@
 //!     Event::Message { payload, .. } if payload.as_ref() == b"hello"
 //! )));
 //! ```
+//!
+//! The file `docs/simulation.md` of the repository shows how to test a game in it, the example
+//! `sim_game` does so.
 
 mod application;
 pub mod campaign;
@@ -66,6 +69,11 @@ mod stun;
 mod tests;
 mod trace;
 mod world;
+
+/// The code of the guide is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/simulation.md")]
+mod guide {}
 
 pub use change::Change;
 pub use clock::Clock;
