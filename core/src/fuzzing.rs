@@ -126,9 +126,15 @@ pub fn rewrite_leave(payload: &str) -> Option<(String, String)> {
     Some((read, written))
 }
 
-/// The payload of an ANSWER that lets a joiner in.
+/// The payload of an ANSWER that lets a joiner in, into a mesh or a star.
 #[must_use]
-pub fn answer(connection: &str, sdp: &str, host: NodeId, message: u32, window: u32) -> String {
+pub fn answer(
+    connection: &str,
+    sdp: &str,
+    host: NodeId,
+    (message, window): (u32, u32),
+    mesh: bool,
+) -> String {
     let admission = Admission {
         sdp: sdp.to_string(),
         version: Version::OURS,
@@ -138,6 +144,7 @@ pub fn answer(connection: &str, sdp: &str, host: NodeId, message: u32, window: u
             message,
             window,
             relay: true,
+            mesh,
         },
         led: false,
     };
@@ -169,12 +176,12 @@ pub struct Laws(laws::Laws);
 impl Laws {
     /// `host` or `join` was taken.
     pub fn started(&mut self) {
-        self.0.started();
+        must(self.0.started());
     }
 
     /// Law 8.
     pub fn event(&mut self, event: &Event) {
-        self.0.event(event);
+        must(self.0.event(event));
     }
 
     /// Who has joined and not left.
@@ -185,16 +192,23 @@ impl Laws {
 
     /// Law 3.
     pub fn rested(now: Timestamp, next: Option<Timestamp>) {
-        laws::Laws::rested(now, next);
+        must(laws::Laws::rested(now, next));
     }
 
     /// Law 4.
     pub fn under_way(under_way: bool, next: Option<Timestamp>) {
-        laws::Laws::under_way(under_way, next);
+        must(laws::Laws::under_way(under_way, next));
     }
 
     /// Law 6.
     pub fn amplified(outputs: usize, limit: u32) {
-        laws::Laws::amplified(outputs, limit);
+        must(laws::Laws::amplified(outputs, limit));
+    }
+}
+
+#[expect(clippy::panic, reason = "a fuzzer looks for this")]
+fn must(held: laws::Held) {
+    if let Err(broken) = held {
+        panic!("{}: {}", broken.law, broken.text);
     }
 }

@@ -115,6 +115,8 @@ mod link;
 mod membership;
 mod network;
 mod planted;
+#[cfg(test)]
+mod properties;
 mod rng;
 mod stats;
 mod time;

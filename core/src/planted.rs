@@ -42,14 +42,12 @@ pub enum Planted {
     ReplayDelivered,
     /// In a mesh: what may have been lost on the old way is not sent again.
     ReplayForgotten,
-    /// In a mesh: what was acknowledged on the old way is not said again on the new one.
-    AckNotRepeated,
 }
 
 #[cfg(wattle_planted)]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 11] = [
         Self::RosterNotResent,
         Self::GenerationUnchecked,
         Self::DeadlineNotRearmed,
@@ -61,15 +59,11 @@ impl Planted {
         Self::TimerInThePast,
         Self::ReplayDelivered,
         Self::ReplayForgotten,
-        Self::AckNotRepeated,
     ];
 
     /// Whether it only shows in a mesh.
     #[must_use]
     pub const fn needs_mesh(self) -> bool {
-        matches!(
-            self,
-            Self::ReplayDelivered | Self::ReplayForgotten | Self::AckNotRepeated
-        )
+        matches!(self, Self::ReplayDelivered | Self::ReplayForgotten)
     }
 }

@@ -20,6 +20,10 @@
 //! # }
 //! ```
 //!
+//! In a star, the default, the network ends with its host. In a mesh ([`Topology::Mesh`], which the
+//! host sets) the joiners have links to each other, too, and go on without it: [`Event::NodeRoute`]
+//! tells which way a node is reached, [`Event::HostLost`] that the host is gone.
+//!
 //! Each [`Network`] is driven on a thread of its own, so it works under any executor, and an
 //! application that is busy for a while does not look lost to the others. All that this crate does
 //! is I/O: what a node says and when is decided by [`wattle_core`].

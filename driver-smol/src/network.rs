@@ -36,7 +36,10 @@ use crate::{Clock, seed};
 /// first on: the phases of the connection, `Joined`, and so on, up to `Ended`, after which there
 /// are none. An application that does not take its events slows down those who send to it, and
 /// ends as [`EndReason::TooSlow`] when it stops; it never makes memory grow: of the states of one
-/// node only the newest waits, and diagnostics over 512 are dropped.
+/// node only the newest waits, diagnostics over 512 are dropped, and where very much waits, so are
+/// pairs that cancel out, such as a node's change to the relayed way and back.
+///
+/// In a mesh, [`Event::HostLost`] does not end the network: those to whom we have links stay.
 ///
 /// # Leaving
 ///
@@ -171,7 +174,8 @@ impl Network {
             .call(|core| core.node.broadcast(core.clock.now(), payload))
     }
 
-    /// Sends a reliable message to one node, directly or through the host.
+    /// Sends a reliable message to one node, directly or through the host: whichever way there is
+    /// now. It stays in order and arrives once if that changes.
     ///
     /// # Errors
     /// [`SendError::Full`] if the receiver has not taken what was sent before; see
@@ -281,7 +285,8 @@ impl Network {
         self.shared.lock().node.code()
     }
 
-    /// All nodes in join order, the host first, ourselves included; empty unless joined.
+    /// All nodes in join order, the host first (while there is one), ourselves included; empty unless
+    /// joined.
     #[must_use]
     pub fn nodes(&self) -> Vec<NodeId> {
         self.shared.lock().node.nodes().collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use wattle_core::sim::{NodeIndex, Path, World};
-use wattle_core::{Config, Credit, Event, Hosting, NetworkCode, NodeId, Status};
+use wattle_core::{Config, Credit, Event, Hosting, NetworkCode, NodeId, Status, Topology};
 
 use crate::source::Source;
 
@@ -36,7 +36,8 @@ struct Play {
 impl Play {
     fn new(source: &mut Source<'_>) -> Self {
         let choice = source.u8();
-        let mut world = World::new(u64::from(source.u8()));
+        let seed = source.u8();
+        let mut world = World::new(u64::from(seed));
         let nodes = (0..NODES)
             .map(|index| {
                 let mut config = Config::default();
@@ -48,6 +49,9 @@ impl Play {
                 }
                 if choice & 128 != 0 {
                     config = config.with_max_nodes(3).expect("2 to 64");
+                }
+                if seed & 1 != 0 {
+                    config = config.with_topology(Topology::Mesh);
                 }
                 world.add_model(config)
             })

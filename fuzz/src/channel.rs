@@ -5,8 +5,9 @@ use bytes::Bytes;
 use crate::source::Source;
 
 /// The frame types that there are.
-const KINDS: [u8; 15] = [
-    0x10, 0x11, 0x12, 0x14, 0x15, 0x16, 0x18, 0x1a, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07,
+const KINDS: [u8; 20] = [
+    0x10, 0x11, 0x12, 0x14, 0x15, 0x16, 0x18, 0x19, 0x1a, 0x20, 0x21, 0x22, 0x01, 0x02, 0x03, 0x04,
+    0x05, 0x06, 0x07, 0x08,
 ];
 
 /// What a frame may speak of.
@@ -76,6 +77,14 @@ pub(crate) fn frame(source: &mut Source<'_>, names: &Names, out: &mut Vec<u8>) {
         }
         0x05 => body.push(source.u8()),
         0x06 | 0x07 => put(&mut body, source.u32().into()),
+        0x08 => {
+            let count = source.below(4);
+            put(&mut body, count.into());
+            for _ in 0..count {
+                number(source, &mut body);
+                put(&mut body, source.u32().into());
+            }
+        }
         0x10 => {
             sequence(source, &mut body);
             piece(source, &mut body);
@@ -104,9 +113,28 @@ pub(crate) fn frame(source: &mut Source<'_>, names: &Names, out: &mut Vec<u8>) {
             ack(source, &mut body);
         }
         0x18 => state(source, &mut body),
+        0x19 => {
+            let count = source.one_of(&[1, 2, 0, 64, 65]);
+            put(&mut body, count);
+            for _ in 0..count.min(2) {
+                number(source, &mut body);
+            }
+            for _ in 2..count {
+                put(&mut body, 3);
+            }
+            state(source, &mut body);
+        }
         0x1a => {
             number(source, &mut body);
             state(source, &mut body);
+        }
+        0x20 | 0x21 => {
+            number(source, &mut body);
+            signal(source, &mut body);
+        }
+        0x22 => {
+            put(&mut body, source.one_of(&[0, 0, 0, 1]));
+            number(source, &mut body);
         }
         // Of a later version than this file.
         _ => {
@@ -133,6 +161,24 @@ pub(crate) fn frame(source: &mut Source<'_>, names: &Names, out: &mut Vec<u8>) {
         },
     );
     out.extend_from_slice(&body);
+}
+
+/// A step of the negotiation between two joiners.
+fn signal(source: &mut Source<'_>, out: &mut Vec<u8>) {
+    put(out, source.one_of(&[0, 0, 0, 1]));
+    put(out, source.one_of(&[1, 0, 2, 3, u64::from(u32::MAX)]));
+    out.push(source.one_of(&[0, 1, 2, 3, 4]));
+    out.push(source.one_of(&[0, 1]));
+    let texts: [&[u8]; 4] = [
+        b"a description",
+        b"",
+        b"candidate:1 1 udp 1 10.0.0.1 5 typ host",
+        b"\xff",
+    ];
+    out.extend_from_slice(source.one_of(&texts));
+    if source.below(32) == 31 {
+        out.resize(out.len() + 20_000, b'x');
+    }
 }
 
 fn number(source: &mut Source<'_>, out: &mut Vec<u8>) {

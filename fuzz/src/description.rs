@@ -101,8 +101,8 @@ fn as_answer(sdp: &str, candidates: &[&str]) {
         &connection,
         sdp,
         NodeId::from_bytes([8; 16]),
-        262_144,
-        524_288,
+        (262_144, 524_288),
+        false,
     );
     lone.frame(&format!(
         r#"{{"type":"ANSWER","src":"ABCDEF","payload":{payload}}}"#

@@ -15,6 +15,7 @@ mod server;
 mod signaling;
 mod source;
 mod watched;
+mod world;
 
 pub use application::application;
 pub use codecs::{codes, frames, payloads, stun, urls};
@@ -24,12 +25,13 @@ pub use network::network;
 pub use replay::{replay, run_arguments};
 pub use server::server;
 pub use signaling::signaling;
+pub use world::world;
 
 /// A target: its name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("frames", frames),
     ("codes", codes),
     ("urls", urls),
@@ -41,6 +43,7 @@ pub const TARGETS: [Target; 11] = [
     ("network", network),
     ("application", application),
     ("datagrams", datagrams),
+    ("world", world),
 ];
 
 /// The program of a target: a fuzzer, or without one a replayer of files.

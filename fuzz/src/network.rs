@@ -8,6 +8,7 @@ use wattle_core::fuzzing::signaling_id;
 use wattle_core::signaling::{ConnectionId, ServerInput, SignalingFailure, SignalingUpdate};
 use wattle_core::{
     Channel, Config, Credit, Hosting, LinkFailure, LinkId, LinkUpdate, NodeId, Output, Timestamp,
+    Topology,
 };
 
 use crate::channel::{self, Names};
@@ -41,6 +42,7 @@ pub(crate) struct Stage {
     pub names: Names,
     pub heard: Heard,
     joiners: u8,
+    mesh: bool,
 }
 
 impl Stage {
@@ -55,7 +57,11 @@ impl Stage {
             config = config.with_auto_relay(false);
         }
         if choice & 8 != 0 {
-            config = config.with_max_nodes(2 + (choice >> 4)).expect("2 to 64");
+            config = config.with_max_nodes(2 + (choice >> 5)).expect("2 to 64");
+        }
+        let mesh = choice & 16 != 0;
+        if mesh {
+            config = config.with_topology(Topology::Mesh);
         }
         let mut stage = Self {
             watched: Watched::new(config, [choice; 32]),
@@ -63,6 +69,7 @@ impl Stage {
             names: Names::default(),
             heard: Heard::default(),
             joiners: 0,
+            mesh,
         };
         let me = *stage.watched.network.id().as_bytes();
         stage.names.nodes = vec![HOST, me, [52; 16], [53; 16], [60; 16], [61; 16]];
@@ -97,7 +104,7 @@ impl Stage {
     /// The host has answered, but the channels are not open.
     pub(crate) fn admitted(&mut self) {
         self.offering();
-        let answer = signaling::answer(&self.heard.connection);
+        let answer = signaling::answer(&self.heard.connection, self.mesh);
         self.frame(&answer);
     }
 
@@ -214,7 +221,7 @@ impl Stage {
                 }
             }
             _ => {
-                let answer = signaling::answer(&self.heard.connection);
+                let answer = signaling::answer(&self.heard.connection, self.mesh);
                 self.frame(&answer);
             }
         }

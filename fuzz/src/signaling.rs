@@ -91,9 +91,9 @@ pub(crate) fn offer(source: &str, connection: &str, node: NodeId, sdp: &str) -> 
 }
 
 /// The host's ANSWER.
-pub(crate) fn answer(connection: &str) -> String {
+pub(crate) fn answer(connection: &str, mesh: bool) -> String {
     let host = NodeId::from_bytes(crate::network::HOST);
-    let payload = fuzzing::answer(connection, "an answer", host, 262_144, 524_288);
+    let payload = fuzzing::answer(connection, "an answer", host, (262_144, 524_288), mesh);
     relayed("ANSWER", CODE, &payload)
 }
 
@@ -112,8 +112,8 @@ pub(crate) fn frame(source: &mut Source<'_>, heard: &Heard) -> String {
         5 => relayed("ANSWER", from, &fuzzing::refusal(connection)),
         6 => {
             let terms = [0, 1, 1000, 262_144, 16_777_216, u32::MAX];
-            let (message, window) = (source.one_of(&terms), source.one_of(&terms));
-            let payload = fuzzing::answer(connection, sdp, node, message, window);
+            let terms = (source.one_of(&terms), source.one_of(&terms));
+            let payload = fuzzing::answer(connection, sdp, node, terms, source.flag());
             relayed("ANSWER", from, &payload)
         }
         7 => relayed("EXPIRE", from, "null"),

@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use wattle_core::sim::{
-    Dependence, Dropped, Knowledge, NatConfig, NatIndex, NodeIndex, Place, PortChoice, Reach, World,
+    Change, Dependence, Dropped, Knowledge, NatConfig, NatIndex, NodeIndex, Place, PortChoice,
+    Reach, World,
 };
-use wattle_core::{Config, EndReason, Phase};
+use wattle_core::{Config, EndReason, Phase, Timeouts, Topology};
 use wattle_tests::{assemble, ended, messages, settle};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -181,7 +182,7 @@ fn longest_silence(world: &mut World, nodes: [NodeIndex; 2]) -> [Duration; 2] {
     let mut longest = [Duration::ZERO; 2];
     for _ in 0..600 {
         for node in nodes {
-            world.broadcast(node, "tick").unwrap();
+            assert_eq!(world.broadcast(node, "tick"), Ok(()));
         }
         world.run_for(Duration::from_millis(50));
         for ((node, last), longest) in nodes.into_iter().zip(&mut last).zip(&mut longest) {
@@ -264,6 +265,65 @@ fn a_link_through_a_box_that_begins_to_block_udp_is_lost() {
         assert_eq!(ended(&world, nodes[1]), Some(EndReason::HostLost));
         assert_eq!(world.nodes(nodes[0]).len(), 1);
     }
+}
+
+#[test]
+fn a_model_link_waits_while_a_box_is_dark() {
+    let mut world = World::new(13);
+    let timeouts = Timeouts {
+        lost_after: Duration::from_secs(100),
+        ..Timeouts::default()
+    };
+    let config = Config::default().with_timeouts(timeouts).unwrap();
+    let home = world.add_nat(NatConfig::default());
+    let nodes = [
+        world.add_model(config.clone()),
+        world.add_model_behind(config, home),
+    ];
+    assemble(&mut world, &nodes);
+    let dark = Duration::from_secs(10);
+    let at = world.now().plus(Duration::from_secs(1));
+    world.at(at, Change::Reboot { nat: home, dark });
+    world.run_for(Duration::from_secs(2));
+    world.broadcast(nodes[0], "in the dark").unwrap();
+    world.run_for(Duration::from_secs(8));
+    assert_eq!(messages(&world, nodes[1]).len(), 0);
+    world.run_for(MINUTE);
+    assert_eq!(messages(&world, nodes[1]).len(), 1);
+    assert_eq!(ended(&world, nodes[1]), None);
+}
+
+#[test]
+fn in_a_mesh_the_host_relays_for_those_who_cannot_meet() {
+    let mut world = World::new(14);
+    let config = Config::default().with_topology(Topology::Mesh);
+    let homes = [(); 2].map(|()| world.add_nat(NatConfig::symmetric()));
+    let places = [
+        Place::internet(),
+        homes[0].into(),
+        homes[0].into(),
+        homes[1].into(),
+    ];
+    let nodes = places.map(|place| world.add_native_at(config.clone(), place));
+    assemble(&mut world, &nodes);
+    world.run_for(MINUTE);
+    let mut relayed = 0;
+    for one in nodes {
+        for other in nodes {
+            let stats = world.stats(one).unwrap();
+            let id = world.id(other).unwrap();
+            if let Some(seen) = stats.nodes.iter().find(|seen| seen.node == id) {
+                assert_eq!(seen.relayed, world.reach(one, other) != Reach::Direct);
+                relayed += u32::from(seen.relayed);
+            }
+        }
+    }
+    assert_eq!(relayed, 4, "two pairs, seen from both sides");
+    for node in nodes {
+        world.broadcast(node, "hello").unwrap();
+    }
+    settle(&mut world);
+    assert!(nodes.iter().all(|node| messages(&world, *node).len() == 3));
 }
 
 #[test]

@@ -470,9 +470,10 @@ pub(crate) const fn is_crumb(piece: &Piece) -> bool {
     piece.payload.len() < LEAST_PIECE as usize
 }
 
-/// Serial number arithmetic (RFC 1982): half of the numbers are newer, half are older.
+/// Serial number arithmetic (RFC 1982): newer than the last one is what is less than half of the
+/// numbers ahead of it, and `next` is one ahead of it.
 const fn is_newer_or_same(sequence: u32, next: u32) -> bool {
-    sequence.wrapping_sub(next) < 1 << 31
+    sequence.wrapping_sub(next) < (1 << 31) - 1
 }
 
 #[cfg(test)]

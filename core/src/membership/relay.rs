@@ -20,6 +20,8 @@ use crate::wire::{Ack, Number, Piece};
 pub(crate) struct Relay {
     terms: Terms,
     flows: BTreeMap<(Number, Number), Flow>,
+    /// How many flows are stuck: mostly none, and then nobody has to look for them.
+    stuck: usize,
 }
 
 /// What goes from one joiner to another.
@@ -63,6 +65,7 @@ impl Relay {
         Self {
             terms,
             flows: BTreeMap::new(),
+            stuck: 0,
         }
     }
 
@@ -115,7 +118,10 @@ impl Relay {
         } else {
             flow.missing = Some(missing);
         }
+        let before = flow.stall.is_waiting();
         flow.stall.sent(now, flow.is_stuck(terms));
+        let after = flow.stall.is_waiting();
+        self.count_stuck(before, after);
         Ok(passed)
     }
 
@@ -140,19 +146,33 @@ impl Relay {
         let news = progress || ack.next > flow.acknowledged;
         flow.limit = flow.limit.max(ack.limit);
         flow.acknowledged = flow.acknowledged.max(ack.next);
+        let before = flow.stall.is_waiting();
         flow.stall
             .acknowledged(now, ack, progress, flow.is_stuck(terms));
-        Ok(news.then_some(Ack {
+        let after = flow.stall.is_waiting();
+        let ack = Ack {
             next: flow.acknowledged,
             limit: flow.limit,
             idle: ack.idle,
-        }))
+        };
+        self.count_stuck(before, after);
+        Ok(news.then_some(ack))
+    }
+
+    const fn count_stuck(&mut self, before: bool, after: bool) {
+        match (before, after) {
+            (false, true) => self.stuck = self.stuck.saturating_add(1),
+            (true, false) => self.stuck = self.stuck.saturating_sub(1),
+            (true, true) | (false, false) => {}
+        }
     }
 
     /// A node left: nothing goes to it or from it any more.
     pub(crate) fn remove(&mut self, node: Number) {
         self.flows
             .retain(|(origin, to), _| *origin != node && *to != node);
+        let waiting = |flow: &&Flow| flow.stall.is_waiting();
+        self.stuck = self.flows.values().filter(waiting).count();
     }
 
     /// How many flows there are.
@@ -163,6 +183,9 @@ impl Relay {
 
     /// The first receiver whose time will be over, and when.
     pub(crate) fn slowest(&self, patience: Duration) -> Option<(Timestamp, Number)> {
+        if self.stuck == 0 {
+            return None;
+        }
         self.flows
             .iter()
             .filter_map(|((_, to), flow)| Some((flow.stall.over_at(patience)?, *to)))

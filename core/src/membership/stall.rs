@@ -35,6 +35,11 @@ impl Stall {
         }
     }
 
+    /// Whether the sender may be waiting.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// When the receiver has had its time, as things are.
     pub(crate) fn over_at(&self, patience: Duration) -> Option<Timestamp> {
         let says_so = self.idle >= patience;

@@ -228,7 +228,11 @@ impl Network {
                 Stage::Open { number, .. } => {
                     let greeting = link.greeting_deadline(self.config.timeouts.datachannel);
                     let late = greeting.is_some_and(|at| at <= self.now);
-                    if late && link.direct().is_some() {
+                    let silence = link.liveness.silent_for(self.now);
+                    if late && silence >= self.config.timeouts.suspect_after {
+                        // Whoever is not heard at all is not to blame for what it does not say.
+                        self.lost(id, number);
+                    } else if late && link.direct().is_some() {
                         self.misbehaved(id);
                     } else if late {
                         self.expel(number, LeaveReason::Misbehaved, Some(Farewell::Misbehaved));
@@ -264,15 +268,21 @@ impl Network {
                         self.tell(Event::NodeSuspect { node });
                     }
                 }
-                Silence::Lost => match self.role {
-                    Role::Joiner(_) if direct => {
-                        self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
-                    }
-                    Role::Joiner(_) => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
-                    Role::Host(_) => self.expel(number, LeaveReason::Lost, None),
-                    Role::Idle | Role::Leaving { .. } => self.close_link(id),
-                },
+                Silence::Lost => self.lost(id, number),
             }
+        }
+    }
+
+    /// Nothing was heard for too long of the node with this number, on this link to it.
+    fn lost(&mut self, id: LinkId, number: Number) {
+        let direct = self.links.get(&id).is_some_and(|l| l.direct().is_some());
+        match self.role {
+            Role::Joiner(_) if direct => {
+                self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+            }
+            Role::Joiner(_) => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
+            Role::Host(_) => self.expel(number, LeaveReason::Lost, None),
+            Role::Idle | Role::Leaving { .. } => self.close_link(id),
         }
     }
 

@@ -325,9 +325,7 @@ impl Network {
         let Some(pair) = self.pairs.get_mut(&number) else {
             return;
         };
-        if !planted!(self.config, AckNotRepeated) {
-            pair.say_ack_again(self.now);
-        }
+        pair.say_ack_again(self.now);
         let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
         if !self.is_reachable(number) || planted!(self.config, ReplayForgotten) {
             return;

@@ -63,13 +63,19 @@ impl Network {
             return Err(SendError::Myself);
         }
         let number = self.roster.number(node).ok_or(SendError::UnknownNode)?;
-        if !self.is_reachable(number) {
+        if !self.is_for(number) {
             return Err(SendError::NotRelayed);
         }
         if self.pairs.get(&number).is_some_and(Pair::is_given_up) {
             return Err(SendError::NotTaking);
         }
         Ok(number)
+    }
+
+    /// Whether what we send is for this node, be there a way to it at the moment or not: where the
+    /// host relays, all that we see hear us, and what finds no way waits for the next one.
+    fn is_for(&self, number: Number) -> bool {
+        self.terms.relay || self.is_reachable(number)
     }
 
     /// Without a relaying host a joiner reaches the host and those that it has a link to.
@@ -82,7 +88,7 @@ impl Network {
             .iter()
             .filter(|(_, pair)| !pair.is_given_up())
             .map(|(number, _)| *number)
-            .filter(move |number| to.is_none_or(|to| to == *number) && self.is_reachable(*number))
+            .filter(move |number| to.is_none_or(|to| to == *number) && self.is_for(*number))
     }
 
     fn has_room(&self, to: Option<Number>, length: usize) -> bool {

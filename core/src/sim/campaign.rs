@@ -55,6 +55,23 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// The command that runs the world of this seed. It knows nothing of [`Self::configure`].
+    #[must_use]
+    pub fn command(&self, seed: u64) -> String {
+        command(self.family, self.nodes, seed)
+    }
+}
+
+fn command(family: Family, nodes: Option<u8>, seed: u64) -> String {
+    let nodes = match nodes {
+        Some(nodes) => alloc::format!(" --nodes {nodes}"),
+        None => String::new(),
+    };
+    let family = family.name();
+    alloc::format!("wattle sim --topology {family}{nodes} --seed {seed}")
+}
+
 /// What became of a seed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -130,12 +147,7 @@ impl Failure {
     /// The command that replays the seed.
     #[must_use]
     pub fn command(&self) -> String {
-        let nodes = match self.nodes {
-            Some(nodes) => alloc::format!(" --nodes {nodes}"),
-            None => String::new(),
-        };
-        let (family, seed) = (self.family.name(), self.seed);
-        alloc::format!("wattle sim --topology {family}{nodes} --seed {seed}")
+        command(self.family, self.nodes, self.seed)
     }
 }
 

@@ -466,3 +466,155 @@ pub(super) fn is_on_link(a: SocketAddr, b: SocketAddr) -> bool {
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::nat::Dependence;
+
+    const NOW: Timestamp = Timestamp::ZERO;
+
+    fn internet() -> Internet {
+        Internet::new(Rng::new([1; 32]))
+    }
+
+    /// Places a node; gives the address of its only socket.
+    fn put(internet: &mut Internet, node: usize, place: Place) -> SocketAddr {
+        internet.place(node, place)[0]
+    }
+
+    /// Sends and lets arrive at once.
+    fn pass(
+        internet: &mut Internet,
+        from: (usize, SocketAddr),
+        to: SocketAddr,
+    ) -> Result<Delivery, Dropped> {
+        let crossing = internet.leave(NOW, Host::Node(from.0), from.1, to)?;
+        let delivery = internet.arrive(NOW, crossing);
+        if let Ok(delivery) = &delivery {
+            assert_eq!(internet.receiver(&crossing), Some(delivery.host));
+        }
+        delivery
+    }
+
+    #[test]
+    fn without_boxes_all_reach_all_under_their_own_addresses() {
+        let mut net = internet();
+        let [one, other] = [0, 1].map(|node| put(&mut net, node, Place::internet()));
+        assert_eq!(
+            [one, other].map(|a| alloc::format!("{a}")),
+            ["10.0.0.1:5000", "10.0.0.2:5000"]
+        );
+        let expected = Delivery {
+            host: Host::Node(1),
+            local: other,
+            remote: one,
+        };
+        assert_eq!(pass(&mut net, (0, one), other), Ok(expected));
+        let wrong_port = SocketAddr::new(other.ip(), 1);
+        assert_eq!(pass(&mut net, (0, one), wrong_port), Err(Dropped::NoRoute));
+    }
+
+    #[test]
+    fn the_same_private_address_is_somebody_else_in_another_lan() {
+        let mut net = internet();
+        let homes = [0, 1].map(|_| net.add_nat(NatConfig::default(), None));
+        let [a, b] = [0, 1].map(|node| put(&mut net, node, Place::behind(homes[0])));
+        let [c, d] = [2, 3].map(|node| put(&mut net, node, Place::behind(homes[1])));
+        assert_eq!((a, b), (c, d));
+        let host = |delivery: Result<Delivery, Dropped>| delivery.unwrap().host;
+        assert_eq!(host(pass(&mut net, (0, a), b)), Host::Node(1));
+        assert_eq!(host(pass(&mut net, (2, c), d)), Host::Node(3));
+        // What is for nobody in its own LAN does not leave it.
+        let nobody = "192.168.1.77:5000".parse().unwrap();
+        assert_eq!(pass(&mut net, (0, a), nobody), Err(Dropped::NoRoute));
+    }
+
+    #[test]
+    fn each_box_on_the_way_translates() {
+        let mut net = internet();
+        let carrier = net.add_nat(NatConfig::symmetric(), None);
+        let home = net.add_nat(NatConfig::symmetric(), Some(carrier.0));
+        let inside = put(&mut net, 0, Place::behind(home));
+        let between = put(&mut net, 1, Place::behind(carrier));
+        let public = put(&mut net, 2, Place::internet());
+        assert_eq!(inside.ip().to_string(), "192.168.2.2");
+        let seen = pass(&mut net, (0, inside), between).unwrap().remote;
+        assert_eq!(seen.ip().to_string(), "192.168.1.2");
+        let seen = pass(&mut net, (0, inside), public).unwrap().remote;
+        assert_eq!(seen.ip().to_string(), "198.18.0.1");
+        let back = pass(&mut net, (2, public), seen).unwrap();
+        assert_eq!((back.host, back.local), (Host::Node(0), inside));
+    }
+
+    #[test]
+    fn a_hairpin_shows_the_outside_address() {
+        for hairpin in [true, false] {
+            let mut net = internet();
+            let home = net.add_nat(
+                NatConfig {
+                    hairpin,
+                    filtering: Dependence::EndpointIndependent,
+                    ..NatConfig::default()
+                },
+                None,
+            );
+            let [a, b] = [0, 1].map(|node| put(&mut net, node, Place::behind(home)));
+            let server = net.add_server(0)[0];
+            let [a_seen, b_seen] =
+                [(0, a), (1, b)].map(|from| pass(&mut net, from, server).unwrap().remote);
+            let turned = pass(&mut net, (0, a), b_seen);
+            let expected = Delivery {
+                host: Host::Node(1),
+                local: b,
+                remote: a_seen,
+            };
+            if hairpin {
+                assert_eq!(turned, Ok(expected));
+            } else {
+                assert_eq!(turned, Err(Dropped::NoHairpin));
+            }
+        }
+    }
+
+    #[test]
+    fn what_changes_while_a_datagram_travels_counts() {
+        let mut net = internet();
+        let home = net.add_nat(NatConfig::default(), None);
+        let inside = put(&mut net, 0, Place::behind(home));
+        let public = put(&mut net, 1, Place::internet());
+        let on_its_way = |net: &mut Internet| {
+            let seen = pass(net, (0, inside), public).unwrap().remote;
+            net.leave(NOW, Host::Node(1), public, seen).unwrap()
+        };
+        let crossing = on_its_way(&mut net);
+        assert!(net.arrive(NOW, crossing).is_ok());
+        net.nat_mut(home).unwrap().rebind(NOW);
+        assert_eq!(net.arrive(NOW, crossing), Err(Dropped::NoMapping));
+        let crossing = on_its_way(&mut net);
+        net.readdress(NOW, home);
+        assert_eq!(net.arrive(NOW, crossing), Err(Dropped::NoRoute));
+        let crossing = on_its_way(&mut net);
+        let moved = put(&mut net, 0, Place::behind(home));
+        assert_ne!(inside, moved);
+        assert_eq!(net.arrive(NOW, crossing), Err(Dropped::NoRoute));
+        assert_eq!(pass(&mut net, (0, inside), public), Err(Dropped::NoSource));
+        assert!(pass(&mut net, (0, moved), public).is_ok());
+    }
+
+    #[test]
+    fn ipv6_is_found_wherever_it_is() {
+        let mut net = internet();
+        let outer = net.add_nat(NatConfig::default(), None);
+        let inner = net.add_nat(NatConfig::default(), Some(outer.0));
+        let deep = put(&mut net, 0, Place::behind(inner).ipv6_only());
+        let public = put(&mut net, 1, Place::internet().ipv6_only());
+        assert_eq!(pass(&mut net, (1, public), deep), Err(Dropped::Filtered));
+        assert_eq!(pass(&mut net, (0, deep), public).unwrap().remote, deep);
+        assert_eq!(pass(&mut net, (1, public), deep).unwrap().local, deep);
+        let v4 = put(&mut net, 2, Place::internet());
+        assert_eq!(pass(&mut net, (0, deep), v4), Err(Dropped::NoRoute));
+    }
+
+    use alloc::string::ToString as _;
+}

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// What always holds, whatever happens in a world.
 ///
-/// The first four are laws of the [contract](crate#the-laws) and keep its numbers; the others are
+/// The first five are laws of the [contract](crate#the-laws) and keep its numbers; the others are
 /// about a whole network, and checked where a [`Plan`](super::plan::Plan) is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -24,6 +24,8 @@ pub enum Law {
     NoHang,
     /// Law 6: one input yields a bounded number of outputs, and no limit is exceeded.
     Bounded,
+    /// Law 7: news of a link that was closed is counted, and nothing else.
+    LateNews,
     /// Law 8: joining and leaving alternate, messages fall between, and there is one end.
     Alternation,
     /// A state is newer than all states of its sender before it.
@@ -50,6 +52,7 @@ impl Law {
             Self::NoSpin => "law 3",
             Self::NoHang => "law 4",
             Self::Bounded => "law 6",
+            Self::LateNews => "law 7",
             Self::Alternation => "law 8",
             Self::NewerState => "newer state",
             Self::Delivery => "delivery",
@@ -241,6 +244,13 @@ impl Laws {
         })
     }
 
+    /// Law 7: late news is counted as such; `before` and `after` it came.
+    pub(crate) fn counted(before: u64, after: u64) -> Held {
+        demand(after == before.saturating_add(1), Law::LateNews, || {
+            "news of a link that was closed was taken for something else".into()
+        })
+    }
+
     pub(crate) fn present(&self) -> Vec<NodeId> {
         self.present.iter().copied().collect()
     }
@@ -358,6 +368,8 @@ mod tests {
         assert_eq!(law(Laws::idle(1)), Some(Law::NoSpin));
         assert_eq!(Laws::under_way(false, None), Ok(()));
         assert_eq!(law(Laws::under_way(true, None)), Some(Law::NoHang));
+        assert_eq!(Laws::counted(4, 5), Ok(()));
+        assert_eq!(law(Laws::counted(4, 4)), Some(Law::LateNews));
         assert_eq!(Laws::amplified(10, 10), Ok(()));
         assert_eq!(law(Laws::amplified(11, 10)), Some(Law::Bounded));
     }

@@ -132,6 +132,13 @@ impl World {
         self.nodes.get(node.0).map_or(0, |node| node.messages)
     }
 
+    /// How many datagrams a native node has asked to be sent, in all its lives: what a design costs.
+    /// Zero for a model node, which sends none.
+    #[must_use]
+    pub fn datagram_count(&self, node: NodeIndex) -> u64 {
+        self.nodes.get(node.0).map_or(0, |node| node.datagrams)
+    }
+
     /// A hash over every input and output of every node so far: equal exactly for equal runs.
     ///
     /// Of a native node's datagrams it covers addresses and times; the bytes only with

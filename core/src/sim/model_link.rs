@@ -1,5 +1,7 @@
 //! Model links: what a browser's connections would do, without their insides.
 
+mod transfer;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -8,8 +10,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use self::transfer::{Buffer, OnTheWay, RETRANSMISSION};
+use super::laws::Laws;
 use super::run::What;
-use super::world::World;
+use super::world::{NodeIndex, World};
 use crate::id::LinkId;
 use crate::io::{Channel, Input, LinkCommand, LinkFailure, LinkUpdate};
 use crate::time::Timestamp;
@@ -18,8 +22,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EndIndex(usize);
 
-/// How much of a message fits a packet, and what comes on top (IP, UDP, DTLS, SCTP).
-const PACKET: u32 = 1138;
+/// What comes on top of what a packet carries: IP, UDP, DTLS and SCTP.
 const HEADERS: u32 = 90;
 /// How long ICE, DTLS and consent checks wait before they try again (RFC 8445, section 14.3).
 const TRY_AGAIN: Duration = Duration::from_millis(500);
@@ -28,12 +31,6 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 const ICE_PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a browser says that a path does not work.
 const DISCONNECTED: Duration = Duration::from_secs(5);
-/// What SCTP waits before it sends a lost packet again, at first and at most: Chromium's dcSCTP begins
-/// with 400 ms, where RFC 9260, section 16 has a second. It doubles each time.
-const RETRANSMISSION: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(60));
-/// With so many packets in flight a loss is noticed after a round trip (RFC 9260, section 7.2.4).
-const FAST: u32 = 4;
-
 /// All ends of all model links.
 #[derive(Debug, Default)]
 pub(super) struct ModelLinks {
@@ -70,8 +67,6 @@ struct Live {
     last_due: Timestamp,
     /// How long SCTP waits for the next acknowledgement; grows with each that does not come.
     patience: Option<Duration>,
-    /// Some packet has passed since it last waited.
-    passed: bool,
     data: Buffer,
     state: Buffer,
 }
@@ -83,25 +78,6 @@ enum Stage {
     Connected,
     Open,
     Failed,
-}
-
-#[derive(Debug)]
-struct OnTheWay {
-    payload: Bytes,
-    /// How many of its packets have to be sent again.
-    lost: u32,
-    /// When it arrives, or is sent again.
-    due: Timestamp,
-}
-
-/// What a channel holds of what was given to it.
-#[derive(Debug, Default)]
-struct Buffer {
-    bytes: u32,
-    /// How many of these have left, which the node does not know yet.
-    left: u32,
-    /// The news is on the heap.
-    telling: bool,
 }
 
 /// What becomes of an end.
@@ -190,28 +166,6 @@ impl ModelLinks {
         let live = self.ends.get_mut(end)?.live.take()?;
         self.live = self.live.saturating_sub(1);
         Some(live)
-    }
-}
-
-impl Live {
-    const fn buffer(&mut self, channel: Channel) -> &mut Buffer {
-        match channel {
-            Channel::Data => &mut self.data,
-            Channel::State => &mut self.state,
-        }
-    }
-
-    /// How long SCTP waits after a packet was sent again, and lost again: twice as long as the last
-    /// time, unless something else has passed.
-    fn wait(&mut self) -> Duration {
-        let (first, most) = RETRANSMISSION;
-        let wait = match self.patience {
-            Some(last) if !self.passed => (last * 2).min(most),
-            _ => first,
-        };
-        self.passed = false;
-        self.patience = Some(wait);
-        wait
     }
 }
 
@@ -307,158 +261,6 @@ impl World {
         for (end, opened) in [(end, both_open), (peer, one_open)] {
             self.complete(end, connected, ModelUpdate::Connected);
             self.complete(end, opened, ModelUpdate::Opened);
-        }
-    }
-
-    fn send_state(&mut self, end: EndIndex, message: Bytes) {
-        let length = length_of(&message);
-        let Some(own) = self.links.live_mut(end) else {
-            return;
-        };
-        own.state.bytes = own.state.bytes.saturating_add(length);
-        own.state.left = own.state.left.saturating_add(length);
-        let Some((peer, here, there)) = self.both(end) else {
-            return;
-        };
-        if let Some(after) = self.pass_all(here, there, length, false).1 {
-            let update = ModelUpdate::State(message);
-            self.deliver(here, there, after, What::Link { end: peer, update });
-        }
-        let round = self.delay(here, there) * 2;
-        self.tell_left(end, Channel::State, round);
-    }
-
-    fn send_data(&mut self, end: EndIndex, payload: Bytes) {
-        let length = length_of(&payload);
-        let now = self.now;
-        if let Some(own) = self.links.live_mut(end) {
-            own.data.bytes = own.data.bytes.saturating_add(length);
-        }
-        let Some((_, here, there)) = self.both(end) else {
-            return;
-        };
-        let packets = packets_of(length);
-        let (lost, after) = self.pass_all(here, there, length, true);
-        let round = self.delay(here, there) * 2;
-        let Some(own) = self.links.live_mut(end) else {
-            return;
-        };
-        let in_flight = packets.saturating_add(own.on_the_way.len() as u32);
-        let after = match after {
-            Some(after) => after,
-            None if in_flight >= FAST && lost < packets => round,
-            None => own.patience.unwrap_or(RETRANSMISSION.0),
-        };
-        own.passed = lost < packets || (own.passed && own.patience.is_some());
-        if lost > 0 {
-            own.patience.get_or_insert(RETRANSMISSION.0);
-        }
-        let due = now.plus(after).max(own.last_due);
-        own.last_due = due;
-        own.on_the_way.push_back(OnTheWay { payload, lost, due });
-        self.next_arrival(end);
-    }
-
-    /// Waits for the first message on the way, if nobody does yet.
-    fn next_arrival(&mut self, end: EndIndex) {
-        if let Some(own) = self.links.live_mut(end)
-            && !own.arriving
-            && let Some(first) = own.on_the_way.front()
-        {
-            let due = first.due.max(self.now);
-            own.arriving = true;
-            self.schedule(due, What::Arrival(end));
-        }
-    }
-
-    /// The first reliable messages on the way are due, to arrive or to be sent again.
-    pub(super) fn arrival(&mut self, end: EndIndex) {
-        if let Some(own) = self.links.live_mut(end) {
-            own.arriving = false;
-        }
-        let Some((peer, here, there)) = self.both(end) else {
-            return;
-        };
-        let open = self
-            .links
-            .live(peer)
-            .is_some_and(|peer| peer.stage == Stage::Open);
-        if !open || self.path_of(here, there).clogged {
-            // When that changes, this comes again.
-            return;
-        }
-        loop {
-            let now = self.now;
-            let Some(own) = self.links.live_mut(end) else {
-                return;
-            };
-            let Some(first) = own.on_the_way.front_mut().filter(|first| first.due <= now) else {
-                break;
-            };
-            if first.lost == 0 {
-                let Some(OnTheWay { payload, .. }) = own.on_the_way.pop_front() else {
-                    break;
-                };
-                own.patience = None;
-                let channel = Channel::Data;
-                own.data.left = own.data.left.saturating_add(length_of(&payload));
-                let back = self.delay(there, here);
-                self.tell_left(end, channel, back);
-                self.input_link(peer, LinkUpdate::Message { channel, payload });
-                continue;
-            }
-            let missing = first.lost;
-            let (lost, after) = self.pass_all(here, there, missing * PACKET, true);
-            let Some(own) = self.links.live_mut(end) else {
-                return;
-            };
-            own.passed |= lost < packets_of(missing * PACKET);
-            let after = after.unwrap_or_else(|| own.wait());
-            let due = now.plus(after);
-            own.last_due = own.last_due.max(due);
-            if let Some(first) = own.on_the_way.front_mut() {
-                first.lost = lost;
-                first.due = due;
-            }
-        }
-        self.next_arrival(end);
-    }
-
-    /// One packet; what is corrupt is lost.
-    fn pass(&mut self, from: usize, to: usize, bytes: u32) -> Option<Duration> {
-        let meets = self.meets(from, to);
-        let fate = self.carry(from, to, bytes, false).filter(|_| meets)?;
-        fate.corrupt.is_none().then_some(fate.after)
-    }
-
-    /// All packets of a message: how many are lost, and when the last one arrives if none is.
-    fn pass_all(
-        &mut self,
-        from: usize,
-        to: usize,
-        length: u32,
-        paced: bool,
-    ) -> (u32, Option<Duration>) {
-        let meets = self.meets(from, to);
-        let (mut lost, mut last, mut left) = (0, Duration::ZERO, length);
-        for _ in 0..packets_of(length) {
-            let part = left.min(PACKET);
-            left -= part;
-            match self.carry(from, to, part + HEADERS, paced) {
-                Some(fate) if meets && fate.corrupt.is_none() => last = last.max(fate.after),
-                _ => lost += 1,
-            }
-        }
-        (lost, (lost == 0).then_some(last))
-    }
-
-    fn tell_left(&mut self, end: EndIndex, channel: Channel, after: Duration) {
-        if let Some(own) = self.links.live_mut(end) {
-            let buffer = own.buffer(channel);
-            if !buffer.telling {
-                buffer.telling = true;
-                self.complete(end, after, ModelUpdate::Left(channel));
-            }
         }
     }
 
@@ -604,11 +406,9 @@ impl World {
                 return;
             }
             ModelUpdate::Left(channel) => {
-                let buffer = own.buffer(channel);
-                buffer.telling = false;
-                buffer.bytes = buffer.bytes.saturating_sub(buffer.left);
-                buffer.left = 0;
-                let bytes = buffer.bytes;
+                let Some(bytes) = own.buffer(channel).settle() else {
+                    return;
+                };
                 self.maybe_again(end, Stale::Buffered(channel, bytes));
                 LinkUpdate::BufferedAmount { channel, bytes }
             }
@@ -665,7 +465,14 @@ impl World {
                 channel,
                 payload: Bytes::from_static(b"said to a link that is closed"),
             },
-            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount { channel, bytes },
+            // Late or twice, it is read when it is told.
+            Stale::Buffered(channel, bytes) => LinkUpdate::BufferedAmount {
+                channel,
+                bytes: match self.links.live_mut(end) {
+                    Some(own) => own.buffer(channel).bytes(),
+                    None => bytes,
+                },
+            },
             Stale::Disconnected => LinkUpdate::Disconnected,
             Stale::Failed(failure) => {
                 if let Some(own) = self.links.live_mut(end) {
@@ -682,8 +489,20 @@ impl World {
         if let Some((node, life, link)) = self.links.link(end)
             && self.life(node) == Some(life)
         {
+            let late = self.links.live(end).is_none();
+            let before = late.then(|| self.late_updates(node));
             self.input(node, Input::Link { link, update });
+            if let Some(before) = before {
+                let held = Laws::counted(before, self.late_updates(node));
+                self.watch.judge(self.now, node, held);
+            }
         }
+    }
+
+    /// How much news of closed links a node has counted.
+    fn late_updates(&self, node: usize) -> u64 {
+        let stats = self.stats(NodeIndex(node));
+        stats.map_or(0, |stats| stats.counters.late_updates)
     }
 
     /// The other end, and the nodes here and there.
@@ -707,25 +526,9 @@ impl World {
             whole && answers(here) && answers(there) && self.meets(here, there)
         })
     }
-
-    fn delay(&self, from: usize, to: usize) -> Duration {
-        self.path_of(from, to).delay
-    }
 }
 
 const CANDIDATE: &str = "candidate:1 1 udp 1 10.0.0.1 9 typ host";
-
-fn length_of(message: &Bytes) -> u32 {
-    u32::try_from(message.len()).unwrap_or(u32::MAX)
-}
-
-const fn packets_of(length: u32) -> u32 {
-    if length <= PACKET {
-        1
-    } else {
-        length.div_ceil(PACKET)
-    }
-}
 
 /// A description that names its end.
 fn describe(EndIndex(end): EndIndex) -> String {

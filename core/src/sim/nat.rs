@@ -490,6 +490,34 @@ mod tests {
     }
 
     #[test]
+    fn what_expired_is_mapped_anew() {
+        let mut nat = nat(NatConfig::symmetric());
+        let mut port = |now| nat.outbound(secs(now), at(IN), at(S)).unwrap().port();
+        let first = port(0);
+        assert_eq!(port(119), first);
+        assert_ne!(port(240), first);
+    }
+
+    #[test]
+    fn mappings_and_permissions_each_have_their_room() {
+        let (mapping, filtering) = (
+            Dependence::AddressAndPortDependent,
+            Dependence::EndpointIndependent,
+        );
+        for (mapping, filtering) in [(mapping, filtering), (filtering, mapping)] {
+            let mut nat = nat(NatConfig {
+                mapping,
+                filtering,
+                table: 2,
+                ..NatConfig::default()
+            });
+            let sent = [S, T, S_OTHER_PORT].map(|to| nat.outbound(secs(0), at(IN), at(to)));
+            assert!(sent[0].is_ok() && sent[1].is_ok());
+            assert_eq!(sent[2], Err(Dropped::TableFull));
+        }
+    }
+
+    #[test]
     fn a_full_table_refuses_and_recovers() {
         let mut nat = nat(NatConfig {
             table: 2,
@@ -520,6 +548,11 @@ mod tests {
             assert_eq!(dark, Err(Dropped::Rebooting));
             let again = nat.outbound(secs(9), at(IN), at(S)).unwrap();
             assert_eq!(again == old, ports != PortChoice::Random, "{ports:?}");
+            // Whom it knew before is a stranger again.
+            nat.reboot(secs(9));
+            let outside = nat.outbound(secs(9), at(IN), at(T)).unwrap();
+            let stranger = nat.inbound(secs(9), outside, at(S));
+            assert_eq!(stranger, Err(Dropped::Filtered));
             nat.block(true);
             let blocked = nat.outbound(secs(9), at(IN), at(S));
             assert_eq!(blocked, Err(Dropped::UdpBlocked));

@@ -198,6 +198,7 @@ impl World {
     /// native nodes have their interfaces' addresses alone ([`Knowledge::Host`]).
     pub fn set_knowledge(&mut self, NodeIndex(node): NodeIndex, knowledge: Knowledge) {
         self.places.knowledge.insert(node, knowledge);
+        self.links_may_be_dark();
     }
 
     /// The oracle: how two nodes can reach each other now, in theory.
@@ -349,4 +350,59 @@ impl From<NatIndex> for Place {
     fn from(nat: NatIndex) -> Self {
         Self::behind(nat)
     }
+}
+
+#[cfg(test)]
+#[cfg(feature = "native")]
+mod tests {
+    use super::*;
+    use crate::sim::stun::{StunAnswer, request};
+
+    /// A native node at home asks a STUN server; how many datagrams come back, and after how long.
+    fn ask(world: &mut World, address: SocketAddr) -> Option<Duration> {
+        let home = world.add_nat(NatConfig::default());
+        let NodeIndex(node) = world.add_native_behind(Config::default(), home);
+        let local = world.places.internet.addresses(node)[0];
+        let asked = world.now();
+        let passed = world.depart(node, local, address, &request([1; 12]).into());
+        assert_eq!(passed, None, "it is not for a node");
+        let came = |world: &World| {
+            // Nodes ask no STUN servers yet: this one has no use for the answer.
+            let stats = world.stats(NodeIndex(node)).unwrap();
+            stats.counters.datagrams_dropped > 0
+        };
+        let came = world.run_until(Duration::from_secs(10), came);
+        came.then(|| world.now().since(asked))
+    }
+
+    #[test]
+    fn stun_servers_answer_through_boxes() {
+        let mut world = World::new(1);
+        let honest = world.add_stun_server(StunConfig::default());
+        let slow = world.add_stun_server(StunConfig {
+            pause: Duration::from_secs(2),
+            ..StunConfig::default()
+        });
+        let silent = world.add_stun_server(StunConfig {
+            answer: StunAnswer::Silence,
+            ..StunConfig::default()
+        });
+        assert_eq!(honest[0].to_string(), "192.0.2.1:3478");
+        assert_eq!(silent[1].to_string(), "[2001:db8:ffff::3]:3478");
+        let trip = Duration::from_millis(20);
+        assert_eq!(ask(&mut world, honest[0]), Some(trip * 2));
+        assert_eq!(
+            ask(&mut world, slow[0]),
+            Some(trip * 2 + Duration::from_secs(2))
+        );
+        assert_eq!(ask(&mut world, silent[0]), None);
+        world.set_stun_server(silent[1], StunConfig::default());
+        assert_eq!(ask(&mut world, silent[0]), Some(trip * 2));
+        // No IPv6 at home.
+        assert_eq!(ask(&mut world, honest[1]), None);
+        let dropped: Vec<_> = world.dropped().collect();
+        assert_eq!(dropped, [(Dropped::NoRoute, 1)]);
+    }
+
+    use alloc::string::ToString as _;
 }

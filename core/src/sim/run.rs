@@ -90,12 +90,6 @@ impl Heap {
 /// How many bytes of datagrams and states are kept for a sleeping node: what Linux gives a socket.
 const KEPT: usize = 212_992;
 
-enum Out {
-    Model(Output),
-    #[cfg(feature = "native")]
-    Native(native::Output),
-}
-
 impl World {
     /// Does the next thing, if it is not after the deadline; else moves to the deadline.
     pub(super) fn step(&mut self, deadline: Timestamp) -> bool {
@@ -121,13 +115,11 @@ impl World {
 
     /// Who is to be woken first; `None` is the signaling server.
     fn next_wake(&self) -> (Timestamp, Option<usize>) {
-        let mut first = (self.server_wake, None);
-        for (index, at) in self.wakes.iter().enumerate() {
-            if *at < first.0 || (*at == first.0 && first.1.is_none()) {
-                first = (*at, Some(index));
-            }
+        let first = self.wakes.iter().copied().min().unwrap_or(NEVER);
+        if self.server_wake < first {
+            return (self.server_wake, None);
         }
-        first
+        (first, self.wakes.iter().position(|at| *at == first))
     }
 
     fn wake_server(&mut self) {
@@ -297,19 +289,7 @@ impl World {
         if let Some(node) = self.nodes.get_mut(index) {
             node.took = false;
         }
-        loop {
-            let output = match self.machine(index) {
-                Some(Machine::Model(network)) => network.poll_output().map(Out::Model),
-                #[cfg(feature = "native")]
-                Some(Machine::Native(node)) => node.poll_output().map(Out::Native),
-                None => None,
-            };
-            match output {
-                Some(Out::Model(output)) => self.model_output(index, output),
-                #[cfg(feature = "native")]
-                Some(Out::Native(output)) => self.native_output(index, output),
-                None => break,
-            }
+        while self.take_output(index) {
             outputs = outputs.saturating_add(1);
         }
         self.ask_for_wake(index);
@@ -324,6 +304,26 @@ impl World {
             }
         }
         outputs
+    }
+
+    /// Takes one output of a node, if there is one, and sees to it.
+    fn take_output(&mut self, index: usize) -> bool {
+        match self.machine(index) {
+            Some(Machine::Model(network)) => {
+                let output = network.poll_output();
+                output
+                    .map(|output| self.model_output(index, output))
+                    .is_some()
+            }
+            #[cfg(feature = "native")]
+            Some(Machine::Native(node)) => {
+                let output = node.poll_output();
+                output
+                    .map(|output| self.native_output(index, output))
+                    .is_some()
+            }
+            None => false,
+        }
     }
 
     fn model_output(&mut self, index: usize, output: Output) {
@@ -361,6 +361,9 @@ impl World {
             mut payload,
             ..
         } = transmit;
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.datagrams = node.datagrams.saturating_add(1);
+        }
         let Some((to, crossing)) = self.depart(index, local, remote, &payload) else {
             return;
         };

@@ -81,6 +81,8 @@ pub(super) struct WorldNode {
     pub(super) lan: Option<SocketAddr>,
     pub(super) paused: bool,
     pub(super) messages: u64,
+    /// How many it asked to be sent.
+    pub(super) datagrams: u64,
     /// Its ends of model links.
     pub(super) ends: BTreeMap<LinkId, EndIndex>,
     /// Cut off from everybody, the signaling server included.
@@ -162,6 +164,7 @@ impl World {
             lan: None,
             paused: false,
             messages: 0,
+            datagrams: 0,
             ends: BTreeMap::new(),
             isolated: false,
             clock: Clock::default(),

@@ -5,6 +5,8 @@ mod bundle;
 mod documented;
 mod frame;
 mod hello;
+#[cfg(test)]
+mod properties;
 mod signal;
 mod varint;
 

@@ -2,11 +2,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::println;
 
-use super::world::{L, Parcel, Plan, R, World};
+use super::world::{L, Parcel, Plan, R, TRIP, World};
 use crate::io::{Channel, LinkFailure};
 use crate::native::link::Update;
 use crate::rng::Rng;
@@ -261,4 +262,32 @@ fn a_peer_with_endless_addresses_is_bounded() {
     world.send(L, Channel::Data, &b"still here"[..]);
     world.settle(Duration::from_secs(1));
     assert_eq!(world.messages(R).len(), 1);
+}
+
+/// DTLS says at once that something in the middle of a flight is missing; it must not say so for
+/// ever while it is missing.
+#[test]
+fn a_gap_in_the_handshake_is_not_acknowledged_for_ever() {
+    let mut world = World::new(&Plan::default());
+    let is_flight = |(_, side, payload): &(_, usize, Bytes)| {
+        *side == L && payload.first() == Some(&22) && payload.get(13) == Some(&2)
+    };
+    world.start();
+    assert!(world.run_until(Duration::from_secs(5), |world| {
+        world.wire.iter().any(is_flight)
+    }));
+    let (_, _, flight) = world.wire.iter().find(|sent| is_flight(sent)).unwrap();
+    let mut damaged = flight.to_vec();
+    // Behind the plain ServerHello begins what is encrypted; the first record of it is damaged.
+    let encrypted = 13 + usize::from(u16::from_be_bytes([damaged[11], damaged[12]]));
+    damaged[encrypted + 10] ^= 1;
+    let before = world.datagrams;
+    let (local, remote) = (address("192.0.2.2:2000"), address("192.0.2.1:1000"));
+    world.deliver(R, local, remote, &damaged);
+    world.settle(TRIP * 9 / 10);
+    let sent = world.datagrams - before;
+    assert!((1..10).contains(&sent), "{sent} datagrams about one gap");
+    assert!(world.run_until(Duration::from_secs(5), |world| {
+        world.opened(L) && world.opened(R)
+    }));
 }

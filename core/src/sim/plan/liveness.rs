@@ -137,17 +137,19 @@ impl Run<'_> {
         self.follow()?;
         let now = self.world.now();
         let deadline = now.plus(bound(&Timeouts::default()));
+        // Who was silent for too long before will be lost by then.
+        self.run_until(now.plus(Timeouts::default().lost_after))?;
+        let mut unsaid = None;
         let missing = self.until(deadline, |run| {
             run.reenter(&core);
-            run.apart(&core)
-        })?;
-        if !missing.is_empty() {
-            return Ok(missing);
-        }
-        let mut unsaid = self.said_by(&core);
-        let missing = self.until(deadline, |run| {
+            let apart = run.apart(&core);
+            if !apart.is_empty() {
+                unsaid = None;
+                return apart;
+            }
+            let unsaid = unsaid.get_or_insert_with(|| run.said_by(&core));
             unsaid.retain(|node| !run.send((*node).into(), None, MARKER));
-            run.unheard(&core, &unsaid)
+            run.unheard(&core, unsaid)
         })?;
         if !missing.is_empty() {
             return Ok(missing);
@@ -180,6 +182,7 @@ impl Run<'_> {
     fn heal(&mut self) -> Vec<u8> {
         self.agenda.clear();
         self.reasons.broken();
+        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         let most = usize::from(self.plan.max_nodes);
         let core: Vec<u8> = self.plan.core.iter().copied().take(most).collect();
         self.world.heal_all();

@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 
 use super::super::laws::{Held, Law, demand};
-use super::settings::is_dark;
+use super::settings::{is_breaking, is_dark};
 use super::{Action, NodeVerb, PairVerb, Plan};
 use crate::config::Topology;
 use crate::error::EndReason;
@@ -31,7 +31,8 @@ impl Reasons {
             Action::Node(verb, _) => matches!(verb, NodeVerb::Crash | NodeVerb::Isolate),
             Action::Pair(verb, ..) => !matches!(verb, PairVerb::Heal),
             Action::Path { path, .. } => is_dark(path),
-            Action::Quirks(_) | Action::Clock(..) | Action::Sleep(..) => true,
+            Action::Quirks(quirks) => is_breaking(quirks),
+            Action::Clock(..) | Action::Sleep(..) => true,
             Action::Server(_)
             | Action::Signaling(_)
             | Action::Send { .. }
@@ -59,6 +60,11 @@ impl Reasons {
         self.kicked.insert(node);
     }
 
+    /// In a mesh the host may tell what the way between two others does not carry.
+    pub(super) const fn goodbyes_overtake(&self) -> bool {
+        self.mesh && self.silence
+    }
+
     /// From now on nodes are broken on purpose.
     pub(super) const fn broken(&mut self) {
         self.silence = true;
@@ -75,17 +81,16 @@ impl Reasons {
             Event::NodeLeft { node, reason } => match reason {
                 LeaveReason::Left => self.left.contains(node),
                 LeaveReason::Kicked => self.kicked.contains(node),
-                LeaveReason::Lost => self.silence,
+                LeaveReason::Lost | LeaveReason::LinkFailed(_) => self.silence,
                 LeaveReason::TooSlow => self.slowness,
                 LeaveReason::Misbehaved => false,
-                _ => true,
             },
             Event::Ended { reason } => match reason {
                 EndReason::Left => self.left.contains(&me),
                 EndReason::HostClosed => self.host_left,
                 EndReason::Kicked => self.kicked.contains(&me),
-                // In a mesh the others may stay on, and end alone later.
-                EndReason::HostLost => self.silence || self.host_left && self.mesh,
+                EndReason::HostLost => self.silence,
+                EndReason::HostLinkFailed(_) => self.silence,
                 EndReason::TooSlow => self.slowness,
                 EndReason::Misbehaved | EndReason::HostMisbehaved => false,
                 _ => true,
@@ -144,7 +149,7 @@ mod tests {
         reasons.left(A, true);
         reasons.kicked(A);
         reasons.broken();
-        let still_false: alloc::vec::Vec<_> = false_ones
+        let still_false: Vec<_> = false_ones
             .iter()
             .filter(|event| reasons.event(A, event).is_err())
             .collect();

@@ -182,6 +182,7 @@ impl<'p> Run<'p> {
     }
 
     fn all(&mut self, config: &Config) -> Verdict {
+        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         for kind in &self.plan.nodes {
             let NodeIndex(index) = match kind {
                 #[cfg(feature = "native")]
@@ -350,7 +351,12 @@ impl<'p> Run<'p> {
             }
             Event::NodeLeft { node, .. } => app.untaken.retain(|(from, _)| from != node),
             Event::Ended { .. } => {
-                app.entering = None;
+                // Who gives up a join says so, and that is a goodbye.
+                if app.entering.take().is_some()
+                    && let Some(me) = app.id
+                {
+                    self.reasons.left(me, false);
+                }
                 app.leaving = None;
                 app.untaken.clear();
             }

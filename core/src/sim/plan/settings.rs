@@ -185,3 +185,11 @@ pub(super) fn is_dark(path: &Path) -> bool {
         || path.delay.saturating_add(path.jitter) > SLOW
         || path.tail.saturating_mul(20) > SLOW
 }
+
+/// Whether links may end for no reason, or nobody is told that they did.
+pub(super) const fn is_breaking(quirks: &Quirks) -> bool {
+    quirks.fail_per_mille > 0
+        || quirks.flicker_per_mille > 0
+        || quirks.close_unnoticed_per_mille > 0
+        || quirks.close_late_per_mille > 0
+}

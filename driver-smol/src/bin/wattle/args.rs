@@ -1,9 +1,11 @@
 //! The arguments.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use wattle_core::sim::plan::Family;
 use wattle_smol::{Config, NetworkCode, Options, SignalingUrl, Timeouts};
 
 use crate::ice::{self, IceServer};
@@ -31,6 +33,12 @@ pub(crate) enum Action {
     Join(Join),
     /// Run a signaling server, compatible with PeerJS
     Serve(Serve),
+    /// Run simulated networks in virtual time, and check that all laws hold
+    ///
+    /// Each seed stands for a world: some nodes that join, talk and leave, while packets get lost,
+    /// nodes crash, the signaling server restarts, and so on. The same seed always leads to the
+    /// same. Nothing is sent anywhere.
+    Sim(Sim),
 }
 
 impl Action {
@@ -40,6 +48,7 @@ impl Action {
             Self::Host(host) => host.common.report.verbose,
             Self::Join(join) => join.common.report.verbose,
             Self::Serve(serve) => serve.report.verbose,
+            Self::Sim(sim) => sim.report.verbose,
         }
     }
 }
@@ -119,6 +128,38 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Sim {
+    /// How many worlds, one for each seed
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) first: u64,
+    /// star, mesh, or mixed: one of both, some of full nodes with real ICE, DTLS and SCTP
+    #[arg(long, value_name = "KIND", default_value = "mixed", value_parser = family)]
+    pub(crate) topology: Family,
+    /// How many nodes each world has, the host included [default: 2 to 8, as the seed says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) nodes: Option<u8>,
+    /// Run the world of this seed alone
+    #[arg(long, group = "one", conflicts_with_all = ["seeds", "first"])]
+    pub(crate) seed: Option<u64>,
+    /// Run the world of this plan, a file as a failure shows it
+    #[arg(
+        long,
+        group = "one",
+        value_name = "FILE",
+        conflicts_with_all = ["seeds", "first", "topology", "nodes"]
+    )]
+    pub(crate) plan: Option<PathBuf>,
+    /// With --seed or --plan: tell everything that happens
+    #[arg(long, requires = "one")]
+    pub(crate) trace: bool,
+    #[command(flatten)]
+    pub(crate) report: Report,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// A STUN or TURN server: stun:HOST, turn:HOST:PORT?transport=tcp, or
     /// {"urls":…,"username":…,"credential":…}; may be given several times
@@ -179,6 +220,10 @@ impl Common {
             None => options,
         }
     }
+}
+
+fn family(text: &str) -> Result<Family, String> {
+    text.parse().map_err(|error| format!("{error}"))
 }
 
 fn short_code(text: &str) -> Result<NetworkCode, String> {

@@ -20,6 +20,7 @@ mod json;
 mod output;
 mod run;
 mod serve;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
             Action::Host(host) => run::host(host).await,
             Action::Join(join) => run::join(join).await,
             Action::Serve(serve) => serve::run(serve).await,
+            Action::Sim(sim) => sim::run(sim).await,
         }
     })
 }
