@@ -40,6 +40,8 @@ pub(crate) struct Channels {
     /// Pings, pongs and round trips, which go with the states.
     echoes: VecDeque<Outgoing>,
     limits: Bounds,
+    /// Something has changed since the last look at what can leave.
+    touched: bool,
 }
 
 /// Sizes that a channel message keeps to.
@@ -80,10 +82,12 @@ impl Channels {
             states: BTreeMap::new(),
             echoes: VecDeque::new(),
             limits,
+            touched: true,
         }
     }
 
     pub(crate) const fn opened(&mut self, channel: Channel) {
+        self.touched = true;
         self.lane(channel).open = true;
     }
 
@@ -95,11 +99,13 @@ impl Channels {
     }
 
     pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) {
+        self.touched = true;
         self.lane(channel).buffered = bytes;
     }
 
     /// Queues a frame that goes before everything else.
     pub(crate) fn push_control(&mut self, frame: &Frame) {
+        self.touched = true;
         let frame = frame.encode();
         self.queued = self.queued.saturating_add(frame.len());
         self.control.push_back(frame);
@@ -107,6 +113,7 @@ impl Channels {
 
     /// Queues a frame behind those of the same origin.
     pub(crate) fn push(&mut self, origin: Number, frame: Outgoing) {
+        self.touched = true;
         self.queued = self.queued.saturating_add(frame.len());
         let stream = self.streams.entry(origin).or_default();
         stream.bytes = stream.bytes.saturating_add(frame.len());
@@ -128,6 +135,7 @@ impl Channels {
     /// Queues a word of a joiner about its link to the one at the other end; says whether there was
     /// room. One that is lost costs an attempt, which is repeated.
     pub(crate) fn push_signal(&mut self, origin: Number, frame: &Frame) -> bool {
+        self.touched = true;
         let frame = frame.encode();
         let of_origin = self.signals.iter().filter(|(other, _)| *other == origin);
         let waiting: usize = of_origin.map(|(_, frame)| frame.len()).sum();
@@ -157,21 +165,25 @@ impl Channels {
     /// Puts an acknowledgement in the place of the one that waits there: it is cumulative, so the
     /// newest says everything. `node` is whose messages, or who, it is about: one of both is us.
     pub(crate) fn put_ack(&mut self, node: Number, frame: Frame) {
+        self.touched = true;
         self.acks.insert(node, frame);
     }
 
     /// Puts a state in its origin's place; says whether one that waited there was replaced.
     pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
+        self.touched = true;
         self.states.insert(origin, (state, Vec::new())).is_some()
     }
 
     /// The same for a state of ours that the host is to pass on to these.
     pub(crate) fn put_state_to(&mut self, me: Number, state: State, to: Vec<Number>) -> bool {
+        self.touched = true;
         self.states.insert(me, (state, to)).is_some()
     }
 
     /// Queues a ping or pong; over a handful the oldest are dropped, a newer one says the same.
     pub(crate) fn push_echo(&mut self, frame: &Frame) {
+        self.touched = true;
         if self.echoes.len() >= 4 {
             let _ = self.echoes.pop_front();
         }
@@ -232,10 +244,15 @@ impl Channels {
 
     /// The next message to send, if its channel has room. `me` is whose states need no origin.
     pub(crate) fn poll(&mut self, me: Number) -> Option<(Channel, ChannelMessage)> {
-        let next = self
-            .poll_data()
-            .map(|message| (Channel::Data, message))
-            .or_else(|| self.poll_state(me).map(|message| (Channel::State, message)))?;
+        if !self.touched {
+            return None;
+        }
+        let data = self.poll_data().map(|message| (Channel::Data, message));
+        let next = data.or_else(|| self.poll_state(me).map(|message| (Channel::State, message)));
+        let Some(next) = next else {
+            self.touched = false;
+            return None;
+        };
         let lane = self.lane(next.0);
         let length = u32::try_from(next.1.len()).unwrap_or(u32::MAX);
         lane.buffered = lane.buffered.saturating_add(length);
