@@ -234,6 +234,9 @@ impl<C: Choices> Drawing<'_, C> {
             match TROUBLES.get(trouble) {
                 Some(Trouble::Node(verb, undo)) => {
                     let node = self.node();
+                    if *verb == NodeVerb::Leave && self.choices.chance(500) {
+                        self.last_words(at, node);
+                    }
                     self.at(at, Action::Node(*verb, node));
                     if let Some(undo) = undo.filter(|_| self.choices.chance(800)) {
                         self.at(at.saturating_add(lasts), Action::Node(undo, node));
@@ -281,6 +284,17 @@ impl<C: Choices> Drawing<'_, C> {
                 None => {}
             }
         }
+    }
+
+    /// Much is said right before a goodbye, which must not overtake it.
+    fn last_words(&mut self, at: Duration, from: u8) {
+        let repeat = Repeat {
+            size: self.choices.below(80_000),
+            times: 1,
+            every: Duration::ZERO,
+        };
+        let to = None;
+        self.at(at, Action::Send { from, to, repeat });
     }
 
     fn crash(&mut self, at: Duration, lasts: Duration) {
