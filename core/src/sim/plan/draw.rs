@@ -184,14 +184,16 @@ impl<C: Choices> Drawing<'_, C> {
         for _ in 0..talks {
             let from = self.node();
             let at = self.time();
+            // As often as a game sends, or now and then.
+            let longest = if self.choices.chance(500) { 1_000 } else { 50 };
             let every = self
                 .choices
-                .duration(Duration::from_millis(5), Duration::from_secs(1));
+                .duration(Duration::from_millis(5), Duration::from_millis(longest));
             let most = if large { message } else { message.min(1000) };
             let size = self.choices.below(most.saturating_add(1));
             let times = self.choices.range(1, if size > 10_000 { 20 } else { 200 });
             let mut repeat = Repeat { size, times, every };
-            let action = if states && self.choices.chance(400) {
+            let action = if states && self.choices.chance(600) {
                 repeat.size = repeat.size.min(1000);
                 Action::State { from, repeat }
             } else {
