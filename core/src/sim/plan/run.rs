@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError};
 use crate::event::Event;
 use crate::id::NodeId;
 use crate::sim::laws::{Broken, Held, demand};
-use crate::sim::{Law, NodeIndex, Violation, World};
+use crate::sim::{Law, NatIndex, NodeIndex, Violation, World};
 use crate::stats::Status;
 use crate::time::Timestamp;
 
@@ -183,6 +183,14 @@ impl<'p> Run<'p> {
 
     fn all(&mut self, config: &Config) -> Verdict {
         self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
+        for (nth, nat) in self.plan.nats.iter().enumerate() {
+            match nat.behind.filter(|outer| usize::from(*outer) < nth) {
+                Some(outer) => self
+                    .world
+                    .add_nat_behind(nat.config, NatIndex(outer.into())),
+                None => self.world.add_nat(nat.config),
+            };
+        }
         for kind in &self.plan.nodes {
             let NodeIndex(index) = match kind {
                 #[cfg(feature = "native")]

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::places::{Nat, Spot, Stack};
 use super::run::Verdict;
 use super::settings::Settings;
 use super::{Action, Plan, Repeat, Timed};
@@ -75,6 +76,7 @@ impl Search<'_> {
         let before = self.best.clone();
         self.fewer_actions();
         self.fewer_nodes();
+        self.fewer_nats();
         self.less_time();
         self.simpler_actions();
         self.usual_settings();
@@ -109,6 +111,30 @@ impl Search<'_> {
             let mut plan = self.best.clone();
             plan.core.retain(|other| *other != node);
             self.take(plan);
+        }
+    }
+
+    fn fewer_nats(&mut self) {
+        for nat in (0..self.best.nats.len()).rev() {
+            let plan = without_nat(&self.best, u8::try_from(nat).unwrap_or(u8::MAX));
+            if self.take(plan) {
+                continue;
+            }
+            let Some(old) = self.best.nats.get(nat).copied() else {
+                continue;
+            };
+            let on_the_internet = Nat {
+                behind: None,
+                ..old
+            };
+            let simpler = nearer(old.config).map(|config| Nat { config, ..old });
+            for new in core::iter::once(on_the_internet).chain(simpler) {
+                let mut plan = self.best.clone();
+                if let Some(nat) = plan.nats.get_mut(nat) {
+                    *nat = new;
+                }
+                self.take(plan);
+            }
         }
     }
 
@@ -230,7 +256,20 @@ fn simpler(action: Action) -> Vec<Action> {
         Action::Sleep(node, time) if time > Duration::from_millis(1) => {
             [Action::Sleep(node, time / 2)].into()
         }
-        Action::Node(..) | Action::Pair(..) | Action::Server(_) | Action::Sleep(..) => Vec::new(),
+        Action::Reboot(nat, dark) if dark > Duration::from_millis(1) => {
+            [Action::Reboot(nat, dark / 2)].into()
+        }
+        Action::Roam(node, spot) if spot.stack != Stack::Ipv4 => {
+            let stack = Stack::Ipv4;
+            [Action::Roam(node, Spot { stack, ..spot })].into()
+        }
+        Action::Node(..)
+        | Action::Pair(..)
+        | Action::Server(_)
+        | Action::Sleep(..)
+        | Action::Roam(..)
+        | Action::Nat(..)
+        | Action::Reboot(..) => Vec::new(),
     }
 }
 
@@ -253,11 +292,7 @@ fn without(plan: &Plan, node: u8) -> Plan {
     if plan.nodes.len() > usize::from(node) {
         plan.nodes.remove(usize::from(node));
     }
-    let moved = |other: u8| match other {
-        other if other == node => None,
-        other if other > node => Some(other.saturating_sub(1)),
-        other => Some(other),
-    };
+    let moved = |other: u8| moved(other, node);
     plan.core = plan.core.into_iter().filter_map(moved).collect();
     plan.actions = plan
         .actions
@@ -268,7 +303,12 @@ fn without(plan: &Plan, node: u8) -> Plan {
                 Action::Pair(verb, a, b) => Action::Pair(verb, moved(a)?, moved(b)?),
                 Action::Clock(node, clock) => Action::Clock(moved(node)?, clock),
                 Action::Sleep(node, time) => Action::Sleep(moved(node)?, time),
-                Action::Server(_) | Action::Quirks(_) | Action::Signaling(_) => action,
+                Action::Roam(node, spot) => Action::Roam(moved(node)?, spot),
+                Action::Server(_)
+                | Action::Quirks(_)
+                | Action::Signaling(_)
+                | Action::Nat(..)
+                | Action::Reboot(..) => action,
                 Action::Send { from, to, repeat } => Action::Send {
                     from: moved(from)?,
                     to: match to {
@@ -293,6 +333,53 @@ fn without(plan: &Plan, node: u8) -> Plan {
         })
         .collect();
     plan
+}
+
+/// The plan without a NAT box and everything about it; what was in its LAN is on the Internet.
+fn without_nat(plan: &Plan, nat: u8) -> Plan {
+    let mut plan = plan.clone();
+    if plan.nats.len() > usize::from(nat) {
+        plan.nats.remove(usize::from(nat));
+    }
+    let behind = |other: Option<u8>| other.and_then(|other| moved(other, nat));
+    for other in &mut plan.nats {
+        other.behind = behind(other.behind);
+    }
+    plan.actions.retain_mut(|timed| match &mut timed.action {
+        Action::Roam(_, spot) => {
+            spot.nat = behind(spot.nat);
+            true
+        }
+        Action::Nat(_, other) | Action::Reboot(other, _) => match moved(*other, nat) {
+            Some(number) => {
+                *other = number;
+                true
+            }
+            None => false,
+        },
+        Action::Node(..)
+        | Action::Pair(..)
+        | Action::Server(_)
+        | Action::Send { .. }
+        | Action::State { .. }
+        | Action::Path { .. }
+        | Action::Quirks(_)
+        | Action::Signaling(_)
+        | Action::Clock(..)
+        | Action::Sleep(..) => true,
+    });
+    plan
+}
+
+/// The number of something when another one before it is gone; `None` if it is that one.
+const fn moved(number: u8, gone: u8) -> Option<u8> {
+    if number == gone {
+        None
+    } else if number > gone {
+        Some(number.saturating_sub(1))
+    } else {
+        Some(number)
+    }
 }
 
 /// Times as the text of a plan writes them best.
