@@ -225,7 +225,7 @@ impl Run<'_> {
     }
 
     /// Heals the core and breaks all others; gives the core.
-    fn heal(&mut self) -> Vec<u8> {
+    pub(super) fn heal(&mut self) -> Vec<u8> {
         self.agenda.clear();
         self.reasons.broken();
         self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
@@ -327,7 +327,7 @@ impl Run<'_> {
     }
 
     /// Who does not see what all of the core must see.
-    fn apart(&mut self, core: &[u8]) -> Vec<Missing> {
+    pub(super) fn apart(&mut self, core: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
         let members = self.members(core);
         for node in core {
@@ -362,7 +362,7 @@ impl Run<'_> {
     }
 
     /// Which joiners of a mesh that has a host are relayed without need.
-    fn relayed(&self, core: &[u8]) -> Vec<Missing> {
+    pub(super) fn relayed(&self, core: &[u8]) -> Vec<Missing> {
         if self.plan.topology != Topology::Mesh || !core.contains(&0) {
             return Vec::new();
         }
@@ -414,7 +414,7 @@ impl Run<'_> {
     }
 
     /// Whose words have not arrived at whom.
-    fn unheard(&self, core: &[u8], unsaid: &[u8]) -> Vec<Missing> {
+    pub(super) fn unheard(&self, core: &[u8], unsaid: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
         for (from, to) in core.iter().flat_map(|a| core.iter().map(move |b| (*a, *b))) {
             let id = |node: u8| self.apps.get(usize::from(node)).and_then(|app| app.id);
@@ -433,7 +433,7 @@ impl Run<'_> {
     }
 
     /// What should be gone.
-    fn leftovers(&self, core: &[u8]) -> Vec<Missing> {
+    pub(super) fn leftovers(&self, core: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
         for node in core {
             let index = NodeIndex((*node).into());
@@ -461,7 +461,7 @@ impl Run<'_> {
     }
 
     /// At rest there is nothing but signs of life.
-    fn rest(&mut self, core: &[u8]) -> Result<Vec<Missing>, Violation> {
+    pub(super) fn rest(&mut self, core: &[u8]) -> Result<Vec<Missing>, Violation> {
         // Those who are broken for good have nothing left to try by then.
         let settled = self.world.now().plus(bound(&Timeouts::default()) / 4);
         self.run_until(settled)?;

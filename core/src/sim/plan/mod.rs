@@ -9,6 +9,8 @@ mod reason;
 mod run;
 mod settings;
 mod shrink;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use alloc::vec::Vec;

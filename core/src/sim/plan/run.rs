@@ -164,7 +164,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const STORM: u64 = 1_000_000;
 
 impl<'p> Run<'p> {
-    fn new(plan: &'p Plan, world: World) -> Self {
+    pub(super) fn new(plan: &'p Plan, world: World) -> Self {
         Self {
             plan,
             world,
@@ -182,6 +182,18 @@ impl<'p> Run<'p> {
     }
 
     fn all(&mut self, config: &Config) -> Verdict {
+        self.populate(config);
+        let healed = Timestamp::ZERO.plus(self.plan.heal_at);
+        let outcome = self.run_until(healed).and_then(|()| self.come_to_terms());
+        match outcome {
+            Ok(missing) if missing.is_empty() => Verdict::Held,
+            Ok(missing) => Verdict::Dead(missing),
+            Err(violation) => Verdict::Broken(violation),
+        }
+    }
+
+    /// Boxes, nodes, and the agenda.
+    pub(super) fn populate(&mut self, config: &Config) {
         self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         for (nth, nat) in self.plan.nats.iter().enumerate() {
             match nat.behind.filter(|outer| usize::from(*outer) < nth) {
@@ -206,13 +218,6 @@ impl<'p> Run<'p> {
             if timed.at <= self.plan.heal_at {
                 self.enter(Timestamp::ZERO.plus(timed.at), nth, 0);
             }
-        }
-        let healed = Timestamp::ZERO.plus(self.plan.heal_at);
-        let outcome = self.run_until(healed).and_then(|()| self.come_to_terms());
-        match outcome {
-            Ok(missing) if missing.is_empty() => Verdict::Held,
-            Ok(missing) => Verdict::Dead(missing),
-            Err(violation) => Verdict::Broken(violation),
         }
     }
 

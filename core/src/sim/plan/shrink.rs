@@ -392,3 +392,128 @@ fn whole_millis(mut plan: Plan) -> Plan {
     }
     plan
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::NatVerb;
+    use super::super::{NodeVerb, PairVerb, Repeat};
+    use super::*;
+    use crate::sim::{NatConfig, Path, Quirks};
+    use alloc::string::ToString as _;
+
+    /// Nobody lets in a second joiner, whatever the plan says.
+    fn narrow(config: Config) -> Config {
+        config.with_max_nodes(2).unwrap()
+    }
+
+    fn spot(nat: Option<u8>) -> Spot {
+        let stack = Stack::Ipv4;
+        Spot { nat, stack }
+    }
+
+    fn eventful() -> Plan {
+        let mut plan = Plan::new(3, 5)
+            .at(0, Action::Roam(1, spot(Some(1))))
+            .at(0, Action::Node(NodeVerb::Host, 0))
+            .at(100, Action::Node(NodeVerb::Join, 1))
+            .at(700, Action::Pair(PairVerb::Partition, 1, 2))
+            .at(800, Action::Nat(NatVerb::Rebind, 0))
+            .at(900, Action::Node(NodeVerb::Crash, 4));
+        let nat = |behind| Nat {
+            behind,
+            config: NatConfig::default(),
+        };
+        plan.nats = [nat(None), nat(Some(0))].into();
+        plan
+    }
+
+    #[test]
+    fn what_does_not_fail_is_not_made_smaller() {
+        assert_eq!(eventful().shrink(100, |config| config), None);
+    }
+
+    #[test]
+    fn what_has_nothing_to_do_with_a_failure_goes() {
+        let plan = eventful();
+        let shrunk = plan.shrink(500, narrow).unwrap();
+        assert_eq!(shrunk.verdict.law(), Some(Law::Liveness));
+        assert!((1..=500).contains(&shrunk.runs), "{}", shrunk.runs);
+        let least = Plan {
+            heal_at: Duration::ZERO,
+            ..Plan::new(3, 3)
+        };
+        assert_eq!(shrunk.plan, least, "{}", shrunk.plan);
+        // It says the same when it is run again.
+        assert_eq!(shrunk.plan.run_with(narrow).verdict, shrunk.verdict);
+    }
+
+    #[test]
+    fn no_more_runs_are_made_than_allowed() {
+        assert_eq!(eventful().shrink(3, narrow).unwrap().runs, 3);
+    }
+
+    #[test]
+    fn a_node_goes_with_all_that_is_about_it() {
+        let plan = without(&eventful(), 1);
+        assert_eq!((plan.nodes.len(), plan.core), (4, [0, 1, 2, 3].into()));
+        let left: Vec<_> = plan.actions.iter().map(|timed| timed.action).collect();
+        assert_eq!(
+            left,
+            [
+                Action::Node(NodeVerb::Host, 0),
+                Action::Nat(NatVerb::Rebind, 0),
+                Action::Node(NodeVerb::Crash, 3),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_behind_a_box_that_goes_is_on_the_internet() {
+        let plan = without_nat(&eventful(), 1);
+        assert_eq!(plan.nats.len(), 1);
+        assert_eq!(plan.actions[0].action, Action::Roam(1, spot(None)));
+        let plan = without_nat(&eventful(), 0);
+        assert_eq!(plan.nats[0].behind, None);
+        assert_eq!(plan.actions[0].action, Action::Roam(1, spot(Some(0))));
+        assert_eq!(plan.actions.len(), 5, "{plan}");
+        // Both are still plans.
+        assert_eq!(plan.to_string().parse(), Ok(plan));
+    }
+
+    #[test]
+    fn simpler_actions_are_simpler() {
+        let repeat = Repeat {
+            size: 500,
+            times: 20,
+            every: Duration::from_millis(5),
+        };
+        let path = Path {
+            loss_per_mille: 5,
+            clogged: true,
+            ..Path::default()
+        };
+        let quirks = Quirks {
+            fail_per_mille: 5,
+            ..Quirks::default()
+        };
+        let direction = None;
+        let count = |action| simpler(action).len();
+        let second = Duration::from_secs(1);
+        assert_eq!(count(Action::State { from: 0, repeat }), 5);
+        assert_eq!(count(Action::Path { direction, path }), 2);
+        assert_eq!(
+            simpler(Action::Quirks(quirks)),
+            [Action::Quirks(Quirks::default())]
+        );
+        assert_eq!(
+            simpler(Action::Sleep(1, second)),
+            [Action::Sleep(1, second / 2)]
+        );
+        assert_eq!(count(Action::Node(NodeVerb::Leave, 1)), 0);
+        for action in simpler(Action::State { from: 0, repeat }) {
+            assert!(
+                matches!(action, Action::State { repeat: r, .. } if r.size <= 500 && r.times <= 20)
+            );
+        }
+    }
+}
