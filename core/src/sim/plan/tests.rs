@@ -1,12 +1,14 @@
 //! What actions do to a world, and that liveness complains of every world in which it must.
 
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::places::{Nat, NatVerb, Spot, Stack};
 use super::run::Run;
-use super::{Action, Missing, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Verdict};
+use super::{Action, Family, Missing, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Verdict};
 use crate::config::Topology;
+use crate::sim::choices::FromSeed;
 use crate::sim::{Dependence, NatConfig, NodeIndex, PortChoice, Reach, World};
 use crate::stats::Status;
 use crate::time::Timestamp;
@@ -155,6 +157,28 @@ fn boxes_are_where_the_plan_has_them() {
     assert_eq!(reach(&run, host, FIRST), Reach::Unreachable, "rebooting");
     seconds(&mut run, 3);
     assert_eq!(reach(&run, host, FIRST), Reach::Direct);
+}
+
+#[test]
+fn plans_with_boxes_still_have_networks() {
+    let (mut boxes, mut networks, mut relayed) = (0, 0, 0);
+    for seed in 0..300 {
+        let plan = Plan::draw(Family::Mesh, 6, seed, &mut FromSeed::new(seed));
+        if plan.nats.is_empty() {
+            continue;
+        }
+        boxes += 1;
+        let mut run = run_to(&plan, 0);
+        let _ = run.run_until(Timestamp::ZERO.plus(plan.heal_at));
+        let seen = (0..6).map(|node| run.world.nodes(NodeIndex(node)).len());
+        networks += u32::from(seen.max() > Some(2));
+        let stats = (1..6).filter_map(|node| run.world.stats(NodeIndex(node)));
+        let mut nodes = stats.flat_map(|stats| stats.nodes);
+        relayed += u32::from(nodes.any(|node| node.relayed));
+    }
+    let found = format!("{boxes} plans with boxes, {networks} networks, {relayed} with relays");
+    assert!((90..150).contains(&boxes), "{found}");
+    assert!(networks > boxes / 2 && relayed > boxes / 10, "{found}");
 }
 
 #[test]
