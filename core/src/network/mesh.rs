@@ -2,7 +2,7 @@
 //!
 //! Two joiners negotiate through the host, over the links that they have to it; the later one offers.
 //! Until their link is open, and whenever it is silent or gone, the host relays. What was not
-//! acknowledged when the way changes is sent again on the new one.
+//! acknowledged when the way changes goes on the new one as well.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
@@ -304,8 +304,8 @@ impl Network {
         }
     }
 
-    /// After whatever may have changed the way to another joiner: if it did, says so, and sends again
-    /// what may have been lost on the old one.
+    /// After whatever may have changed the way to another joiner: if it did, says so, and sends on the
+    /// new one what may be lost on the old one.
     pub(super) fn choose_way(&mut self, number: Number) {
         let directly = self.goes_directly(number);
         let Some(direct) = self.directs.get_mut(&number) else {
@@ -322,15 +322,17 @@ impl Network {
             };
             self.tell(Event::NodeRoute { node, route });
         }
-        let Some(pair) = self.pairs.get_mut(&number) else {
-            return;
-        };
-        pair.say_ack_again(self.now);
-        let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
-        if !self.is_reachable(number) || planted!(self.config, ReplayForgotten) {
+        let now = self.now;
+        if let Some(pair) = self.pairs.get_mut(&number) {
+            pair.say_ack_again(now);
+        }
+        if !self.is_reachable(number) {
             return;
         }
-        for (sequence, payload) in again {
+        let way = if directly { Way::Direct } else { Way::Relayed };
+        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(way));
+        let besides = besides.filter(|_| !planted!(self.config, ReplayForgotten));
+        for (sequence, payload) in besides.unwrap_or_default() {
             for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
                 self.queue_piece(&[(number, sequence)], &piece);
             }
