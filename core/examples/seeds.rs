@@ -1,11 +1,15 @@
 //! Runs the plans of many seeds on all cores: `seeds FAMILY COUNT [FIRST]`.
 //!
 //! It ends with 1 after the first seed that fails, and explains it; with 0 if all laws held.
-#![expect(clippy::disallowed_methods, reason = "it says how fast it was")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "it says how fast it was"
+)]
 
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use wattle_core::sim::campaign::{Options, Outcome, run_seed};

@@ -3,7 +3,8 @@
 //! Runs only with `RUSTFLAGS="--cfg wattle_planted"`: `tests/run planted`.
 #![cfg(wattle_planted)]
 
-use std::time::{Duration, Instant};
+use core::time::Duration;
+use std::time::Instant;
 
 use wattle_core::Planted;
 use wattle_core::sim::campaign::{Options, plan_of};
@@ -25,6 +26,7 @@ fn options(mesh: bool) -> Options {
 #[test]
 #[expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     reason = "the time that it takes is part of the promise"
 )]
 fn every_planted_bug_is_found() {

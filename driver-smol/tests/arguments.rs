@@ -55,6 +55,15 @@ fn wrong_arguments_end_with_two() {
         &["demo", "--nodes", "1"],
         &["demo", "--nodes", "17"],
         &["serve", "--listen", "9000"],
+        &["sim", "--seeds", "0"],
+        &["sim", "--seeds", "many"],
+        &["sim", "--topology", "ring"],
+        &["sim", "--nodes", "65"],
+        &["sim", "--trace"],
+        &["sim", "--seed", "1", "--seeds", "2"],
+        &["sim", "--seed", "1", "--plan", "x"],
+        &["sim", "--plan", "x", "--topology", "star"],
+        &["sim", "--seed", "-1"],
     ] {
         let output = wattle(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -43,7 +43,8 @@ struct Flow {
 pub(crate) enum Passed {
     /// It follows what passed before.
     On,
-    /// The origin sends again from here: what still waits of it is not needed.
+    /// The origin begins anew here, with the first that the receiver has not acknowledged: what still
+    /// waits of it comes again, or has come another way.
     Again,
 }
 
@@ -81,7 +82,7 @@ impl Relay {
         let flow = self.flow((origin, to));
         let mut passed = Passed::On;
         if terms.mesh && piece.total.is_some() {
-            if sequence < flow.next || flow.missing.is_some() {
+            if sequence != flow.next || flow.missing.is_some() {
                 passed = Passed::Again;
             }
             flow.next = sequence;
@@ -280,6 +281,40 @@ mod tests {
         assert_eq!(
             relay.pass(now, (3, 2), 1, &piece(Some(10_000), 10_000)),
             Err(RelayError::Credit)
+        );
+    }
+
+    #[test]
+    fn in_a_mesh_an_origin_may_begin_anew_anywhere_but_not_with_wrong_pieces() {
+        let now = Timestamp::ZERO;
+        let mut relay = Relay::new(Terms {
+            mesh: true,
+            ..TERMS
+        });
+        let mut pass = |sequence, piece: &Piece| relay.pass(now, (1, 2), sequence, piece);
+        let (whole, first) = (piece(Some(10), 10), piece(Some(4000), 2000));
+        assert_eq!(
+            pass(7, &whole),
+            Ok(Passed::Again),
+            "what was before went directly"
+        );
+        assert_eq!(pass(8, &whole), Ok(Passed::On));
+        assert_eq!(pass(8, &whole), Ok(Passed::Again), "repeated");
+        assert_eq!(pass(20, &first), Ok(Passed::Again), "skipped");
+        assert_eq!(
+            pass(20, &first),
+            Ok(Passed::Again),
+            "begun again in the middle"
+        );
+        assert_eq!(pass(20, &piece(None, 2000)), Ok(Passed::On));
+        assert_eq!(
+            pass(20, &piece(None, 2000)),
+            Err(RelayError::Sequence),
+            "a piece of nothing"
+        );
+        assert_eq!(
+            pass(21, &piece(Some(10_001), 6000)),
+            Err(RelayError::TooLarge)
         );
     }
 

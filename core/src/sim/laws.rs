@@ -311,12 +311,11 @@ mod tests {
     /// The law that the last of these events breaks; those before it must break none.
     fn last_breaks(events: &[Event]) -> Option<Law> {
         let mut laws = Laws::default();
-        laws.started().unwrap();
-        let (last, before) = events.split_last().unwrap();
-        for event in before {
-            laws.event(event).unwrap();
-        }
-        laws.event(last).err().map(|broken| broken.law)
+        assert_eq!(laws.started(), Ok(()));
+        let held: Vec<Held> = events.iter().map(|event| laws.event(event)).collect();
+        let first = held.iter().position(Result::is_err)?;
+        assert_eq!(first + 1, events.len(), "an earlier one broke it");
+        held.into_iter().find_map(|held| held.err().map(|b| b.law))
     }
 
     #[test]

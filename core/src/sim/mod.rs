@@ -26,6 +26,9 @@
 //! )));
 //! ```
 //!
+//! The file `docs/simulation.md` of the repository shows how to test a game in it, the example
+//! `sim_game` does so.
+//!
 //! # What can go wrong
 //!
 //! Everything is perfect until a test says otherwise:
@@ -123,6 +126,11 @@ mod stun;
 mod tests;
 mod trace;
 mod world;
+
+/// The code of the guide is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/simulation.md")]
+mod guide {}
 
 pub use change::Change;
 pub use clock::Clock;

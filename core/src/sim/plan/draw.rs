@@ -117,7 +117,7 @@ impl Plan {
                 }
             }
             // A network of both kinds is none: model links and real ones cannot talk.
-            if plan.nodes.iter().any(|kind| *kind == NodeKind::Native) {
+            if plan.nodes.contains(&NodeKind::Native) {
                 plan.nodes.fill(NodeKind::Native);
             }
         }

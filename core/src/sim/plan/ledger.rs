@@ -447,7 +447,7 @@ mod tests {
         assert_eq!(ledger.unheard(A, B), None);
         assert_eq!(arrive(&mut ledger, &payload), None, "it was on the way");
         ledger.event(B, &Event::Ended { reason }).unwrap();
-        assert!(ledger.streams.get(&(A, B)).is_none());
+        assert!(!ledger.streams.contains_key(&(A, B)));
     }
 
     #[test]

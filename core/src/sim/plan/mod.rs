@@ -275,12 +275,12 @@ impl Plan {
         } else {
             Credit::OnPoll
         };
-        Ok(Config::default()
+        Config::default()
             .with_max_nodes(self.max_nodes)?
             .with_topology(self.topology)
             .with_auto_relay(self.relay)
             .with_credit(credit)
-            .with_limits(limits)?)
+            .with_limits(limits)
     }
 }
 

@@ -81,7 +81,10 @@ impl Reasons {
             Event::NodeLeft { node, reason } => match reason {
                 LeaveReason::Left => self.left.contains(node),
                 LeaveReason::Kicked => self.kicked.contains(node),
-                LeaveReason::Lost | LeaveReason::LinkFailed(_) => self.silence,
+                // In a mesh a goodbye of one who went together with the host may count as silence.
+                LeaveReason::Lost | LeaveReason::LinkFailed(_) => {
+                    self.silence || self.host_left && self.mesh
+                }
                 LeaveReason::TooSlow => self.slowness,
                 LeaveReason::Misbehaved => false,
             },

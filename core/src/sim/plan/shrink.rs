@@ -121,7 +121,7 @@ impl Search<'_> {
             self.take(plan);
         }
         let mut plan = self.best.clone();
-        plan.heal_at = plan.heal_at / 2;
+        plan.heal_at /= 2;
         plan.heal_at = plan.heal_at.max(last);
         self.take(whole_millis(plan));
         for place in 0..self.best.actions.len() {

@@ -154,7 +154,7 @@ struct Time(Duration);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.as_micros();
-        if micros % 1000 == 0 {
+        if micros.is_multiple_of(1000) {
             write!(f, "{}ms", micros / 1000)
         } else {
             write!(f, "{micros}us")
