@@ -1,6 +1,6 @@
 //! What waits for the two channels of a link, and in which order it leaves.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::io::{Channel, ChannelMessage};
@@ -16,6 +16,8 @@ const STATE_BUFFER: u32 = 16 * 1024;
 /// Bytes that may wait of what one joiner says to another about their link: one description with
 /// its candidates.
 const SIGNALS: usize = 48 * 1024;
+/// So many origins are kept in memory; a network has no more nodes.
+const STREAMS: usize = 64;
 /// States that wait together travel together, up to what one packet holds.
 const STATE_BUNDLE: usize = 1_000;
 
@@ -27,19 +29,22 @@ pub(crate) struct Channels {
     /// Goes before everything else.
     control: VecDeque<Outgoing>,
     /// The newest acknowledgement per node; goes right behind control.
-    acks: BTreeMap<Number, Frame>,
+    acks: Vec<(Number, Frame)>,
     /// What joiners say to each other about links of their own, each with its origin.
     signals: VecDeque<(Number, Outgoing)>,
-    /// Reliable frames by origin; pieces of different origins take turns.
-    streams: BTreeMap<Number, Stream>,
+    /// Reliable frames by origin, in rising order; pieces of different origins take turns. An empty
+    /// one stays for its memory, and goes when there are too many.
+    streams: Vec<(Number, Stream)>,
     /// Who had the last turn.
     last_turn: Number,
     queued: usize,
-    /// The newest state of each origin.
-    states: BTreeMap<Number, (State, Vec<Number>)>,
+    /// The newest state of each origin, and for whom it is if the host is to pass it on.
+    states: VecDeque<(Number, State, Vec<Number>)>,
     /// Pings, pongs and round trips, which go with the states.
     echoes: VecDeque<Outgoing>,
     limits: Bounds,
+    /// Something has changed since the last look at what can leave.
+    touched: bool,
 }
 
 /// Sizes that a channel message keeps to.
@@ -72,18 +77,20 @@ impl Channels {
             data: Lane::default(),
             state: Lane::default(),
             control: VecDeque::new(),
-            acks: BTreeMap::new(),
+            acks: Vec::new(),
             signals: VecDeque::new(),
-            streams: BTreeMap::new(),
+            streams: Vec::new(),
             last_turn: 0,
             queued: 0,
-            states: BTreeMap::new(),
+            states: VecDeque::new(),
             echoes: VecDeque::new(),
             limits,
+            touched: true,
         }
     }
 
     pub(crate) const fn opened(&mut self, channel: Channel) {
+        self.touched = true;
         self.lane(channel).open = true;
     }
 
@@ -95,11 +102,13 @@ impl Channels {
     }
 
     pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) {
+        self.touched = true;
         self.lane(channel).buffered = bytes;
     }
 
     /// Queues a frame that goes before everything else.
     pub(crate) fn push_control(&mut self, frame: &Frame) {
+        self.touched = true;
         let frame = frame.encode();
         self.queued = self.queued.saturating_add(frame.len());
         self.control.push_back(frame);
@@ -107,27 +116,46 @@ impl Channels {
 
     /// Queues a frame behind those of the same origin.
     pub(crate) fn push(&mut self, origin: Number, frame: Outgoing) {
+        self.touched = true;
         self.queued = self.queued.saturating_add(frame.len());
-        let stream = self.streams.entry(origin).or_default();
+        let stream = self.stream(origin);
         stream.bytes = stream.bytes.saturating_add(frame.len());
         stream.frames.push_back(frame);
     }
 
+    /// The stream of an origin, made if there is none.
+    fn stream(&mut self, origin: Number) -> &mut Stream {
+        if self.streams.len() >= STREAMS {
+            self.streams.retain(|(_, stream)| !stream.frames.is_empty());
+        }
+        let place = self.streams.partition_point(|(other, _)| *other < origin);
+        if self
+            .streams
+            .get(place)
+            .is_none_or(|(other, _)| *other != origin)
+        {
+            self.streams.insert(place, (origin, Stream::default()));
+        }
+        #[expect(clippy::indexing_slicing, reason = "it is there, or was made")]
+        &mut self.streams[place].1
+    }
+
     /// Bytes of frames that wait of one origin.
     pub(crate) fn queued_of(&self, origin: Number) -> usize {
-        self.streams.get(&origin).map_or(0, |stream| stream.bytes)
+        let of_origin = self.streams.iter().find(|(other, _)| *other == origin);
+        of_origin.map_or(0, |(_, stream)| stream.bytes)
     }
 
     /// Drops the frames that wait of one origin, which sends all of them again.
     pub(crate) fn drop_queued_of(&mut self, origin: Number) {
-        if let Some(stream) = self.streams.remove(&origin) {
-            self.queued = self.queued.saturating_sub(stream.bytes);
-        }
+        let stream = core::mem::take(self.stream(origin));
+        self.queued = self.queued.saturating_sub(stream.bytes);
     }
 
     /// Queues a word of a joiner about its link to the one at the other end; says whether there was
     /// room. One that is lost costs an attempt, which is repeated.
     pub(crate) fn push_signal(&mut self, origin: Number, frame: &Frame) -> bool {
+        self.touched = true;
         let frame = frame.encode();
         let of_origin = self.signals.iter().filter(|(other, _)| *other == origin);
         let waiting: usize = of_origin.map(|(_, frame)| frame.len()).sum();
@@ -141,37 +169,47 @@ impl Channels {
 
     /// Puts what still waits of these origins before whatever is queued from now on.
     pub(crate) fn hurry(&mut self, is_one: impl Fn(Number) -> bool) {
-        let hurried: Vec<Number> = self
+        for (_, stream) in self
             .streams
-            .keys()
-            .copied()
-            .filter(|n| is_one(*n))
-            .collect();
-        for origin in hurried {
-            if let Some(stream) = self.streams.remove(&origin) {
-                self.control.extend(stream.frames);
-            }
+            .iter_mut()
+            .filter(|(origin, _)| is_one(*origin))
+        {
+            self.control.append(&mut stream.frames);
+            stream.bytes = 0;
         }
     }
 
     /// Puts an acknowledgement in the place of the one that waits there: it is cumulative, so the
     /// newest says everything. `node` is whose messages, or who, it is about: one of both is us.
     pub(crate) fn put_ack(&mut self, node: Number, frame: Frame) {
-        self.acks.insert(node, frame);
+        self.touched = true;
+        match self.acks.iter_mut().find(|(other, _)| *other == node) {
+            Some((_, old)) => *old = frame,
+            None => self.acks.push((node, frame)),
+        }
     }
 
     /// Puts a state in its origin's place; says whether one that waited there was replaced.
     pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
-        self.states.insert(origin, (state, Vec::new())).is_some()
+        self.touched = true;
+        self.put_state_to(origin, state, Vec::new())
     }
 
     /// The same for a state of ours that the host is to pass on to these.
     pub(crate) fn put_state_to(&mut self, me: Number, state: State, to: Vec<Number>) -> bool {
-        self.states.insert(me, (state, to)).is_some()
+        self.touched = true;
+        let place = self.states.iter_mut().find(|(origin, ..)| *origin == me);
+        let superseded = place.is_some();
+        match place {
+            Some(place) => *place = (me, state, to),
+            None => self.states.push_back((me, state, to)),
+        }
+        superseded
     }
 
     /// Queues a ping or pong; over a handful the oldest are dropped, a newer one says the same.
     pub(crate) fn push_echo(&mut self, frame: &Frame) {
+        self.touched = true;
         if self.echoes.len() >= 4 {
             let _ = self.echoes.pop_front();
         }
@@ -180,8 +218,8 @@ impl Channels {
 
     /// Forgets what a node that left takes with it: states and acknowledgements, not messages.
     pub(crate) fn forget(&mut self, origin: Number) {
-        self.states.remove(&origin);
-        self.acks.remove(&origin);
+        self.states.retain(|(other, ..)| *other != origin);
+        self.acks.retain(|(other, _)| *other != origin);
         let mut gone = 0;
         self.signals.retain(|(other, frame)| {
             let keep = *other != origin;
@@ -210,7 +248,7 @@ impl Channels {
     /// Bytes and frames that wait, to be looked at by tests.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let streams = self.streams.values().map(|stream| stream.frames.len());
+        let streams = self.streams.iter().map(|(_, stream)| stream.frames.len());
         (
             self.queued,
             self.control.len() + self.acks.len() + self.signals.len() + streams.sum::<usize>(),
@@ -222,7 +260,7 @@ impl Channels {
         self.control.is_empty()
             && self.acks.is_empty()
             && self.signals.is_empty()
-            && self.streams.is_empty()
+            && self.next_stream().is_none()
     }
 
     /// Whether all reliable frames have left the channel too.
@@ -232,10 +270,15 @@ impl Channels {
 
     /// The next message to send, if its channel has room. `me` is whose states need no origin.
     pub(crate) fn poll(&mut self, me: Number) -> Option<(Channel, ChannelMessage)> {
-        let next = self
-            .poll_data()
-            .map(|message| (Channel::Data, message))
-            .or_else(|| self.poll_state(me).map(|message| (Channel::State, message)))?;
+        if !self.touched {
+            return None;
+        }
+        let data = self.poll_data().map(|message| (Channel::Data, message));
+        let next = data.or_else(|| self.poll_state(me).map(|message| (Channel::State, message)));
+        let Some(next) = next else {
+            self.touched = false;
+            return None;
+        };
         let lane = self.lane(next.0);
         let length = u32::try_from(next.1.len()).unwrap_or(u32::MAX);
         lane.buffered = lane.buffered.saturating_add(length);
@@ -250,9 +293,11 @@ impl Channels {
         if buffered >= EAGER && self.queued < FULL_BUNDLE {
             return None;
         }
-        while let Some((_, ack)) = self.acks.pop_first() {
+        let mut acks = core::mem::take(&mut self.acks);
+        for (_, ack) in acks.drain(..) {
             self.push_control(&ack);
         }
+        self.acks = acks;
         let mut bundle = Bundle::default();
         while let Some(length) = self.next_frame().map(Outgoing::len) {
             let full = bundle.len().saturating_add(length) > usize::from(self.limits.piece)
@@ -272,7 +317,10 @@ impl Channels {
         self.control
             .front()
             .or_else(|| self.signals.front().map(|(_, frame)| frame))
-            .or_else(|| self.next_stream()?.1.frames.front())
+            .or_else(|| {
+                let (_, stream) = self.streams.get(self.next_stream()?)?;
+                stream.frames.front()
+            })
     }
 
     fn take_frame(&mut self) -> Option<Outgoing> {
@@ -281,14 +329,11 @@ impl Channels {
         let frame = match next {
             Some(frame) => frame,
             None => {
-                let origin = self.next_stream().map(|(origin, _)| *origin)?;
-                let stream = self.streams.get_mut(&origin)?;
+                let place = self.next_stream()?;
+                let (origin, stream) = self.streams.get_mut(place)?;
                 let frame = stream.frames.pop_front()?;
                 stream.bytes = stream.bytes.saturating_sub(frame.len());
-                if stream.frames.is_empty() {
-                    self.streams.remove(&origin);
-                }
-                self.last_turn = origin;
+                self.last_turn = *origin;
                 frame
             }
         };
@@ -296,13 +341,17 @@ impl Channels {
         Some(frame)
     }
 
-    /// The first stream after the one that had the last turn.
-    fn next_stream(&self) -> Option<(&Number, &Stream)> {
-        use core::ops::Bound::{Excluded, Unbounded};
-        self.streams
-            .range((Excluded(self.last_turn), Unbounded))
-            .next()
-            .or_else(|| self.streams.first_key_value())
+    /// The place of the first stream after the one that had the last turn.
+    fn next_stream(&self) -> Option<usize> {
+        let waits = |place: &usize| {
+            let stream = self.streams.get(*place);
+            stream.is_some_and(|(_, stream)| !stream.frames.is_empty())
+        };
+        let next = self
+            .streams
+            .partition_point(|(origin, _)| *origin <= self.last_turn);
+        let (mut after, mut before) = (next..self.streams.len(), 0..next);
+        after.find(waits).or_else(|| before.find(waits))
     }
 
     fn poll_state(&mut self, me: Number) -> Option<ChannelMessage> {
@@ -313,12 +362,12 @@ impl Channels {
         while let Some(frame) = self.echoes.pop_front() {
             bundle.push(frame);
         }
-        while let Some((&origin, (state, _))) = self.states.first_key_value() {
+        while let Some((_, state, _)) = self.states.front() {
             let length = state.payload.len();
             if bundle.frames() > 0 && bundle.len().saturating_add(length) > STATE_BUNDLE {
                 break;
             }
-            let Some((_, (state, to))) = self.states.pop_first() else {
+            let Some((origin, state, to)) = self.states.pop_front() else {
                 break;
             };
             if !to.is_empty() {
@@ -488,11 +537,11 @@ mod tests {
         assert_eq!(
             messages[0].1,
             [
-                Frame::Direct(Body::State(state(9))),
                 Frame::From {
                     origin: 3,
                     body: Body::State(state(2))
-                }
+                },
+                Frame::Direct(Body::State(state(9))),
             ]
         );
     }

@@ -188,6 +188,10 @@ impl Network {
     /// Sends the acknowledgements that are due.
     pub(super) fn send_acks(&mut self) {
         let now = self.now;
+        let is_due = |pair: &Pair| pair.poll_timeout().is_some_and(|at| at <= now);
+        if !self.pairs.values().any(is_due) {
+            return;
+        }
         let due: Vec<(Number, Ack)> = self
             .pairs
             .iter_mut()

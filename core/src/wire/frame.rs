@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::hello::{Hello, Member, Welcome};
 use super::signal::Signal;
-use super::varint::{Reader, length, put};
+use super::varint::{Reader, groups, length, put};
 use super::{Number, Outgoing};
 
 /// Frame types. A type that we do not know is skipped: a later minor version may add it.
@@ -180,6 +180,9 @@ impl Farewell {
     }
 }
 
+/// The most that a frame's type and length take: 1 byte and a number up to 2^35.
+const HEAD: usize = 6;
+
 const FIRST: u8 = 1;
 
 impl Piece {
@@ -225,7 +228,9 @@ impl Ack {
 impl Frame {
     /// The frame as it waits in a queue: a head of its own and the shared payload.
     pub(crate) fn encode(&self) -> Outgoing {
-        let mut body = Vec::new();
+        // The body is written behind the room that the type and the length may need.
+        let mut body = Vec::with_capacity(48);
+        body.extend_from_slice(&[0; HEAD]);
         let mut payload = Bytes::new();
         let kind = match self {
             Self::Hello(hello) => {
@@ -321,13 +326,21 @@ impl Frame {
             // We never make one; a zero-length frame of an unused type is skipped by everybody.
             Self::Unknown => 0,
         };
-        let mut head = Vec::with_capacity(body.len() + 5);
-        head.push(kind);
-        let whole = (body.len() + payload.len()) as u64;
-        debug_assert!(length(whole) <= 4);
-        put(&mut head, whole);
-        head.extend_from_slice(&body);
-        Outgoing { head, payload }
+        let whole = body
+            .len()
+            .saturating_sub(HEAD)
+            .saturating_add(payload.len()) as u64;
+        // The head goes right before the body; what was left of the room goes.
+        let unused = HEAD.saturating_sub(1).saturating_sub(length(whole));
+        let head = core::iter::once(kind).chain(groups(whole));
+        for (to, byte) in body.iter_mut().skip(unused).zip(head) {
+            *to = byte;
+        }
+        body.drain(..unused);
+        Outgoing {
+            head: body,
+            payload,
+        }
     }
 
     fn read(kind: u8, body: Bytes) -> Result<Self, WireError> {

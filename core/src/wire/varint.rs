@@ -14,6 +14,18 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// The bytes that `put` appends.
+pub(super) fn groups(value: u64) -> impl Iterator<Item = u8> {
+    let mut rest = Some(value);
+    core::iter::from_fn(move || {
+        let value = rest?;
+        let more = value >> 7;
+        rest = (more > 0).then_some(more);
+        let top = if more > 0 { 0x80 } else { 0 };
+        Some(value as u8 & 0x7f | top)
+    })
+}
+
 /// How many bytes `put` takes.
 pub(super) const fn length(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
@@ -23,20 +35,24 @@ pub(super) const fn length(value: u64) -> usize {
 /// Takes values from the front of a message.
 #[derive(Debug)]
 pub(super) struct Reader {
-    rest: Bytes,
+    whole: Bytes,
+    /// How much of it was taken.
+    at: usize,
 }
 
 impl Reader {
-    pub(super) const fn new(bytes: Bytes) -> Self {
-        Self { rest: bytes }
+    pub(super) const fn new(whole: Bytes) -> Self {
+        Self { whole, at: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.at >= self.whole.len()
     }
 
     pub(super) fn u8(&mut self) -> Result<u8, WireError> {
-        self.rest.try_get_u8().map_err(|_| WireError::Short)
+        let byte = *self.whole.get(self.at).ok_or(WireError::Short)?;
+        self.at = self.at.saturating_add(1);
+        Ok(byte)
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, WireError> {
@@ -65,22 +81,26 @@ impl Reader {
 
     /// The next `length` bytes, shared with the message.
     pub(super) fn bytes(&mut self, length: usize) -> Result<Bytes, WireError> {
-        if length > self.rest.len() {
+        let end = self.at.saturating_add(length);
+        if end > self.whole.len() {
             return Err(WireError::Short);
         }
-        Ok(self.rest.split_to(length))
+        let bytes = self.whole.slice(self.at..end);
+        self.at = end;
+        Ok(bytes)
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        self.bytes(N)?
-            .as_ref()
-            .try_into()
-            .map_err(|_| WireError::Short)
+        let rest = self.whole.get(self.at..).unwrap_or_default();
+        let array = rest.first_chunk::<N>().ok_or(WireError::Short)?;
+        self.at = self.at.saturating_add(N);
+        Ok(*array)
     }
 
     /// All that is left, shared with the message.
-    pub(super) fn rest(self) -> Bytes {
-        self.rest
+    pub(super) fn rest(mut self) -> Bytes {
+        self.whole.advance(self.at.min(self.whole.len()));
+        self.whole
     }
 }
 

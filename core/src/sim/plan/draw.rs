@@ -184,14 +184,16 @@ impl<C: Choices> Drawing<'_, C> {
         for _ in 0..talks {
             let from = self.node();
             let at = self.time();
+            // As often as a game sends, or now and then.
+            let longest = if self.choices.chance(500) { 1_000 } else { 50 };
             let every = self
                 .choices
-                .duration(Duration::from_millis(5), Duration::from_secs(1));
+                .duration(Duration::from_millis(5), Duration::from_millis(longest));
             let most = if large { message } else { message.min(1000) };
             let size = self.choices.below(most.saturating_add(1));
             let times = self.choices.range(1, if size > 10_000 { 20 } else { 200 });
             let mut repeat = Repeat { size, times, every };
-            let action = if states && self.choices.chance(400) {
+            let action = if states && self.choices.chance(600) {
                 repeat.size = repeat.size.min(1000);
                 Action::State { from, repeat }
             } else {
@@ -234,6 +236,9 @@ impl<C: Choices> Drawing<'_, C> {
             match TROUBLES.get(trouble) {
                 Some(Trouble::Node(verb, undo)) => {
                     let node = self.node();
+                    if *verb == NodeVerb::Leave && self.choices.chance(500) {
+                        self.last_words(at, node);
+                    }
                     self.at(at, Action::Node(*verb, node));
                     if let Some(undo) = undo.filter(|_| self.choices.chance(800)) {
                         self.at(at.saturating_add(lasts), Action::Node(undo, node));
@@ -281,6 +286,17 @@ impl<C: Choices> Drawing<'_, C> {
                 None => {}
             }
         }
+    }
+
+    /// Much is said right before a goodbye, which must not overtake it.
+    fn last_words(&mut self, at: Duration, from: u8) {
+        let repeat = Repeat {
+            size: self.choices.below(80_000),
+            times: 1,
+            every: Duration::ZERO,
+        };
+        let to = None;
+        self.at(at, Action::Send { from, to, repeat });
     }
 
     fn crash(&mut self, at: Duration, lasts: Duration) {

@@ -108,7 +108,7 @@ impl Settings for Path {
             set: |path, value| {
                 path.capacity = u32::try_from(value).ok().filter(|bytes| *bytes > 0);
             },
-            wild: 0,
+            wild: 300_000,
         },
         number!("queue", queue, 0),
         number!("mtu", mtu, 0),
