@@ -8,7 +8,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::frames::{Handled, Misbehaved};
+use super::frames::{Handled, Misbehaved, own_reason};
 use super::links::link_to;
 use super::sending::pieces;
 use super::{Network, Role};
@@ -229,9 +229,9 @@ impl Network {
     }
 
     /// A joiner said goodbye on our link to it; its leaving is the host's to tell, while there is one.
-    pub(super) fn direct_goodbye(&mut self, id: LinkId) {
+    fn direct_goodbye(&mut self, id: LinkId, reason: LeaveReason) {
         let number = self.links.get(&id).and_then(Link::direct);
-        self.direct_over(id, GiveUp::Theirs, LeaveReason::Left);
+        self.direct_over(id, GiveUp::Theirs, reason);
         if let Some((number, _)) = number
             && let Some(direct) = self.directs.get_mut(&number)
         {
@@ -260,8 +260,8 @@ impl Network {
         }
         match frame {
             Frame::Direct(body) => self.handle_body(number, Way::Direct, body),
-            Frame::Goodbye(_) => {
-                self.direct_goodbye(id);
+            Frame::Goodbye(why) => {
+                self.direct_goodbye(id, own_reason(why));
                 Ok(())
             }
             Frame::Ping { .. } | Frame::Pong { .. } => {
