@@ -93,7 +93,12 @@ fn nothing_is_found_while_they_are_switched_off() {
         };
         for seed in SEEDS {
             let verdict = plan_of(&options, seed).run().verdict;
-            assert_eq!(verdict.law(), None, "{} seed {seed}: {verdict}", family.name());
+            assert_eq!(
+                verdict.law(),
+                None,
+                "{} seed {seed}: {verdict}",
+                family.name()
+            );
         }
     }
 }
