@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn candidates_are_read_from_frames() {
         let text = r#"{"type":"OFFER","payload":{"sdp":"a=candidate:1 1 udp 5 10.0.0.1 5000 typ host\r\na=candidate:2 1 udp 4 2001:db8::1 7 typ host\r\n","candidate":"candidate:nonsense"}}"#;
-        let read: alloc::vec::Vec<_> = candidates(text).collect();
+        let read: Vec<_> = candidates(text).collect();
         let expected = ["10.0.0.1:5000", "[2001:db8::1]:7"];
         assert_eq!(read, expected.map(|address| address.parse().unwrap()));
     }
