@@ -185,8 +185,8 @@ fn two_ways_bring_every_message_once() {
         let mut ways = [stream(0, &[]), stream(0, &cuts)];
         let mut delivered = Vec::new();
         // What is left over in the end comes on the first way, then on the second.
-        let choices = mix.into_iter().chain(core::iter::repeat(0).take(1000));
-        for choice in choices.chain(core::iter::repeat(1).take(1000)) {
+        let choices = mix.into_iter().chain(core::iter::repeat_n(0, 1000));
+        for choice in choices.chain(core::iter::repeat_n(1, 1000)) {
             let (which, way) = match choice % 2 {
                 0 => (0, Way::Relayed),
                 _ => (1, Way::Direct),
