@@ -1,7 +1,7 @@
 //! Bugs that are known, to prove that the simulation finds such bugs.
 //!
 //! They are compiled in only with `--cfg wattle_planted`, and each only acts if
-//! [`Config::with_planted`](crate::Config::with_planted) asks for it.
+//! `Config::with_planted` asks for it.
 
 /// Whether this bug is to act; always `false` without the cfg.
 macro_rules! planted {

@@ -1,4 +1,11 @@
 //! Meshes over model links: who is linked to whom, what is relayed, and what happens in between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::std_instead_of_alloc,
+    reason = "what the tests share is as much a test as they are, and has std"
+)]
 
 use core::time::Duration;
 use std::collections::BTreeSet;

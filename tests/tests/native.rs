@@ -1,4 +1,10 @@
 //! Full native nodes in virtual time: real ICE, DTLS and SCTP over virtual datagrams.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "what the tests share is as much a test as they are"
+)]
 
 use core::time::Duration;
 

@@ -1,15 +1,15 @@
 //! One other node: sequences, acknowledgements, credit and reassembly between it and us.
 //!
 //! All of it is end to end: it does not matter whether frames go directly or through the host. In a
-//! mesh the way can change in the middle: then what was not acknowledged is sent again on the new
-//! one, and the receiver drops what it has already.
+//! mesh the way can change in the middle: then what was not acknowledged, and was not given to the new
+//! way before, goes there as well, and the receiver drops what it has already.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-use super::stall::Stall;
+use super::stall::{Account, Stall};
 use crate::config::{LEAST_PIECE, MESSAGE_COST};
 use crate::link::negotiation::Terms;
 use crate::stats::StateStats;
@@ -18,6 +18,8 @@ use crate::wire::{Ack, Piece, State};
 
 /// How long an acknowledgement may wait for company.
 const ACK_DELAY: Duration = Duration::from_millis(200);
+/// How often the sender of a message that comes in slowly hears that it does.
+const ACCOUNT: Duration = Duration::from_secs(2);
 /// How long it may wait when the sender may soon run out of credit: long enough for the application
 /// to take what was just delivered.
 const ACK_SOON: Duration = Duration::from_millis(2);
@@ -33,6 +35,8 @@ pub(crate) struct Pair {
     acknowledged: u64,
     /// What it has not acknowledged, the first being `acknowledged`; kept only if the way can change.
     kept: VecDeque<Bytes>,
+    /// The first that was not given to each way: a way loses nothing until it ends.
+    given: [u64; 2],
     sent_cost: u64,
     /// How much we may send in all.
     limit: u64,
@@ -130,6 +134,7 @@ impl Pair {
             next_sequence: 0,
             acknowledged: 0,
             kept: VecDeque::new(),
+            given: [0; 2],
             sent_cost: 0,
             limit: window,
             stall: Stall::default(),
@@ -179,9 +184,25 @@ impl Pair {
         sequence
     }
 
-    /// What the other has not acknowledged, in order: to be sent again when the way changes.
-    pub(crate) fn unacknowledged(&self) -> impl Iterator<Item = (u64, Bytes)> + '_ {
-        (self.acknowledged..).zip(self.kept.iter().cloned())
+    /// From now on this way is used: what it has to carry besides, in order.
+    pub(crate) fn turn_to(&mut self, way: Way) -> Vec<(u64, Bytes)> {
+        let from = *self.given(way);
+        *self.given(way) = self.next_sequence;
+        let all = (self.acknowledged..).zip(self.kept.iter().cloned());
+        all.filter(|(sequence, _)| *sequence >= from).collect()
+    }
+
+    /// Everything that was sent so far was given to this way, or to another before.
+    pub(crate) const fn gave(&mut self, way: Way) {
+        *self.given(way) = self.next_sequence;
+    }
+
+    const fn given(&mut self, way: Way) -> &mut u64 {
+        let [relayed, direct] = &mut self.given;
+        match way {
+            Way::Relayed => relayed,
+            Way::Direct => direct,
+        }
     }
 
     /// The way changed: an acknowledgement that was on the old one may be lost.
@@ -202,13 +223,15 @@ impl Pair {
         if ack.next > self.next_sequence || ack.limit > most {
             return Err(PairError::Acknowledgement);
         }
+        let received = self.acknowledged < ack.next;
         while self.acknowledged < ack.next {
             self.acknowledged = self.acknowledged.saturating_add(1);
             let _ = self.kept.pop_front();
         }
         let progress = ack.limit > self.limit;
         self.limit = self.limit.max(ack.limit);
-        self.stall.acknowledged(now, ack, progress, self.is_full());
+        let said = Account::of(progress, received);
+        self.stall.acknowledged(now, ack, said, self.is_full());
         Ok(progress)
     }
 
@@ -280,7 +303,7 @@ impl Pair {
                         total,
                         bytes: piece.payload.to_vec(),
                     });
-                    return Ok(Delivered::Partly);
+                    return Ok(self.partly(now));
                 } else {
                     return Err(PairError::Pieces);
                 }
@@ -299,7 +322,7 @@ impl Pair {
                         return Err(PairError::Pieces);
                     }
                     *self.partial(way) = Some(partial);
-                    return Ok(Delivered::Partly);
+                    return Ok(self.partly(now));
                 }
                 partial.bytes.into()
             }
@@ -317,9 +340,10 @@ impl Pair {
         }
     }
 
-    /// What was under way on this way does not come any more.
+    /// What was under way on this way does not arrive any more, on neither side.
     pub(crate) fn way_ended(&mut self, way: Way) {
         *self.partial(way) = None;
+        *self.given(way) = 0;
     }
 
     fn skip_to(&mut self, sequence: u64) {
@@ -327,6 +351,15 @@ impl Pair {
         self.partials = [None, None];
         let begun = self.begun.take().unwrap_or_default();
         self.received_cost = self.received_cost.saturating_sub(begun);
+    }
+
+    /// More is to come; its sender hears that it does, if it takes long.
+    fn partly(&mut self, now: Timestamp) -> Delivered {
+        if self.ack_at.is_none() {
+            self.repeat_ack = true;
+            self.arm(now, ACCOUNT);
+        }
+        Delivered::Partly
     }
 
     /// A message is whole.

@@ -10,7 +10,7 @@ use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::pair::{cost, is_crumb};
-use super::stall::Stall;
+use super::stall::{Account, Stall};
 use crate::link::negotiation::Terms;
 use crate::time::Timestamp;
 use crate::wire::{Ack, Number, Piece};
@@ -144,12 +144,17 @@ impl Relay {
             return Err(RelayError::Acknowledgement);
         }
         let progress = ack.limit > flow.limit;
-        let news = progress || ack.next > flow.acknowledged;
+        let received = ack.next > flow.acknowledged;
+        let news = progress || received;
         flow.limit = flow.limit.max(ack.limit);
         flow.acknowledged = flow.acknowledged.max(ack.next);
         let before = flow.stall.is_waiting();
-        flow.stall
-            .acknowledged(now, ack, progress, flow.is_stuck(terms));
+        flow.stall.acknowledged(
+            now,
+            ack,
+            Account::of(progress, received),
+            flow.is_stuck(terms),
+        );
         let after = flow.stall.is_waiting();
         let ack = Ack {
             next: flow.acknowledged,

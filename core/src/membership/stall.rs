@@ -10,6 +10,10 @@ use crate::wire::Ack;
 /// was measured of native links is 3.3 s, at 30 % loss; SCTP alone, as in a browser, has longer ones.
 const SILENT_FACTOR: u32 = 4;
 
+/// How often a receiver may say that a message is still coming in, without any coming to its end: at
+/// one account in two seconds it buys two minutes, in which a path of 5 kB/s carries a full window.
+const ACCOUNTS: u8 = 60;
+
 /// Whether a window is full, and whose fault that is.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
@@ -17,6 +21,29 @@ pub(crate) struct Stall {
     since: Option<Timestamp>,
     /// How long the receiver's application had taken nothing when we last heard.
     idle: Duration,
+    /// How often it has said since then that a message is still coming in.
+    accounts: u8,
+}
+
+/// What an acknowledgement says of its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Account {
+    /// It took something.
+    Progress,
+    /// Another message is whole.
+    Received,
+    /// Nothing has changed.
+    Still,
+}
+
+impl Account {
+    pub(super) const fn of(progress: bool, received: bool) -> Self {
+        match (progress, received) {
+            (true, _) => Self::Progress,
+            (false, true) => Self::Received,
+            (false, false) => Self::Still,
+        }
+    }
 }
 
 impl Stall {
@@ -27,11 +54,20 @@ impl Stall {
         }
     }
 
-    /// The receiver acknowledged; `progress`: it took something.
-    pub(super) fn acknowledged(&mut self, now: Timestamp, ack: Ack, progress: bool, full: bool) {
+    /// The receiver acknowledged.
+    pub(super) fn acknowledged(&mut self, now: Timestamp, ack: Ack, said: Account, full: bool) {
         self.idle = Duration::from_millis(ack.idle.into());
-        if progress {
-            self.since = full.then_some(now);
+        match said {
+            Account::Progress => {
+                self.since = full.then_some(now);
+                self.accounts = 0;
+            }
+            // It says so only while a message comes in, slowly.
+            Account::Still if ack.idle == 0 && self.accounts < ACCOUNTS => {
+                self.accounts = self.accounts.saturating_add(1);
+                self.since = self.since.map(|_| now);
+            }
+            Account::Received | Account::Still => {}
         }
     }
 
@@ -70,7 +106,7 @@ mod tests {
     fn only_a_full_window_counts() {
         let mut stall = Stall::default();
         stall.sent(Timestamp::ZERO, false);
-        stall.acknowledged(Timestamp::ZERO, ack(9_000), false, false);
+        stall.acknowledged(Timestamp::ZERO, ack(9_000), Account::Received, false);
         assert_eq!(stall.over_at(PATIENCE), None);
     }
 
@@ -81,11 +117,25 @@ mod tests {
         stall.sent(at(100), true);
         stall.sent(at(200), true);
         assert_eq!(stall.over_at(PATIENCE), Some(at(20_100)));
-        stall.acknowledged(at(5_300), ack(5_000), false, true);
+        stall.acknowledged(at(5_300), ack(5_000), Account::Received, true);
         assert_eq!(stall.over_at(PATIENCE), Some(at(5_100)));
-        stall.acknowledged(at(5_400), ack(0), true, true);
+        stall.acknowledged(at(5_400), ack(0), Account::Progress, true);
         assert_eq!(stall.over_at(PATIENCE), Some(at(25_400)), "it moves again");
-        stall.acknowledged(at(5_500), ack(0), true, false);
+        stall.acknowledged(at(5_500), ack(0), Account::Progress, false);
         assert_eq!(stall.over_at(PATIENCE), None);
+    }
+
+    #[test]
+    fn a_message_that_comes_in_slowly_has_longer_but_not_for_ever() {
+        let mut stall = Stall::default();
+        let at = |seconds: u64| Timestamp::from_millis(1000 * seconds);
+        stall.sent(at(0), true);
+        for nth in 1..=100 {
+            stall.acknowledged(at(2 * nth), ack(0), Account::Still, true);
+        }
+        assert_eq!(stall.over_at(PATIENCE), Some(at(2 * 60 + 20)));
+        stall.acknowledged(at(130), ack(0), Account::Progress, true);
+        stall.acknowledged(at(140), ack(0), Account::Still, true);
+        assert_eq!(stall.over_at(PATIENCE), Some(at(160)));
     }
 }

@@ -376,7 +376,7 @@ impl Network {
 }
 
 /// Why a joiner goes of its own accord.
-const fn own_reason(why: Farewell) -> LeaveReason {
+pub(super) const fn own_reason(why: Farewell) -> LeaveReason {
     if matches!(why, Farewell::TooSlow) {
         LeaveReason::TooSlow
     } else {

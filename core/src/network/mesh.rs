@@ -2,13 +2,13 @@
 //!
 //! Two joiners negotiate through the host, over the links that they have to it; the later one offers.
 //! Until their link is open, and whenever it is silent or gone, the host relays. What was not
-//! acknowledged when the way changes is sent again on the new one.
+//! acknowledged when the way changes goes on the new one as well.
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::frames::{Handled, Misbehaved};
+use super::frames::{Handled, Misbehaved, own_reason};
 use super::links::link_to;
 use super::sending::pieces;
 use super::{Network, Role};
@@ -229,9 +229,9 @@ impl Network {
     }
 
     /// A joiner said goodbye on our link to it; its leaving is the host's to tell, while there is one.
-    pub(super) fn direct_goodbye(&mut self, id: LinkId) {
+    fn direct_goodbye(&mut self, id: LinkId, reason: LeaveReason) {
         let number = self.links.get(&id).and_then(Link::direct);
-        self.direct_over(id, GiveUp::Theirs, LeaveReason::Left);
+        self.direct_over(id, GiveUp::Theirs, reason);
         if let Some((number, _)) = number
             && let Some(direct) = self.directs.get_mut(&number)
         {
@@ -260,8 +260,8 @@ impl Network {
         }
         match frame {
             Frame::Direct(body) => self.handle_body(number, Way::Direct, body),
-            Frame::Goodbye(_) => {
-                self.direct_goodbye(id);
+            Frame::Goodbye(why) => {
+                self.direct_goodbye(id, own_reason(why));
                 Ok(())
             }
             Frame::Ping { .. } | Frame::Pong { .. } => {
@@ -304,8 +304,8 @@ impl Network {
         }
     }
 
-    /// After whatever may have changed the way to another joiner: if it did, says so, and sends again
-    /// what may have been lost on the old one.
+    /// After whatever may have changed the way to another joiner: if it did, says so, and sends on the
+    /// new one what may be lost on the old one.
     pub(super) fn choose_way(&mut self, number: Number) {
         let directly = self.goes_directly(number);
         let Some(direct) = self.directs.get_mut(&number) else {
@@ -322,15 +322,17 @@ impl Network {
             };
             self.tell(Event::NodeRoute { node, route });
         }
-        let Some(pair) = self.pairs.get_mut(&number) else {
-            return;
-        };
-        pair.say_ack_again(self.now);
-        let again: Vec<(u64, Bytes)> = pair.unacknowledged().collect();
-        if !self.is_reachable(number) || planted!(self.config, ReplayForgotten) {
+        let now = self.now;
+        if let Some(pair) = self.pairs.get_mut(&number) {
+            pair.say_ack_again(now);
+        }
+        if !self.is_reachable(number) {
             return;
         }
-        for (sequence, payload) in again {
+        let way = if directly { Way::Direct } else { Way::Relayed };
+        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(way));
+        let besides = besides.filter(|_| !planted!(self.config, ReplayForgotten));
+        for (sequence, payload) in besides.unwrap_or_default() {
             for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
                 self.queue_piece(&[(number, sequence)], &piece);
             }

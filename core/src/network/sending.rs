@@ -8,7 +8,7 @@ use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::Event;
 use crate::id::NodeId;
-use crate::membership::Pair;
+use crate::membership::{Pair, Way};
 use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
@@ -40,6 +40,20 @@ impl Network {
             .collect();
         for piece in pieces(payload, usize::from(self.config.limits.piece)) {
             self.queue_piece(&numbered, &piece);
+        }
+        if self.terms.mesh && self.me != HOST {
+            for (number, _) in numbered {
+                let way = if self.goes_directly(number) {
+                    Way::Direct
+                } else if self.can_relay() {
+                    Way::Relayed
+                } else {
+                    continue;
+                };
+                if let Some(pair) = self.pairs.get_mut(&number) {
+                    pair.gave(way);
+                }
+            }
         }
         Ok(())
     }

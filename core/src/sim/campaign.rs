@@ -36,6 +36,9 @@ pub struct Options {
     /// How many nodes each world has; `None`: drawn, from 2 to 8. Default `None`.
     pub nodes: Option<u8>,
     /// Changes the settings of every node of every world. Default: as they are.
+    ///
+    /// Not what plans themselves decide (topology, relaying, credit, the numbers of nodes and bytes),
+    /// nor the timeouts: what is checked goes by the plan and the usual timeouts.
     pub configure: fn(Config) -> Config,
     /// How many runs the shrinking of a failing plan may take. Default 500.
     pub shrink_runs: u32,

@@ -11,11 +11,16 @@ use str0m::RtcError;
 use str0m::net::Protocol;
 use tracing::{debug, trace};
 
+use super::lines::Lines;
 use super::{Link, Outbox, Update};
 use crate::io::{Channel, LinkFailure};
 use crate::native::io::Transmit;
 use crate::native::stun;
 use crate::time::Timestamp;
+
+/// Datagrams that one input may lead to besides the data that str0m holds. On a path that corrupts,
+/// str0m was seen to give thousands without an end; a link that does so has failed.
+const MOST_TRANSMITS: usize = 512;
 
 /// What one drain brought, before it is put in order.
 #[derive(Debug, Default)]
@@ -33,7 +38,20 @@ impl Link {
     /// Takes everything out of str0m.
     pub(super) fn drain(&mut self, now: Timestamp, out: &mut Outbox) {
         self.window.set_now(now);
+        // A datagram holds 1 KiB or more of the data; everything may be sent twice.
+        let data = Lines::inside_limit(&self.limits) / 512;
+        let most = out
+            .transmits
+            .len()
+            .saturating_add(MOST_TRANSMITS)
+            .saturating_add(data);
         for _ in 0..self.limits.outputs_per_input {
+            if out.transmits.len() > most {
+                debug!("str0m does not come to rest");
+                self.fail(LinkFailure::Channel);
+                self.due = None;
+                return;
+            }
             match self.rtc.poll_output() {
                 Ok(str0m::Output::Timeout(at)) => {
                     self.due = self.clock.deadline(now, at);

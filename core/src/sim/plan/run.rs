@@ -87,7 +87,8 @@ impl Plan {
         self.run_with(|config| config)
     }
 
-    /// Runs the plan with nodes whose settings were changed by `configure`.
+    /// Runs the plan with nodes whose settings were changed by `configure`; what may be changed, is said
+    /// at [`Options::configure`](crate::sim::campaign::Options::configure).
     #[must_use]
     pub fn run_with(&self, configure: impl Fn(Config) -> Config) -> Report {
         self.report(&configure, false)

@@ -22,7 +22,8 @@ pub(super) trait Settings: Default + Copy + PartialEq + 'static {
                 } else {
                     knob.wild / 10
                 };
-                (knob.set)(&mut drawn, choices.below(most.saturating_add(1)).into());
+                let value = choices.below(most.saturating_add(1));
+                (knob.set)(&mut drawn, knob.least.saturating_add(value).into());
             }
         }
         drawn
@@ -42,6 +43,8 @@ pub(super) struct Knob<T> {
     pub(super) set: fn(&mut T, u64),
     /// The most that is drawn; 0: never drawn.
     wild: u32,
+    /// The least that is drawn.
+    least: u32,
 }
 
 /// How a setting is written.
@@ -62,6 +65,7 @@ macro_rules! time {
             get: |it| micros(it.$($field).+),
             set: |it, value| it.$($field).+ = Duration::from_micros(value),
             wild: $wild,
+            least: 0,
         }
     };
 }
@@ -74,6 +78,7 @@ macro_rules! number {
             get: |it| it.$($field).+.into(),
             set: |it, value| it.$($field).+ = value.try_into().unwrap_or_default(),
             wild: $wild,
+            least: 0,
         }
     };
 }
@@ -86,6 +91,7 @@ macro_rules! flag {
             get: |it| it.$($field).+.into(),
             set: |it, value| it.$($field).+ = value > 0,
             wild: 0,
+            least: 0,
         }
     };
 }
@@ -109,6 +115,8 @@ impl Settings for Path {
                 path.capacity = u32::try_from(value).ok().filter(|bytes| *bytes > 0);
             },
             wild: 300_000,
+            // With less than this a queue that was filled takes minutes to empty, healed or not.
+            least: 4_000,
         },
         number!("queue", queue, 0),
         number!("mtu", mtu, 0),
@@ -150,6 +158,7 @@ impl Settings for Clock {
             get: |clock| clock.drift_ppm.max(0).unsigned_abs().into(),
             set: |clock, value| clock.drift_ppm = i32::try_from(value).unwrap_or(0),
             wild: 500,
+            least: 0,
         },
         Knob {
             name: "slow",
@@ -159,6 +168,7 @@ impl Settings for Clock {
                 clock.drift_ppm = i32::try_from(value).unwrap_or(0).saturating_neg();
             },
             wild: 500,
+            least: 0,
         },
         time!("late", late, 100_000),
         number!("early", early_per_mille, 500),

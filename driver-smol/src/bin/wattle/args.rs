@@ -36,8 +36,8 @@ pub(crate) enum Action {
     /// Run simulated networks in virtual time, and check that all laws hold
     ///
     /// Each seed stands for a world: some nodes that join, talk and leave, while packets get lost,
-    /// nodes crash, the signaling server restarts, and so on. The same seed always leads to the
-    /// same. Nothing is sent anywhere.
+    /// nodes crash, the signaling server restarts, and so on. The same seed leads to the same.
+    /// Nothing is sent anywhere.
     Sim(Sim),
 }
 
@@ -136,8 +136,9 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) first: u64,
     /// star, mesh, or mixed: one of both, some of full nodes with real ICE, DTLS and SCTP
-    #[arg(long, value_name = "KIND", default_value = "mixed", value_parser = family)]
-    pub(crate) topology: Family,
+    /// [default: star for even seeds, mesh for odd ones]
+    #[arg(long, value_name = "KIND", value_parser = family)]
+    pub(crate) topology: Option<Family>,
     /// How many nodes each world has, the host included [default: 2 to 8, as the seed says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) nodes: Option<u8>,

@@ -5,13 +5,14 @@ mod workers;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smol::Timer;
 use smol::channel::Receiver;
 use smol::future::or;
 use wattle_core::sim::campaign::{Options, Outcome, plan_of, run_seed};
-use wattle_core::sim::plan::{Plan, Report, Verdict};
+use wattle_core::sim::plan::{Family, Plan, Report, Verdict};
 
 use crate::args::Sim;
 use crate::{FAILED, USAGE, run};
@@ -19,14 +20,10 @@ use show::Show;
 use workers::{Ran, Tally};
 
 pub(crate) async fn run(args: Sim) -> ExitCode {
-    let options = Options {
-        family: args.topology,
-        nodes: args.nodes,
-        ..Options::default()
-    };
     let show = Show::new(args.report.json);
     match (args.seed, &args.plan) {
         (Some(seed), _) => show.guard(|| {
+            let options = options(&args, seed);
             if args.trace {
                 trace(&show, Some(seed), &plan_of(&options, seed))
             } else {
@@ -38,7 +35,21 @@ pub(crate) async fn run(args: Sim) -> ExitCode {
             Ok(plan) => show.guard(|| alone(&show, &plan)),
             Err(error) => misused(&show, &format!("{}: {error}", path.display())),
         },
-        (None, None) => campaign(show, options, &args).await,
+        (None, None) => campaign(show, args).await,
+    }
+}
+
+/// What is drawn for a seed. Worlds of model nodes replay exactly, so these are the usual ones.
+fn options(args: &Sim, seed: u64) -> Options {
+    let usual = if seed.is_multiple_of(2) {
+        Family::Star
+    } else {
+        Family::Mesh
+    };
+    Options {
+        family: args.topology.unwrap_or(usual),
+        nodes: args.nodes,
+        ..Options::default()
     }
 }
 
@@ -115,11 +126,15 @@ const PROGRAM: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_secs(5);
 
 /// Many worlds, on all cores.
-async fn campaign(mut show: Show, options: Options, args: &Sim) -> ExitCode {
+async fn campaign(mut show: Show, args: Sim) -> ExitCode {
     let (first, count) = (args.first, args.seeds);
     let begun = Instant::now();
-    let worlds = workers::start(first, count, move |seed| Ran::of(run_seed(&options, seed)));
-    show.campaign(&options, first, count);
+    show.campaign(args.topology, first, count);
+    let args = Arc::new(args);
+    let of = Arc::clone(&args);
+    let worlds = workers::start(first, count, move |seed| {
+        Ran::of(run_seed(&options(&of, seed), seed))
+    });
     let mut tally = Tally::default();
     let stopped = or(take(&worlds, &mut tally, &mut show, count, begun), async {
         run::stop_signal().await;
@@ -131,6 +146,7 @@ async fn campaign(mut show: Show, options: Options, args: &Sim) -> ExitCode {
     let failure = tally.failure.take();
     show.summary(&tally, failure.is_some(), begun.elapsed());
     if let Some((seed, failed)) = failure {
+        let options = options(&args, seed);
         match failed {
             Some(outcome) => {
                 show.world(Some(seed), &outcome.report);

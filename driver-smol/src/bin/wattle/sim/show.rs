@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use wattle_core::sim::campaign::{Failure, Options};
-use wattle_core::sim::plan::{Plan, Report, Verdict};
+use wattle_core::sim::plan::{Family, Plan, Report, Verdict};
 
 use super::workers::{Tally, threads};
 use crate::FAILED;
@@ -97,12 +97,12 @@ impl Show {
     }
 
     /// Many worlds begin.
-    pub(super) fn campaign(&self, options: &Options, first: u64, count: u64) {
+    pub(super) fn campaign(&self, family: Option<Family>, first: u64, count: u64) {
         if !self.json {
             say(format_args!(
                 "{} {count} worlds ({}), from seed {first} on, on {} threads",
                 styled(BRIGHT, "wattle sim:"),
-                options.family.name(),
+                family.map_or("star and mesh", Family::name),
                 threads()
             ));
         }
