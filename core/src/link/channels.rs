@@ -101,9 +101,13 @@ impl Channels {
         }
     }
 
-    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) {
+    /// The channel holds so much now; says whether some of the data has left.
+    pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) -> bool {
         self.touched = true;
-        self.lane(channel).buffered = bytes;
+        let lane = self.lane(channel);
+        let less = bytes < lane.buffered;
+        lane.buffered = bytes;
+        less && matches!(channel, Channel::Data)
     }
 
     /// Queues a frame that goes before everything else.

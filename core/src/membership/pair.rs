@@ -259,6 +259,11 @@ impl Pair {
             .map(|since| since.plus(patience))
     }
 
+    /// What we gave to the way to it moves.
+    pub(crate) fn moved(&mut self, now: Timestamp) {
+        self.stall.moved(now);
+    }
+
     /// How long it lets us wait.
     pub(crate) const fn stall(&self) -> &Stall {
         &self.stall

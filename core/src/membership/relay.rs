@@ -173,6 +173,16 @@ impl Relay {
         }
     }
 
+    /// What waits for this receiver moves.
+    pub(crate) fn moved(&mut self, now: Timestamp, to: Number) {
+        if self.stuck > 0 {
+            let flows = self.flows.iter_mut();
+            for (_, flow) in flows.filter(|((_, receiver), _)| *receiver == to) {
+                flow.stall.moved(now);
+            }
+        }
+    }
+
     /// A node left: nothing goes to it or from it any more.
     pub(crate) fn remove(&mut self, node: Number) {
         self.flows

@@ -10,19 +10,19 @@ use crate::wire::Ack;
 /// was measured of native links is 3.3 s, at 30 % loss; SCTP alone, as in a browser, has longer ones.
 const SILENT_FACTOR: u32 = 4;
 
-/// How often a receiver may say that a message is still coming in, without any coming to its end: at
-/// one account in two seconds it buys two minutes, in which a path of 5 kB/s carries a full window.
-const ACCOUNTS: u8 = 60;
+/// For so long it counts that something moves: pieces that come in, or a channel that empties. In this
+/// time a path of 5 kB/s carries a full window.
+const MOVING: Duration = Duration::from_secs(120);
 
 /// Whether a window is full, and whose fault that is.
 #[derive(Debug, Default)]
 pub(crate) struct Stall {
-    /// Since when the largest message would not fit, and nothing was taken.
+    /// Since when the largest message would not fit, and nothing was taken or moved.
     since: Option<Timestamp>,
     /// How long the receiver's application had taken nothing when we last heard.
     idle: Duration,
-    /// How often it has said since then that a message is still coming in.
-    accounts: u8,
+    /// When it last took something, or the window was first full.
+    began: Option<Timestamp>,
 }
 
 /// What an acknowledgement says of its receiver.
@@ -51,6 +51,7 @@ impl Stall {
     pub(super) fn sent(&mut self, now: Timestamp, full: bool) {
         if full {
             self.since.get_or_insert(now);
+            self.began.get_or_insert(now);
         }
     }
 
@@ -60,14 +61,18 @@ impl Stall {
         match said {
             Account::Progress => {
                 self.since = full.then_some(now);
-                self.accounts = 0;
+                self.began = self.since;
             }
             // It says so only while a message comes in, slowly.
-            Account::Still if ack.idle == 0 && self.accounts < ACCOUNTS => {
-                self.accounts = self.accounts.saturating_add(1);
-                self.since = self.since.map(|_| now);
-            }
+            Account::Still if ack.idle == 0 => self.moved(now),
             Account::Received | Account::Still => {}
+        }
+    }
+
+    /// What is on the way to the receiver moves, if slowly: that nothing is taken may not be its fault.
+    pub(crate) fn moved(&mut self, now: Timestamp) {
+        if self.began.is_some_and(|began| now.since(began) < MOVING) {
+            self.since = self.since.map(|_| now);
         }
     }
 
@@ -133,7 +138,8 @@ mod tests {
         for nth in 1..=100 {
             stall.acknowledged(at(2 * nth), ack(0), Account::Still, true);
         }
-        assert_eq!(stall.over_at(PATIENCE), Some(at(2 * 60 + 20)));
+        // The last that counts is before two minutes.
+        assert_eq!(stall.over_at(PATIENCE), Some(at(118 + 20)));
         stall.acknowledged(at(130), ack(0), Account::Progress, true);
         stall.acknowledged(at(140), ack(0), Account::Still, true);
         assert_eq!(stall.over_at(PATIENCE), Some(at(160)));

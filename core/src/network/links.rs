@@ -16,7 +16,7 @@ use crate::membership::GiveUp;
 use crate::planted::planted;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Farewell, Frame, Number};
+use crate::wire::{Farewell, Frame, HOST, Number};
 
 impl Network {
     pub(super) fn handle_link_update(&mut self, id: LinkId, update: LinkUpdate<'_>) {
@@ -59,7 +59,12 @@ impl Network {
                 self.heard(id, None);
                 self.handle_channel_message(id, channel, payload);
             }
-            LinkUpdate::BufferedAmount { channel, bytes } => link.channels.buffered(channel, bytes),
+            LinkUpdate::BufferedAmount { channel, bytes } => {
+                let moved = link.channels.buffered(channel, bytes);
+                if let Some(number) = link.number().filter(|_| moved) {
+                    self.data_moved(number);
+                }
+            }
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
             // Our own liveness decides; a passing loss of the path is no end.
             LinkUpdate::Disconnected => self.diagnose_link(id, LinkState::Disconnected),
@@ -70,6 +75,27 @@ impl Network {
             LinkUpdate::Closed => {
                 self.diagnose_link(id, LinkState::Closed);
                 self.link_broke(id, None);
+            }
+        }
+    }
+
+    /// Something of what waited in a data channel has left.
+    fn data_moved(&mut self, over: Number) {
+        let now = self.now;
+        if let Role::Host(host) = &mut self.role {
+            host.relay.moved(now, over);
+        }
+        if let Some(pair) = self.pairs.get_mut(&over) {
+            pair.moved(now);
+        }
+        if over == HOST {
+            // It carries what is for those that we have no link to.
+            let own = self.directs.keys().copied();
+            let own: Vec<Number> = own.filter(|number| self.goes_directly(*number)).collect();
+            for (number, pair) in &mut self.pairs {
+                if !own.contains(number) {
+                    pair.moved(now);
+                }
             }
         }
     }

@@ -93,6 +93,8 @@ pub mod choices;
 mod clock;
 mod compare;
 mod draw;
+#[cfg(feature = "native")]
+mod given;
 #[cfg_attr(
     not(feature = "native"),
     allow(

@@ -277,6 +277,10 @@ impl World {
             self.trace
                 .add(at, index, To::Node, &Outline::of_input(&input));
         }
+        self.note_own(index, &input);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.given.input(&input);
+        }
         if let Some(Machine::Native(node)) = self.machine(index) {
             node.handle_input(now, input);
         }
@@ -354,7 +358,7 @@ impl World {
 
     /// A native node sends a datagram.
     #[cfg(feature = "native")]
-    fn transmit(&mut self, index: usize, transmit: native::Transmit) {
+    pub(super) fn transmit(&mut self, index: usize, transmit: native::Transmit) {
         let native::Transmit {
             local,
             remote,
@@ -364,6 +368,7 @@ impl World {
         if let Some(node) = self.nodes.get_mut(index) {
             node.datagrams = node.datagrams.saturating_add(1);
         }
+        self.check_address(index, remote);
         let Some((to, crossing)) = self.depart(index, local, remote, &payload) else {
             return;
         };
@@ -397,6 +402,8 @@ impl World {
             return;
         };
         let held = node.laws.event(&event);
+        #[cfg(feature = "native")]
+        node.given.event(&event);
         self.watch.judge(self.now, index, held);
         if let Event::Message { .. } | Event::State { .. } = &event {
             node.messages = node.messages.saturating_add(1);

@@ -26,7 +26,13 @@ use crate::signaling::{Server, ServerConfig};
 use crate::time::Timestamp;
 
 #[cfg(feature = "native")]
+use super::given::Given;
+#[cfg(feature = "native")]
+use crate::id::NodeId;
+#[cfg(feature = "native")]
 use crate::native;
+#[cfg(feature = "native")]
+use alloc::collections::BTreeSet;
 
 /// Names a node of a world, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +64,9 @@ pub struct World {
     pub(super) connections: Connections,
     pub(super) trace: Trace,
     pub(super) watch: Watch,
+    /// The addresses that each life of a native node was told to be its own.
+    #[cfg(feature = "native")]
+    pub(super) own_addresses: BTreeMap<NodeId, BTreeSet<SocketAddr>>,
     #[cfg(feature = "native")]
     pub(super) trace_bytes: bool,
     #[cfg(feature = "native")]
@@ -78,6 +87,8 @@ pub(super) struct WorldNode {
     pub(super) events: Vec<(Timestamp, Event)>,
     pub(super) taken: usize,
     pub(super) laws: Laws,
+    #[cfg(feature = "native")]
+    pub(super) given: Given,
     pub(super) lan: Option<SocketAddr>,
     pub(super) paused: bool,
     pub(super) messages: u64,
@@ -132,6 +143,8 @@ impl World {
             trace: Trace::new(),
             watch: Watch::default(),
             #[cfg(feature = "native")]
+            own_addresses: BTreeMap::new(),
+            #[cfg(feature = "native")]
             trace_bytes: false,
             #[cfg(feature = "native")]
             origin: None,
@@ -161,6 +174,8 @@ impl World {
             events: Vec::new(),
             taken: 0,
             laws: Laws::default(),
+            #[cfg(feature = "native")]
+            given: Given::default(),
             lan: None,
             paused: false,
             messages: 0,
@@ -240,6 +255,10 @@ impl World {
         if let Some(node) = self.nodes.get_mut(index) {
             node.machine = None;
             node.laws = Laws::default();
+            #[cfg(feature = "native")]
+            {
+                node.given = Given::default();
+            }
             node.lan = None;
             node.asleep = None;
             node.held.clear();

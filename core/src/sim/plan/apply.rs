@@ -2,10 +2,10 @@
 
 use super::ledger::Sort;
 use super::run::{App, Run};
-use super::{Action, NodeVerb, PairVerb, Repeat, ServerVerb};
+use super::{Action, NatVerb, NodeVerb, PairVerb, Repeat, ServerVerb};
 use crate::id::NodeId;
 use crate::network::Hosting;
-use crate::sim::NodeIndex;
+use crate::sim::{NatIndex, NodeIndex};
 use crate::stats::Status;
 
 use alloc::vec::Vec;
@@ -42,6 +42,13 @@ impl Run<'_> {
             Action::Signaling(faults) => self.world.set_signaling_faults(faults),
             Action::Clock(node, clock) => self.world.set_clock(NodeIndex(node.into()), clock),
             Action::Sleep(node, time) => self.sleep(node.into(), time),
+            Action::Roam(node, spot) => {
+                if !self.is_asleep(node.into()) {
+                    self.world.roam(NodeIndex(node.into()), spot.place());
+                }
+            }
+            Action::Nat(verb, nat) => self.nat(verb, NatIndex(nat.into())),
+            Action::Reboot(nat, dark) => self.world.reboot(NatIndex(nat.into()), dark),
         }
     }
 
@@ -168,8 +175,17 @@ impl Run<'_> {
         }
     }
 
+    fn nat(&mut self, verb: NatVerb, nat: NatIndex) {
+        match verb {
+            NatVerb::Rebind => self.world.rebind(nat),
+            NatVerb::Readdress => self.world.change_outside_address(nat),
+            NatVerb::Block => self.world.block_udp(nat, true),
+            NatVerb::Unblock => self.world.block_udp(nat, false),
+        }
+    }
+
     /// What sleeps has its deadlines later.
-    fn sleep(&mut self, index: usize, time: Duration) {
+    pub(super) fn sleep(&mut self, index: usize, time: Duration) {
         self.world.sleep(NodeIndex(index), time);
         if let Some(app) = self.apps.get_mut(index) {
             for since in [&mut app.entering, &mut app.leaving].into_iter().flatten() {

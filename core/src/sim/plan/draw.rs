@@ -5,7 +5,7 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use super::settings::Settings as _;
-use super::{Action, NodeKind, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Timed};
+use super::{Action, NodeKind, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Timed, places};
 use crate::config::Topology;
 use crate::sim::choices::Choices;
 use crate::sim::{Clock, Path, Quirks, SignalingFaults};
@@ -134,6 +134,7 @@ impl Plan {
         plan.heal_at = drawing.length;
         plan.core = drawing.core();
         plan.actions = drawing.actions;
+        places::draw(&mut plan, choices);
         plan.actions.retain(|timed| timed.at <= plan.heal_at);
         // Stable: what was drawn first happens first.
         plan.actions.sort_by_key(|timed| timed.at);

@@ -1,6 +1,7 @@
 //! After the chaos: a core of nodes is healed, the others are broken for good, and the core must
 //! come to terms.
 
+use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -10,7 +11,9 @@ use super::NodeVerb;
 use super::run::Run;
 use crate::config::{Timeouts, Topology};
 use crate::id::NodeId;
-use crate::sim::{Clock, NodeIndex, Path, Quirks, SignalingFaults, Violation};
+use crate::sim::{
+    Clock, Dropped, NatIndex, NodeIndex, Path, Quirks, Reach, SignalingFaults, Violation,
+};
 use crate::stats::Status;
 use crate::time::Timestamp;
 
@@ -45,6 +48,18 @@ pub enum Missing {
         to: u8,
         /// How many messages; `None`: it was not even possible to send them.
         messages: Option<u32>,
+    },
+    /// A node cannot reach the host, and its attempt to join has not ended.
+    NotEnded {
+        /// Which node.
+        node: u8,
+    },
+    /// In a mesh: a node reaches another only through the host, though there is a direct path.
+    Relayed {
+        /// Which node.
+        from: u8,
+        /// The other.
+        to: u8,
     },
     /// A node has links or connections that it needs no more.
     Leftovers {
@@ -85,6 +100,14 @@ impl fmt::Display for Missing {
                 messages: Some(messages),
             } => write!(f, "node {to} misses {messages} messages of node {from}"),
             Self::Unheard { from, to, .. } => write!(f, "node {from} cannot send to node {to}"),
+            Self::NotEnded { node } => write!(
+                f,
+                "node {node} cannot reach the host, and its join has not ended"
+            ),
+            Self::Relayed { from, to } => write!(
+                f,
+                "node {from} reaches node {to} only through the host, though there is a direct path"
+            ),
             Self::Leftovers {
                 node,
                 links,
@@ -130,6 +153,24 @@ pub fn bound(timeouts: &Timeouts) -> Duration {
         .saturating_add(timeouts.leave)
 }
 
+/// How long after the heal all pairs of a mesh that can have a direct link may take to have one.
+///
+/// At worst the core comes to terms at the last moment, and a pair has just failed to connect: it
+/// waits for a minute, and then the attempt may take its whole time.
+#[must_use]
+pub fn direct_bound(timeouts: &Timeouts) -> Duration {
+    bound(timeouts)
+        .saturating_add(LONGEST_WAIT)
+        .saturating_add(timeouts.ice)
+        .saturating_add(timeouts.datachannel)
+}
+
+/// The longest that two joiners of a mesh wait before they try again to connect.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A node that is frozen for good sleeps this long: longer than any world runs.
+const FOR_GOOD: Duration = Duration::from_secs(24 * 3600);
+
 impl Run<'_> {
     /// Heals the core and waits until it has come to terms; what is missing if it does not.
     pub(super) fn come_to_terms(&mut self) -> Result<Vec<Missing>, Violation> {
@@ -139,9 +180,9 @@ impl Run<'_> {
         let deadline = now.plus(bound(&Timeouts::default()));
         // Who was silent for too long before will be lost by then.
         self.run_until(now.plus(Timeouts::default().lost_after))?;
-        let mut unsaid = None;
+        let (mut unsaid, mut tried) = (None, BTreeSet::new());
         let missing = self.until(deadline, |run| {
-            run.reenter(&core);
+            run.reenter(&core, &mut tried);
             let apart = run.apart(&core);
             if !apart.is_empty() {
                 unsaid = None;
@@ -155,6 +196,11 @@ impl Run<'_> {
             return Ok(missing);
         }
         let missing = self.until(deadline, |run| run.leftovers(&core))?;
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+        let deadline = now.plus(direct_bound(&Timeouts::default()));
+        let missing = self.until(deadline, |run| run.relayed(&core))?;
         if !missing.is_empty() {
             return Ok(missing);
         }
@@ -179,7 +225,7 @@ impl Run<'_> {
     }
 
     /// Heals the core and breaks all others; gives the core.
-    fn heal(&mut self) -> Vec<u8> {
+    pub(super) fn heal(&mut self) -> Vec<u8> {
         self.agenda.clear();
         self.reasons.broken();
         self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
@@ -199,6 +245,15 @@ impl Run<'_> {
             self.world
                 .set_one_way(NodeIndex(a.into()), NodeIndex(b.into()), path);
         }
+        // Boxes stay what they are, and blocked if they are; the oracle knows. But they are there.
+        for nat in (0..self.plan.nats.len()).map(NatIndex) {
+            let NatIndex(index) = nat;
+            let gate = self.world.places.internet.gates.get(index);
+            let now = self.world.now();
+            if gate.is_some_and(|gate| gate.nat.check(now) == Err(Dropped::Rebooting)) {
+                self.world.reboot(nat, Duration::ZERO);
+            }
+        }
         self.start_server();
         for node in all {
             let index = usize::from(node);
@@ -209,21 +264,36 @@ impl Run<'_> {
                 }
                 self.node(NodeVerb::Restart, index);
                 self.resume(index);
-            } else if self.plan.seed.wrapping_add(node.into()) % 2 == 0 {
-                self.node(NodeVerb::Crash, index);
+                continue;
+            }
+            // The others are gone, frozen, or only cut off.
+            match self.plan.seed.wrapping_add(node.into()) % 4 {
+                0 | 2 => self.node(NodeVerb::Crash, index),
+                1 => self.sleep(index, FOR_GOOD),
+                _ => {}
             }
         }
         core
     }
 
-    /// Whoever of the core is in no network goes in again, if there is a host to go to.
-    fn reenter(&mut self, core: &[u8]) {
+    /// Whether theory has a path between two nodes.
+    fn reaches(&self, a: u8, b: u8) -> bool {
+        let (a, b) = (NodeIndex(a.into()), NodeIndex(b.into()));
+        a == b || self.world.reach(a, b) == Reach::Direct
+    }
+
+    /// Whoever of the core is in no network goes in again, if there is a host to go to; who cannot
+    /// reach it tries once.
+    fn reenter(&mut self, core: &[u8], tried: &mut BTreeSet<u8>) {
         if !core.contains(&0) {
             return;
         }
         for node in core {
             let index = usize::from(*node);
             if self.world.status(NodeIndex(index)) == Some(Status::Idle) {
+                if !self.reaches(0, *node) && !tried.insert(*node) {
+                    continue;
+                }
                 let verb = if index == 0 {
                     NodeVerb::Host
                 } else {
@@ -244,15 +314,34 @@ impl Run<'_> {
             && !seen.contains(&None)
     }
 
+    /// Who of the core has to be in the host's network, or is, though theory knows no path.
+    fn members(&self, core: &[u8]) -> Vec<u8> {
+        let is_in = |node: u8| {
+            let index = NodeIndex(node.into());
+            self.world.status(index) == Some(Status::Joined) && self.seen(index).contains(&Some(0))
+        };
+        let members = core.iter().copied();
+        members
+            .filter(|node| self.reaches(0, *node) || is_in(*node))
+            .collect()
+    }
+
     /// Who does not see what all of the core must see.
-    fn apart(&mut self, core: &[u8]) -> Vec<Missing> {
+    pub(super) fn apart(&mut self, core: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
+        let members = self.members(core);
         for node in core {
             let index = NodeIndex((*node).into());
             let status = self.world.status(index);
             if !core.contains(&0) {
                 if status != Some(Status::Idle) && !self.may_stay(core, index) {
                     missing.push(Missing::NotTold { node: *node });
+                }
+                continue;
+            }
+            if !members.contains(node) {
+                if status != Some(Status::Idle) {
+                    missing.push(Missing::NotEnded { node: *node });
                 }
                 continue;
             }
@@ -265,8 +354,30 @@ impl Run<'_> {
             }
             let mut sees = self.seen(index);
             sees.sort_unstable();
-            if !sees.iter().copied().eq(core.iter().copied().map(Some)) {
+            if !sees.iter().copied().eq(members.iter().copied().map(Some)) {
                 missing.push(Missing::Roster { node: *node, sees });
+            }
+        }
+        missing
+    }
+
+    /// Which joiners of a mesh that has a host are relayed without need.
+    pub(super) fn relayed(&self, core: &[u8]) -> Vec<Missing> {
+        if self.plan.topology != Topology::Mesh || !core.contains(&0) {
+            return Vec::new();
+        }
+        let joiners: Vec<u8> = self.members(core).into_iter().filter(|n| *n > 0).collect();
+        let mut missing = Vec::new();
+        for from in &joiners {
+            let stats = self.world.stats(NodeIndex((*from).into()));
+            for other in stats.into_iter().flat_map(|stats| stats.nodes) {
+                if let Some(to) = self.node_of(other.node)
+                    && other.relayed
+                    && joiners.contains(&to)
+                    && self.reaches(*from, to)
+                {
+                    missing.push(Missing::Relayed { from: *from, to });
+                }
             }
         }
         missing
@@ -303,7 +414,7 @@ impl Run<'_> {
     }
 
     /// Whose words have not arrived at whom.
-    fn unheard(&self, core: &[u8], unsaid: &[u8]) -> Vec<Missing> {
+    pub(super) fn unheard(&self, core: &[u8], unsaid: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
         for (from, to) in core.iter().flat_map(|a| core.iter().map(move |b| (*a, *b))) {
             let id = |node: u8| self.apps.get(usize::from(node)).and_then(|app| app.id);
@@ -322,7 +433,7 @@ impl Run<'_> {
     }
 
     /// What should be gone.
-    fn leftovers(&self, core: &[u8]) -> Vec<Missing> {
+    pub(super) fn leftovers(&self, core: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
         for node in core {
             let index = NodeIndex((*node).into());
@@ -350,7 +461,7 @@ impl Run<'_> {
     }
 
     /// At rest there is nothing but signs of life.
-    fn rest(&mut self, core: &[u8]) -> Result<Vec<Missing>, Violation> {
+    pub(super) fn rest(&mut self, core: &[u8]) -> Result<Vec<Missing>, Violation> {
         // Those who are broken for good have nothing left to try by then.
         let settled = self.world.now().plus(bound(&Timeouts::default()) / 4);
         self.run_until(settled)?;

@@ -4,17 +4,21 @@ mod apply;
 mod draw;
 mod ledger;
 mod liveness;
+mod places;
 mod reason;
 mod run;
 mod settings;
 mod shrink;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use draw::{Family, FamilyError};
-pub use liveness::{Missing, QUIET, bound};
+pub use liveness::{Missing, QUIET, bound, direct_bound};
+pub use places::{Nat, NatVerb, Spot, Stack};
 pub use run::{Report, Verdict};
 pub use shrink::Shrunk;
 pub use text::{ParseError, ParseErrorKind};
@@ -60,6 +64,9 @@ pub struct Plan {
     pub topology: Topology,
     /// What each node is; the first hosts.
     pub nodes: Vec<NodeKind>,
+    /// The NAT boxes, in the order of their numbers. Nodes are on the Internet until a
+    /// [`Action::Roam`] takes them elsewhere.
+    pub nats: Vec<Nat>,
     /// How many nodes the host lets in, itself included.
     pub max_nodes: u8,
     /// Whether the host relays.
@@ -142,6 +149,12 @@ pub enum Action {
     Clock(u8, Clock),
     /// A node sleeps, as a laptop does, for this long.
     Sleep(u8, Duration),
+    /// A node moves; at 0ms it is there from the beginning. Not while it sleeps.
+    Roam(u8, Spot),
+    /// About a NAT box.
+    Nat(NatVerb, u8),
+    /// A NAT box starts anew, and nothing passes it for this long.
+    Reboot(u8, Duration),
 }
 
 /// How much is sent, and how often.
@@ -244,6 +257,7 @@ impl Plan {
             seed,
             topology: Topology::Star,
             nodes: (0..nodes).map(|_| NodeKind::Model).collect(),
+            nats: Vec::new(),
             max_nodes: 8,
             relay: true,
             release: false,

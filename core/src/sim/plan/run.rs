@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError};
 use crate::event::Event;
 use crate::id::NodeId;
 use crate::sim::laws::{Broken, Held, demand};
-use crate::sim::{Law, NodeIndex, Violation, World};
+use crate::sim::{Law, NatIndex, NodeIndex, Violation, World};
 use crate::stats::Status;
 use crate::time::Timestamp;
 
@@ -165,7 +165,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const STORM: u64 = 1_000_000;
 
 impl<'p> Run<'p> {
-    fn new(plan: &'p Plan, world: World) -> Self {
+    pub(super) fn new(plan: &'p Plan, world: World) -> Self {
         Self {
             plan,
             world,
@@ -183,7 +183,27 @@ impl<'p> Run<'p> {
     }
 
     fn all(&mut self, config: &Config) -> Verdict {
+        self.populate(config);
+        let healed = Timestamp::ZERO.plus(self.plan.heal_at);
+        let outcome = self.run_until(healed).and_then(|()| self.come_to_terms());
+        match outcome {
+            Ok(missing) if missing.is_empty() => Verdict::Held,
+            Ok(missing) => Verdict::Dead(missing),
+            Err(violation) => Verdict::Broken(violation),
+        }
+    }
+
+    /// Boxes, nodes, and the agenda.
+    pub(super) fn populate(&mut self, config: &Config) {
         self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
+        for (nth, nat) in self.plan.nats.iter().enumerate() {
+            match nat.behind.filter(|outer| usize::from(*outer) < nth) {
+                Some(outer) => self
+                    .world
+                    .add_nat_behind(nat.config, NatIndex(outer.into())),
+                None => self.world.add_nat(nat.config),
+            };
+        }
         for kind in &self.plan.nodes {
             let NodeIndex(index) = match kind {
                 #[cfg(feature = "native")]
@@ -199,13 +219,6 @@ impl<'p> Run<'p> {
             if timed.at <= self.plan.heal_at {
                 self.enter(Timestamp::ZERO.plus(timed.at), nth, 0);
             }
-        }
-        let healed = Timestamp::ZERO.plus(self.plan.heal_at);
-        let outcome = self.run_until(healed).and_then(|()| self.come_to_terms());
-        match outcome {
-            Ok(missing) if missing.is_empty() => Verdict::Held,
-            Ok(missing) => Verdict::Dead(missing),
-            Err(violation) => Verdict::Broken(violation),
         }
     }
 

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use crate::sim::choices::Choices;
-use crate::sim::{Clock, Path, Quirks, SignalingFaults};
+use crate::sim::{Clock, Dependence, NatConfig, Path, PortChoice, Quirks, SignalingFaults};
 
 /// Plain data whose settings have names, and whose default is nothing special.
 pub(super) trait Settings: Default + Copy + PartialEq + 'static {
@@ -55,6 +55,8 @@ pub(super) enum Unit {
     Number,
     /// On if it is there.
     Flag,
+    /// One of these words, by its place.
+    Word(&'static [&'static str]),
 }
 
 macro_rules! time {
@@ -175,6 +177,79 @@ impl Settings for Clock {
         number!("repeated", repeated_per_mille, 500),
         number!("backward", backward_per_mille, 300),
         time!("backward-by", backward, 2_000_000),
+    ];
+}
+
+/// How much of a sender's address filters look at; the usual one first.
+const FILTERS: [Dependence; 3] = [
+    Dependence::AddressAndPortDependent,
+    Dependence::AddressDependent,
+    Dependence::EndpointIndependent,
+];
+const IPV6_FILTERS: [Option<Dependence>; 4] = [
+    Some(Dependence::AddressAndPortDependent),
+    Some(Dependence::AddressDependent),
+    Some(Dependence::EndpointIndependent),
+    None,
+];
+
+/// Where a thing stands in its list.
+fn place<T: PartialEq>(all: &[T], it: T) -> u64 {
+    let place = all.iter().position(|other| *other == it);
+    u64::try_from(place.unwrap_or(0)).unwrap_or(0)
+}
+
+/// What stands there; if nothing does, what was.
+fn at<T: Copy>(all: &[T], place: u64, was: T) -> T {
+    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    all.get(place).copied().unwrap_or(was)
+}
+
+impl Settings for NatConfig {
+    const KNOBS: &'static [Knob<Self>] = &[
+        Knob {
+            name: "mapping",
+            unit: Unit::Word(&["none", "address", "port"]),
+            get: |nat| place(&Dependence::ALL, nat.mapping),
+            set: |nat, value| nat.mapping = at(&Dependence::ALL, value, nat.mapping),
+            wild: 2,
+            least: 0,
+        },
+        Knob {
+            name: "filtering",
+            unit: Unit::Word(&["port", "address", "none"]),
+            get: |nat| place(&FILTERS, nat.filtering),
+            set: |nat, value| nat.filtering = at(&FILTERS, value, nat.filtering),
+            wild: 2,
+            least: 0,
+        },
+        Knob {
+            name: "ports",
+            unit: Unit::Word(&["preserved", "sequential", "random"]),
+            get: |nat| place(&PortChoice::ALL, nat.ports),
+            set: |nat, value| nat.ports = at(&PortChoice::ALL, value, nat.ports),
+            wild: 2,
+            least: 0,
+        },
+        time!("lifetime", lifetime, 0),
+        flag!("inbound-refreshes", inbound_refreshes),
+        Knob {
+            name: "no-hairpin",
+            unit: Unit::Flag,
+            get: |nat| (!nat.hairpin).into(),
+            set: |nat, value| nat.hairpin = value == 0,
+            wild: 1,
+            least: 0,
+        },
+        number!("table", table, 0),
+        Knob {
+            name: "ipv6",
+            unit: Unit::Word(&["port", "address", "none", "open"]),
+            get: |nat| place(&IPV6_FILTERS, nat.ipv6),
+            set: |nat, value| nat.ipv6 = at(&IPV6_FILTERS, value, nat.ipv6),
+            wild: 3,
+            least: 0,
+        },
     ];
 }
 

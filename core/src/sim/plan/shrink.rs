@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::places::{Nat, Spot, Stack};
 use super::run::Verdict;
 use super::settings::Settings;
 use super::{Action, Plan, Repeat, Timed};
@@ -75,6 +76,7 @@ impl Search<'_> {
         let before = self.best.clone();
         self.fewer_actions();
         self.fewer_nodes();
+        self.fewer_nats();
         self.less_time();
         self.simpler_actions();
         self.usual_settings();
@@ -109,6 +111,30 @@ impl Search<'_> {
             let mut plan = self.best.clone();
             plan.core.retain(|other| *other != node);
             self.take(plan);
+        }
+    }
+
+    fn fewer_nats(&mut self) {
+        for nat in (0..self.best.nats.len()).rev() {
+            let plan = without_nat(&self.best, u8::try_from(nat).unwrap_or(u8::MAX));
+            if self.take(plan) {
+                continue;
+            }
+            let Some(old) = self.best.nats.get(nat).copied() else {
+                continue;
+            };
+            let on_the_internet = Nat {
+                behind: None,
+                ..old
+            };
+            let simpler = nearer(old.config).map(|config| Nat { config, ..old });
+            for new in core::iter::once(on_the_internet).chain(simpler) {
+                let mut plan = self.best.clone();
+                if let Some(nat) = plan.nats.get_mut(nat) {
+                    *nat = new;
+                }
+                self.take(plan);
+            }
         }
     }
 
@@ -230,7 +256,20 @@ fn simpler(action: Action) -> Vec<Action> {
         Action::Sleep(node, time) if time > Duration::from_millis(1) => {
             [Action::Sleep(node, time / 2)].into()
         }
-        Action::Node(..) | Action::Pair(..) | Action::Server(_) | Action::Sleep(..) => Vec::new(),
+        Action::Reboot(nat, dark) if dark > Duration::from_millis(1) => {
+            [Action::Reboot(nat, dark / 2)].into()
+        }
+        Action::Roam(node, spot) if spot.stack != Stack::Ipv4 => {
+            let stack = Stack::Ipv4;
+            [Action::Roam(node, Spot { stack, ..spot })].into()
+        }
+        Action::Node(..)
+        | Action::Pair(..)
+        | Action::Server(_)
+        | Action::Sleep(..)
+        | Action::Roam(..)
+        | Action::Nat(..)
+        | Action::Reboot(..) => Vec::new(),
     }
 }
 
@@ -253,11 +292,7 @@ fn without(plan: &Plan, node: u8) -> Plan {
     if plan.nodes.len() > usize::from(node) {
         plan.nodes.remove(usize::from(node));
     }
-    let moved = |other: u8| match other {
-        other if other == node => None,
-        other if other > node => Some(other.saturating_sub(1)),
-        other => Some(other),
-    };
+    let moved = |other: u8| moved(other, node);
     plan.core = plan.core.into_iter().filter_map(moved).collect();
     plan.actions = plan
         .actions
@@ -268,7 +303,12 @@ fn without(plan: &Plan, node: u8) -> Plan {
                 Action::Pair(verb, a, b) => Action::Pair(verb, moved(a)?, moved(b)?),
                 Action::Clock(node, clock) => Action::Clock(moved(node)?, clock),
                 Action::Sleep(node, time) => Action::Sleep(moved(node)?, time),
-                Action::Server(_) | Action::Quirks(_) | Action::Signaling(_) => action,
+                Action::Roam(node, spot) => Action::Roam(moved(node)?, spot),
+                Action::Server(_)
+                | Action::Quirks(_)
+                | Action::Signaling(_)
+                | Action::Nat(..)
+                | Action::Reboot(..) => action,
                 Action::Send { from, to, repeat } => Action::Send {
                     from: moved(from)?,
                     to: match to {
@@ -295,6 +335,53 @@ fn without(plan: &Plan, node: u8) -> Plan {
     plan
 }
 
+/// The plan without a NAT box and everything about it; what was in its LAN is on the Internet.
+fn without_nat(plan: &Plan, nat: u8) -> Plan {
+    let mut plan = plan.clone();
+    if plan.nats.len() > usize::from(nat) {
+        plan.nats.remove(usize::from(nat));
+    }
+    let behind = |other: Option<u8>| other.and_then(|other| moved(other, nat));
+    for other in &mut plan.nats {
+        other.behind = behind(other.behind);
+    }
+    plan.actions.retain_mut(|timed| match &mut timed.action {
+        Action::Roam(_, spot) => {
+            spot.nat = behind(spot.nat);
+            true
+        }
+        Action::Nat(_, other) | Action::Reboot(other, _) => match moved(*other, nat) {
+            Some(number) => {
+                *other = number;
+                true
+            }
+            None => false,
+        },
+        Action::Node(..)
+        | Action::Pair(..)
+        | Action::Server(_)
+        | Action::Send { .. }
+        | Action::State { .. }
+        | Action::Path { .. }
+        | Action::Quirks(_)
+        | Action::Signaling(_)
+        | Action::Clock(..)
+        | Action::Sleep(..) => true,
+    });
+    plan
+}
+
+/// The number of something when another one before it is gone; `None` if it is that one.
+const fn moved(number: u8, gone: u8) -> Option<u8> {
+    if number == gone {
+        None
+    } else if number > gone {
+        Some(number.saturating_sub(1))
+    } else {
+        Some(number)
+    }
+}
+
 /// Times as the text of a plan writes them best.
 fn whole_millis(mut plan: Plan) -> Plan {
     let whole =
@@ -304,4 +391,129 @@ fn whole_millis(mut plan: Plan) -> Plan {
         timed.at = whole(timed.at);
     }
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::NatVerb;
+    use super::super::{NodeVerb, PairVerb, Repeat};
+    use super::*;
+    use crate::sim::{NatConfig, Path, Quirks};
+    use alloc::string::ToString as _;
+
+    /// Nobody lets in a second joiner, whatever the plan says.
+    fn narrow(config: Config) -> Config {
+        config.with_max_nodes(2).unwrap()
+    }
+
+    fn spot(nat: Option<u8>) -> Spot {
+        let stack = Stack::Ipv4;
+        Spot { nat, stack }
+    }
+
+    fn eventful() -> Plan {
+        let mut plan = Plan::new(3, 5)
+            .at(0, Action::Roam(1, spot(Some(1))))
+            .at(0, Action::Node(NodeVerb::Host, 0))
+            .at(100, Action::Node(NodeVerb::Join, 1))
+            .at(700, Action::Pair(PairVerb::Partition, 1, 2))
+            .at(800, Action::Nat(NatVerb::Rebind, 0))
+            .at(900, Action::Node(NodeVerb::Crash, 4));
+        let nat = |behind| Nat {
+            behind,
+            config: NatConfig::default(),
+        };
+        plan.nats = [nat(None), nat(Some(0))].into();
+        plan
+    }
+
+    #[test]
+    fn what_does_not_fail_is_not_made_smaller() {
+        assert_eq!(eventful().shrink(100, |config| config), None);
+    }
+
+    #[test]
+    fn what_has_nothing_to_do_with_a_failure_goes() {
+        let plan = eventful();
+        let shrunk = plan.shrink(500, narrow).unwrap();
+        assert_eq!(shrunk.verdict.law(), Some(Law::Liveness));
+        assert!((1..=500).contains(&shrunk.runs), "{}", shrunk.runs);
+        let least = Plan {
+            heal_at: Duration::ZERO,
+            ..Plan::new(3, 3)
+        };
+        assert_eq!(shrunk.plan, least, "{}", shrunk.plan);
+        // It says the same when it is run again.
+        assert_eq!(shrunk.plan.run_with(narrow).verdict, shrunk.verdict);
+    }
+
+    #[test]
+    fn no_more_runs_are_made_than_allowed() {
+        assert_eq!(eventful().shrink(3, narrow).unwrap().runs, 3);
+    }
+
+    #[test]
+    fn a_node_goes_with_all_that_is_about_it() {
+        let plan = without(&eventful(), 1);
+        assert_eq!((plan.nodes.len(), plan.core), (4, [0, 1, 2, 3].into()));
+        let left: Vec<_> = plan.actions.iter().map(|timed| timed.action).collect();
+        assert_eq!(
+            left,
+            [
+                Action::Node(NodeVerb::Host, 0),
+                Action::Nat(NatVerb::Rebind, 0),
+                Action::Node(NodeVerb::Crash, 3),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_behind_a_box_that_goes_is_on_the_internet() {
+        let plan = without_nat(&eventful(), 1);
+        assert_eq!(plan.nats.len(), 1);
+        assert_eq!(plan.actions[0].action, Action::Roam(1, spot(None)));
+        let plan = without_nat(&eventful(), 0);
+        assert_eq!(plan.nats[0].behind, None);
+        assert_eq!(plan.actions[0].action, Action::Roam(1, spot(Some(0))));
+        assert_eq!(plan.actions.len(), 5, "{plan}");
+        // Both are still plans.
+        assert_eq!(plan.to_string().parse(), Ok(plan));
+    }
+
+    #[test]
+    fn simpler_actions_are_simpler() {
+        let repeat = Repeat {
+            size: 500,
+            times: 20,
+            every: Duration::from_millis(5),
+        };
+        let path = Path {
+            loss_per_mille: 5,
+            clogged: true,
+            ..Path::default()
+        };
+        let quirks = Quirks {
+            fail_per_mille: 5,
+            ..Quirks::default()
+        };
+        let direction = None;
+        let count = |action| simpler(action).len();
+        let second = Duration::from_secs(1);
+        assert_eq!(count(Action::State { from: 0, repeat }), 5);
+        assert_eq!(count(Action::Path { direction, path }), 2);
+        assert_eq!(
+            simpler(Action::Quirks(quirks)),
+            [Action::Quirks(Quirks::default())]
+        );
+        assert_eq!(
+            simpler(Action::Sleep(1, second)),
+            [Action::Sleep(1, second / 2)]
+        );
+        assert_eq!(count(Action::Node(NodeVerb::Leave, 1)), 0);
+        for action in simpler(Action::State { from: 0, repeat }) {
+            assert!(
+                matches!(action, Action::State { repeat: r, .. } if r.size <= 500 && r.times <= 20)
+            );
+        }
+    }
 }

@@ -6,10 +6,11 @@ use core::fmt;
 use core::str::{FromStr, SplitAsciiWhitespace};
 use core::time::Duration;
 
+use super::places::{NAT_VERBS, STACKS, Stack};
 use super::settings::{Knob, Settings, Unit};
 use super::{
-    Action, KINDS, MOST_NODES, NODE_VERBS, NodeVerb, PAIR_VERBS, PairVerb, Plan, Repeat,
-    SERVER_VERBS, ServerVerb, TOPOLOGIES, Timed, name_of, named,
+    Action, KINDS, MOST_NODES, NODE_VERBS, Nat, NatVerb, NodeVerb, PAIR_VERBS, PairVerb, Plan,
+    Repeat, SERVER_VERBS, ServerVerb, Spot, TOPOLOGIES, Timed, name_of, named,
 };
 
 /// A text is not a plan.
@@ -44,6 +45,9 @@ pub enum ParseErrorKind {
     /// A node that the plan does not have (nodes are named before everything about them).
     #[error("there is no node {0}")]
     NoNode(u8),
+    /// A NAT box that the plan does not have (boxes, too, are named before everything about them).
+    #[error("there is no NAT box {0}")]
+    NoNat(u8),
     /// An action is earlier than the one before it.
     #[error("it happens before the line above")]
     Order,
@@ -62,7 +66,16 @@ impl fmt::Display for Plan {
         for kind in &self.nodes {
             write!(f, " {}", name_of(&KINDS, *kind))?;
         }
-        writeln!(f, "\nmax-nodes {}", self.max_nodes)?;
+        writeln!(f)?;
+        for nat in &self.nats {
+            f.write_str("nat")?;
+            if let Some(outer) = nat.behind {
+                write!(f, " behind {outer}")?;
+            }
+            write_settings(f, &nat.config)?;
+            writeln!(f)?;
+        }
+        writeln!(f, "max-nodes {}", self.max_nodes)?;
         writeln!(f, "relay {}", on_off(self.relay))?;
         writeln!(f, "release {}", on_off(self.release))?;
         writeln!(f, "message {}", self.message)?;
@@ -118,6 +131,9 @@ impl fmt::Display for Action {
                 write_settings(f, clock)
             }
             Self::Sleep(node, time) => write!(f, "sleep {node} {}", Time(*time)),
+            Self::Roam(node, spot) => write!(f, "roam {node} {spot}"),
+            Self::Nat(verb, nat) => write!(f, "{} nat {nat}", name_of(&NAT_VERBS, *verb)),
+            Self::Reboot(nat, dark) => write!(f, "reboot nat {nat} {}", Time(*dark)),
         }
     }
 }
@@ -132,10 +148,27 @@ fn write_settings<T: Settings>(f: &mut fmt::Formatter<'_>, it: &T) -> fmt::Resul
                 Unit::Micros => write!(f, " {}", Time(Duration::from_micros(value)))?,
                 Unit::Number => write!(f, " {value}")?,
                 Unit::Flag => {}
+                Unit::Word(words) => {
+                    let place = usize::try_from(value).unwrap_or(usize::MAX);
+                    write!(f, " {}", words.get(place).copied().unwrap_or("?"))?;
+                }
             }
         }
     }
     Ok(())
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.nat {
+            Some(nat) => write!(f, "behind {nat}")?,
+            None => f.write_str("internet")?,
+        }
+        if self.stack != Stack::Ipv4 {
+            write!(f, " {}", name_of(&STACKS, self.stack))?;
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Display for Repeat {
@@ -213,6 +246,18 @@ impl<'a> Words<'a> {
                     return Err(Kind::Unknown("a 65th node".into()));
                 }
             }
+            "nat" => {
+                let behind = if self.skip("behind") {
+                    Some(self.nat(plan)?)
+                } else {
+                    None
+                };
+                let config = self.settings()?;
+                if plan.nats.len() >= MOST_NODES {
+                    return Err(Kind::Unknown("a 65th NAT box".into()));
+                }
+                plan.nats.push(Nat { behind, config });
+            }
             "max-nodes" => plan.max_nodes = self.number("a number of nodes")?,
             "relay" => plan.relay = self.one_of(&ON_OFF, "on or off")?,
             "release" => plan.release = self.one_of(&ON_OFF, "on or off")?,
@@ -244,6 +289,10 @@ impl<'a> Words<'a> {
         }
         if let Some(verb) = named::<PairVerb>(&PAIR_VERBS, word) {
             return Ok(Action::Pair(verb, self.node(plan)?, self.node(plan)?));
+        }
+        if let Some(verb) = named::<NatVerb>(&NAT_VERBS, word) {
+            self.expect("nat")?;
+            return Ok(Action::Nat(verb, self.nat(plan)?));
         }
         match word {
             "server" => Ok(Action::Server(
@@ -278,7 +327,37 @@ impl<'a> Words<'a> {
             "signaling" => Ok(Action::Signaling(self.settings()?)),
             "clock" => Ok(Action::Clock(self.node(plan)?, self.settings()?)),
             "sleep" => Ok(Action::Sleep(self.node(plan)?, self.time()?)),
+            "roam" => Ok(Action::Roam(self.node(plan)?, self.spot(plan)?)),
+            "reboot" => {
+                self.expect("nat")?;
+                Ok(Action::Reboot(self.nat(plan)?, self.time()?))
+            }
             other => Err(Kind::Unknown(other.into())),
+        }
+    }
+
+    fn spot(&mut self, plan: &Plan) -> Result<Spot, Kind> {
+        let nat = if self.skip("internet") {
+            None
+        } else {
+            self.expect("behind")?;
+            Some(self.nat(plan)?)
+        };
+        let word = self.0.clone().next().unwrap_or_default();
+        let stack = named(&STACKS, word);
+        if stack.is_some() {
+            let _ = self.0.next();
+        }
+        let stack = stack.unwrap_or(Stack::Ipv4);
+        Ok(Spot { nat, stack })
+    }
+
+    fn nat(&mut self, plan: &Plan) -> Result<u8, Kind> {
+        let nat: u8 = self.number("a NAT box")?;
+        if usize::from(nat) < plan.nats.len() {
+            Ok(nat)
+        } else {
+            Err(Kind::NoNat(nat))
         }
     }
 
@@ -293,6 +372,12 @@ impl<'a> Words<'a> {
                 Unit::Micros => u64::try_from(self.time()?.as_micros()).unwrap_or(u64::MAX),
                 Unit::Number => self.number("a number")?,
                 Unit::Flag => 1,
+                Unit::Word(words) => {
+                    let word = self.word("a word")?;
+                    let place = words.iter().position(|other| *other == word);
+                    let place = place.ok_or_else(|| Kind::Unknown(word.into()))?;
+                    u64::try_from(place).unwrap_or(0)
+                }
             };
             (knob.set)(&mut it, value);
         }
@@ -419,10 +504,15 @@ mod tests {
 seed 18446744073709551615
 topology mesh
 nodes model native model
+nat
+nat behind 0 mapping port filtering none ports random lifetime 30000ms no-hairpin ipv6 open
 max-nodes 3
 relay off
 release on
 message 2048
+at 0ms roam 0 internet dual
+at 0ms roam 1 behind 1
+at 0ms roam 2 behind 0 ipv6
 at 0ms host 0
 at 0ms path others delay 30ms loss 5
 at 1ms join 1
@@ -438,6 +528,11 @@ at 6ms signaling jitter 250us refusing
 at 6ms clock 1 slow 200 late 3ms
 at 7ms sleep 2 9000ms
 at 8ms clog 1 2
+at 8ms rebind nat 0
+at 8ms readdress nat 1
+at 8ms block nat 1
+at 8ms unblock nat 1
+at 8ms reboot nat 0 500ms
 heal 9000ms core 0 2
 ";
         let plan: Plan = text.parse().unwrap();
@@ -474,6 +569,17 @@ heal 9000ms core 0 2
             ),
             ("nodes model\nat 5ms join 1", 2, "there is no node 1"),
             ("nodes model\nat 5ms join", 2, "a node is missing"),
+            ("nodes model\nnat behind 0", 2, "there is no NAT box 0"),
+            (
+                "nodes model\nnat\nat 5ms rebind 0",
+                3,
+                "\"0\" means nothing here",
+            ),
+            (
+                "nodes model\nnat mapping all",
+                2,
+                "\"all\" means nothing here",
+            ),
             (
                 "nodes model\nat 5 join 0",
                 2,
