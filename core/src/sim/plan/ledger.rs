@@ -148,11 +148,13 @@ impl Ledger {
                 Ok(())
             }
             Event::NodeLeft { node, reason } => {
-                let streams = self.streams.get_mut(&(me, *node));
-                for stream in streams.into_iter().flatten() {
-                    stream.is_open = false;
-                }
+                self.close(me, *node);
                 self.left(me, *node, *reason)
+            }
+            // What it has not taken may be lost, and nothing more goes there.
+            Event::NodeStalled { node } => {
+                self.close(me, *node);
+                Ok(())
             }
             Event::Message { from, payload } => self.arrived(me, *from, payload),
             Event::State {
@@ -165,6 +167,13 @@ impl Ledger {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    fn close(&mut self, from: NodeId, to: NodeId) {
+        let streams = self.streams.get_mut(&(from, to));
+        for stream in streams.into_iter().flatten() {
+            stream.is_open = false;
         }
     }
 
@@ -357,6 +366,17 @@ mod tests {
             assert_eq!(arrive(&mut ledger, payload), None);
         }
         assert_eq!(ledger.unheard(A, B), Some(0));
+    }
+
+    #[test]
+    fn nothing_more_is_expected_of_who_has_stalled() {
+        let mut ledger = pair();
+        let first = send(&mut ledger, 50);
+        ledger.event(A, &Event::NodeStalled { node: B }).unwrap();
+        let second = send(&mut ledger, 50);
+        assert_eq!(ledger.unheard(A, B), None);
+        assert_eq!(arrive(&mut ledger, &first), None, "it may still come");
+        assert_eq!(arrive(&mut ledger, &second), Some(Law::Delivery));
     }
 
     #[test]

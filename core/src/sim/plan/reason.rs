@@ -99,6 +99,7 @@ impl Reasons {
                 EndReason::Misbehaved | EndReason::HostMisbehaved => false,
                 _ => true,
             },
+            Event::NodeStalled { .. } => self.slowness,
             _ => true,
         };
         demand(holds, Law::Reason, || format!("{event:?}, which is not so"))
@@ -124,6 +125,7 @@ mod tests {
             left(LeaveReason::Lost),
             left(LeaveReason::TooSlow),
             left(LeaveReason::Misbehaved),
+            Event::NodeStalled { node: A },
             Event::Ended {
                 reason: EndReason::Left,
             },
@@ -159,7 +161,7 @@ mod tests {
             .collect();
         assert_eq!(
             still_false,
-            [&false_ones[4], &false_ones[10], &false_ones[11]]
+            [&false_ones[4], &false_ones[11], &false_ones[12]]
         );
     }
 
