@@ -402,6 +402,8 @@ impl Stage {
     }
 
     fn server(&mut self, source: &mut Source<'_>) {
+        // A driver knows what it was told of a connection before it says more of it.
+        self.drain();
         let connection = ConnectionId(source.below(4).into());
         let peer = [10, 0, 0, source.below(2)].into();
         match source.below(8) {
@@ -429,7 +431,6 @@ impl Stage {
                     .input(self.now, wattle_core::Input::Server(input));
             }
             3 => {
-                self.drain();
                 let input = ServerInput::Closed { connection };
                 self.watched.connection_closed(connection);
                 self.watched
