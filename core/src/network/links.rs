@@ -253,15 +253,10 @@ impl Network {
                 }
                 Stage::Open { number, .. } => {
                     let greeting = link.greeting_deadline(self.config.timeouts.datachannel);
-                    let late = greeting.is_some_and(|at| at <= self.now);
-                    let silence = link.liveness.silent_for(self.now);
-                    if late && silence >= self.config.timeouts.suspect_after {
-                        // Whoever is not heard at all is not to blame for what it does not say.
+                    if greeting.is_some_and(|at| at <= self.now) {
+                        // Not its fault, perhaps: behind a slow line the hello may wait while states,
+                        // which nobody sends again, come through.
                         self.lost(id, number);
-                    } else if late && link.direct().is_some() {
-                        self.misbehaved(id);
-                    } else if late {
-                        self.expel(number, LeaveReason::Misbehaved, Some(Farewell::Misbehaved));
                     } else {
                         self.check_liveness(id);
                     }

@@ -258,8 +258,8 @@ fn who_never_says_hello_does_not_stay_a_node() {
     room.pass_alive(Duration::from_secs(9));
     assert_eq!(left(&room, HOST, hand), None);
     room.pass_alive(Duration::from_secs(2));
-    assert_eq!(left(&room, HOST, hand), Some(LeaveReason::Misbehaved));
-    assert_eq!(left(&room, honest, hand), Some(LeaveReason::Misbehaved));
+    assert_eq!(left(&room, HOST, hand), Some(LeaveReason::Lost));
+    assert_eq!(left(&room, honest, hand), Some(LeaveReason::Lost));
 }
 
 #[test]
