@@ -46,7 +46,8 @@ pub enum SendError {
     /// The host does not relay in this network: joiners reach only the host.
     #[error("the host of this network does not relay: joiners reach only the host")]
     NotRelayed,
-    /// In a mesh: the node has taken nothing for too long ([`Event::NodeStalled`](crate::Event)).
+    /// In a mesh: the node has taken nothing for too long ([`Event::NodeStalled`](crate::Event));
+    /// `NodeBack` tells when it does.
     #[error("the node takes no messages any more")]
     NotTaking,
     /// The message is longer than the network allows.

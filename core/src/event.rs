@@ -46,7 +46,7 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
-    /// A suspected node was heard again.
+    /// A suspected node was heard again, or a stalled one has taken something.
     NodeBack {
         /// Which.
         node: NodeId,
@@ -60,8 +60,8 @@ pub enum Event {
         route: Route,
     },
     /// In a mesh: a node has taken nothing for four times
-    /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) while there was no more room. Reliable
-    /// messages do not go to it any more; those that it did not take may be lost.
+    /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) while there was no more room. Broadcasts leave
+    /// it out until `NodeBack`.
     NodeStalled {
         /// Which.
         node: NodeId,

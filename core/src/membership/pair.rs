@@ -240,10 +240,14 @@ impl Pair {
         !self.has_room(self.terms.message as usize)
     }
 
-    /// Nothing more goes to it.
-    pub(crate) fn give_up(&mut self) {
+    /// Nothing more goes to it, until it takes something.
+    pub(crate) const fn give_up(&mut self) {
         self.given_up = true;
-        self.kept.clear();
+    }
+
+    /// It takes again: what is sent from now on is for it; says whether it had been given up.
+    pub(crate) const fn take_back(&mut self) -> bool {
+        core::mem::replace(&mut self.given_up, false)
     }
 
     pub(crate) const fn is_given_up(&self) -> bool {

@@ -306,7 +306,13 @@ impl Network {
             return Ok(());
         };
         match pair.handle_ack(self.now, ack) {
-            Ok(_) => Ok(()),
+            Ok(progress) => {
+                let back = progress && pair.take_back();
+                if let Some(node) = self.roster.node(number).filter(|_| back) {
+                    self.tell(Event::NodeBack { node });
+                }
+                Ok(())
+            }
             // The host does not check it for us in a mesh, so it is not the host's fault.
             Err(_) if pair.has_ways() => {
                 self.count_stale();

@@ -253,9 +253,9 @@ impl Network {
                 }
                 Stage::Open { number, .. } => {
                     let greeting = link.greeting_deadline(self.config.timeouts.datachannel);
-                    if greeting.is_some_and(|at| at <= self.now) {
-                        // Not its fault, perhaps: behind a slow line the hello may wait while states,
-                        // which nobody sends again, come through.
+                    let late = greeting.is_some_and(|at| at <= self.now);
+                    if late {
+                        // What it said may be lost with its channel: it is not to blame.
                         self.lost(id, number);
                     } else {
                         self.check_liveness(id);

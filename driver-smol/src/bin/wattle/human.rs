@@ -186,6 +186,11 @@ impl Screen {
             Event::NodeSuspect { node } => {
                 self.say(styled(FAINT, format_args!("? {} is silent", short(node))));
             }
+            Event::NodeStalled { node } => {
+                let text =
+                    format_args!("? {} takes no messages, and gets none for now", short(node));
+                self.say(styled(FAINT, text));
+            }
             Event::NodeBack { node } => {
                 self.say(styled(FAINT, format_args!("! {} is back", short(node))));
             }

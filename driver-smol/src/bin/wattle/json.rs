@@ -40,6 +40,9 @@ pub(crate) enum Line {
     NodeBack {
         node: String,
     },
+    NodeStalled {
+        node: String,
+    },
     NodeRoute {
         node: String,
         route: &'static str,
@@ -381,6 +384,7 @@ impl Line {
             Event::NodeJoined { node } => Self::NodeJoined { node: text(node) },
             Event::NodeSuspect { node } => Self::NodeSuspect { node: text(node) },
             Event::NodeBack { node } => Self::NodeBack { node: text(node) },
+            Event::NodeStalled { node } => Self::NodeStalled { node: text(node) },
             Event::NodeRoute { node, route } => Self::NodeRoute {
                 node: text(node),
                 route: match route {
@@ -481,6 +485,10 @@ mod tests {
             payload: Bytes::from_static(payload),
         };
         let cases = [
+            (
+                Event::NodeStalled { node: own() },
+                format!(r#"{{"event":"node_stalled","node":"{id}"}}"#),
+            ),
             (Event::Phase(Phase::Ice), r#"{"event":"phase","phase":"ice"}"#.to_owned()),
             (
                 message(b"hi"),
