@@ -49,6 +49,16 @@ pub enum Missing {
         /// How many messages; `None`: it was not even possible to send them.
         messages: Option<u32>,
     },
+    /// A node counts messages as under way to another that has taken all: its credit did not come
+    /// back.
+    Uncredited {
+        /// Who sent them.
+        from: u8,
+        /// Who took them.
+        to: u8,
+        /// How many bytes, with what each message costs.
+        bytes: u32,
+    },
     /// A node cannot reach the host, and its attempt to join has not ended.
     NotEnded {
         /// Which node.
@@ -100,6 +110,10 @@ impl fmt::Display for Missing {
                 messages: Some(messages),
             } => write!(f, "node {to} misses {messages} messages of node {from}"),
             Self::Unheard { from, to, .. } => write!(f, "node {from} cannot send to node {to}"),
+            Self::Uncredited { from, to, bytes } => write!(
+                f,
+                "node {from} counts {bytes} bytes as under way to node {to}, which has taken all"
+            ),
             Self::NotEnded { node } => write!(
                 f,
                 "node {node} cannot reach the host, and its join has not ended"
@@ -192,6 +206,10 @@ impl Run<'_> {
             unsaid.retain(|node| !run.send((*node).into(), None, MARKER));
             run.unheard(&core, unsaid)
         })?;
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+        let missing = self.until(deadline, |run| run.uncredited(&core))?;
         if !missing.is_empty() {
             return Ok(missing);
         }
@@ -428,6 +446,27 @@ impl Run<'_> {
                 Some(_) | None => continue,
             };
             missing.push(Missing::Unheard { from, to, messages });
+        }
+        missing
+    }
+
+    /// Whose credit has not come back, although everything was taken.
+    fn uncredited(&self, core: &[u8]) -> Vec<Missing> {
+        let id = |node: u8| self.apps.get(usize::from(node)).and_then(|app| app.id);
+        let mut missing = Vec::new();
+        // Where taking is the application's word, it is the plan's application that is to blame.
+        if self.plan.release {
+            return missing;
+        }
+        for from in core {
+            let stats = self.world.stats(NodeIndex(usize::from(*from)));
+            for other in stats.into_iter().flat_map(|stats| stats.nodes) {
+                let to = core.iter().find(|to| id(**to) == Some(other.node));
+                if let (Some(to), bytes @ 1..) = (to, other.bytes_in_flight) {
+                    let (from, to) = (*from, *to);
+                    missing.push(Missing::Uncredited { from, to, bytes });
+                }
+            }
         }
         missing
     }
