@@ -125,9 +125,12 @@ fn is_confined(candidates: &[CandidateReport]) -> bool {
 /// What the STUN and TURN servers tell, if it is they who are in the way.
 fn servers(facts: &Facts<'_>) -> Option<Verdict> {
     let all = &facts.link.servers;
-    let result = |one: &ServerReport| match one.result {
-        ServerResult::Pending if facts.took >= SILENCE => ServerResult::Silent,
-        known => known,
+    let result = |one: &ServerReport| {
+        if one.result == ServerResult::Pending && facts.took >= SILENCE {
+            ServerResult::Silent
+        } else {
+            one.result
+        }
     };
     let unresolved = |one: &ServerReport| result(one) == ServerResult::Unresolved;
     if !all.is_empty() && all.iter().all(unresolved) {
