@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_no_turn_breaks_the_stream() {
         for begin in [
-            &b"HTTP/1.1 400 Bad"[..],
+            &b"SSH-2.0"[..],
             &[0x50, 0, 0, 0],
             &[0x80, 0, 0, 0],
             &[0, 1, 0, 3],

@@ -123,7 +123,7 @@ mod tests {
         let first = permissions.ask(now);
         let second = permissions.ask(now);
         assert_eq!((first.len(), second.len()), (16, 4));
-        assert_eq!(permissions.ask(now), []);
+        assert!(permissions.ask(now).is_empty());
         permissions.granted(&first, now);
         assert_eq!(permissions.refused(&second, now), None);
         for peer in second {
