@@ -17,7 +17,7 @@ mod node;
 mod probe;
 mod stun;
 #[allow(dead_code, reason = "not used by links yet")]
-mod turn;
+pub(crate) mod turn;
 
 pub use gather::is_virtual_interface;
 pub use io::{Input, Interface, Output, Transmit};

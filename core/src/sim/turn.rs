@@ -553,9 +553,10 @@ impl TurnServer {
             message.add_attribute(attribute);
         }
         if asked.is_signed {
-            let password = match self.config.fault {
-                TurnFault::BadIntegrity => "somebody else's",
-                _ => &self.config.password,
+            let password = if self.config.fault == TurnFault::BadIntegrity {
+                "somebody else's"
+            } else {
+                &self.config.password
             };
             let integrity = MessageIntegrity::new_long_term_credential(
                 &message,

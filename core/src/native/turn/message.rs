@@ -215,16 +215,16 @@ fn response(message: &Message<Attribute>) -> Response {
                 break;
             }
             Attribute::ErrorCode(code) if is_error => {
-                response.error.get_or_insert(code.code());
+                response.error.get_or_insert_with(|| code.code());
             }
             Attribute::XorRelayAddress(it) => {
-                response.relayed.get_or_insert(it.address());
+                response.relayed.get_or_insert_with(|| it.address());
             }
             Attribute::XorMappedAddress(it) => {
-                response.mapped.get_or_insert(it.address());
+                response.mapped.get_or_insert_with(|| it.address());
             }
             Attribute::Lifetime(it) => {
-                response.lifetime.get_or_insert(it.lifetime());
+                response.lifetime.get_or_insert_with(|| it.lifetime());
             }
             Attribute::Realm(it) => {
                 response.realm.get_or_insert_with(|| it.clone());
@@ -233,7 +233,7 @@ fn response(message: &Message<Attribute>) -> Response {
                 response.nonce.get_or_insert_with(|| it.clone());
             }
             Attribute::AlternateServer(it) => {
-                response.alternate.get_or_insert(it.address());
+                response.alternate.get_or_insert_with(|| it.address());
             }
             Attribute::ErrorCode(_)
             | Attribute::Username(_)

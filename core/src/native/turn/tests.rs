@@ -215,17 +215,16 @@ fn redirections_are_followed_but_not_for_ever() {
     bench.permit(bench::peer(Family::V4));
     assert_eq!(bench.end(secs(1)), TurnEvent::Redirected { to });
     // The bench's server is everywhere.
-    let mut hops = 1;
-    let failure = loop {
+    let mut hops = 0;
+    let mut end = TurnEvent::Redirected { to };
+    while let TurnEvent::Redirected { to } = end {
+        hops += 1;
         let other = SocketAddr::from(([192, 0, 2, 99 + hops], 3478));
         bench.server.config.fault = TurnFault::Redirect(other);
         bench.follow(to);
-        match bench.end(secs(1)) {
-            TurnEvent::Redirected { .. } => hops += 1,
-            other => break other,
-        }
-    };
-    assert_eq!(failure, TurnEvent::Failed(TurnFailure::Redirects));
+        end = bench.end(secs(1));
+    }
+    assert_eq!(end, TurnEvent::Failed(TurnFailure::Redirects));
     assert_eq!(hops, MOST_HOPS);
     // Nowhere, the other family, itself, and somebody at home.
     for to in [

@@ -183,7 +183,7 @@ impl Bench {
         };
         if let Some(sent) = self.server.receive(self.now, relayed, peer, payload) {
             self.last_data_bytes = sent.bytes.len();
-            self.to_client(sent.bytes);
+            self.answered(sent.bytes);
         }
     }
 
@@ -285,14 +285,14 @@ impl Bench {
                 .receive(self.now, self.address, self.client, &message);
             let Some(sent) = sent else { continue };
             if sent.to == self.client {
-                self.to_client(sent.bytes);
+                self.answered(sent.bytes);
             } else {
                 self.relayed.push((sent.to, sent.bytes.to_vec()));
             }
         }
     }
 
-    fn to_client(&mut self, bytes: Bytes) {
+    fn answered(&mut self, bytes: Bytes) {
         self.received += 1;
         match self.transport {
             Transport::Datagram => self.travel(Way::ToClient, bytes),
