@@ -454,10 +454,6 @@ impl Run<'_> {
     fn uncredited(&self, core: &[u8]) -> Vec<Missing> {
         let id = |node: u8| self.apps.get(usize::from(node)).and_then(|app| app.id);
         let mut missing = Vec::new();
-        // Where taking is the application's word, it is the plan's application that is to blame.
-        if self.plan.release {
-            return missing;
-        }
         for from in core {
             let stats = self.world.stats(NodeIndex(usize::from(*from)));
             for other in stats.into_iter().flat_map(|stats| stats.nodes) {
