@@ -203,7 +203,9 @@ impl Run<'_> {
                 return apart;
             }
             let unsaid = unsaid.get_or_insert_with(|| run.said_by(&core));
-            unsaid.retain(|node| !run.send((*node).into(), None, MARKER));
+            // Whose network has ended meanwhile, has nobody to say it to.
+            let sayers = run.said_by(&core);
+            unsaid.retain(|node| sayers.contains(node) && !run.send((*node).into(), None, MARKER));
             run.unheard(&core, unsaid)
         })?;
         if !missing.is_empty() {
