@@ -213,7 +213,8 @@ impl World {
         self.trace.set_name(node.0, name.into());
     }
 
-    /// Starts a crashed node again: a new life, with a new seed and so a new name.
+    /// Starts a crashed node again: a new life, with a new seed and so a new name. Its application
+    /// takes messages, even if that of the last life did not.
     ///
     /// Datagrams that were on their way to a native node reach the new life, as they have the same
     /// address; of old model links and signaling connections it hears nothing.
@@ -233,6 +234,7 @@ impl World {
             .fork(&alloc::format!("node {index} life {}", node.life))
             .bytes();
         node.life = node.life.saturating_add(1);
+        node.paused = false;
         #[cfg(feature = "native")]
         if native {
             #[expect(
