@@ -60,6 +60,7 @@ export class Coturn {
     server.#net = internet.net;
     server.ipv4 = addresses[0].ipv4;
     server.ipv6 = addresses[0].ipv6;
+    server.addresses = addresses;
     server.name = `turn-${server.ipv4.replaceAll(".", "-")}.wattle.test`;
     appendFileSync("/run/hosts", `${server.ipv4} ${server.name}\n`);
     server.#certificate = trusted().certify(server.name);
@@ -103,8 +104,17 @@ export class Coturn {
     return this.#log;
   }
 
+  /** A STUN URL for each of its addresses: to a client, as many servers. */
+  get stuns() {
+    return this.addresses.map(({ ipv4 }) => `stun:${ipv4}:3478`);
+  }
+
   get stun() {
-    return `stun:${this.ipv4}:3478`;
+    return this.stuns[0];
+  }
+
+  get stun6() {
+    return `stun:[${this.ipv6}]:3478`;
   }
 
   /** The value of `--ice` for this transport: udp, tcp or tls. */
@@ -115,5 +125,11 @@ export class Coturn {
       tls: `turns:${this.name}:5349?transport=tcp`,
     };
     return JSON.stringify({ urls: urls[transport], username, credential });
+  }
+
+  /** The same by its IPv6 address: udp or tcp. */
+  turn6(transport, credential = CREDENTIAL, username = USERNAME) {
+    const urls = `turn:[${this.ipv6}]:3478?transport=${transport}`;
+    return JSON.stringify({ urls, username, credential });
   }
 }

@@ -25,7 +25,7 @@ export const WITH_STUN = read([
   "full cone           yes yes yes yes yes no",
   "port-restricted     yes yes yes yes no  no",
   "symmetric           yes no  yes no  no  no",
-  "UDP blocked         no  no  no  no  no  no",
+  "blocked             no  no  no  no  no  no",
 ]);
 
 /** With no server: a node behind a NAT knows nothing that others could use. */
@@ -35,11 +35,24 @@ export const WITH_NOTHING = read([
   "full cone           yes no  no  no  no  no",
   "port-restricted     yes no  no  no  no  no",
   "symmetric           yes no  no  no  no  no",
-  "UDP blocked         no  no  no  no  no  no",
+  "blocked             no  no  no  no  no  no",
 ]);
 
-/** How the joiner's verdict reads where the table says no: `--json` of `connect_report`. */
+/** What the joiner's verdict is where it cannot connect by STUN alone, with two servers. */
 export const verdictWithStun = (host, joiner) => {
-  if (host === "blocked" || joiner === "blocked") return "udp_blocked";
-  return "symmetric_nats";
+  if (joiner === "blocked") return "udp_blocked";
+  // The joiner cannot know why its host has no other addresses.
+  if (host === "blocked") return "only_remote_host_candidates";
+  if (host === "symmetric" && joiner === "symmetric") return "symmetric_nats";
+  // One side's gateway shows that it takes a new port each time; the other's filter is not visible.
+  return "no_direct_path";
 };
+
+/** What the joiner's verdict is where it cannot connect with no server. */
+export const verdictWithNothing = (host, joiner) => {
+  const isPublic = (kind) => kind === "open" || kind === "firewall";
+  return isPublic(joiner) ? "only_remote_host_candidates" : "only_host_candidates";
+};
+
+/** Whether the joiner's path through a TURN server is the only one. */
+export const needsRelay = (host, joiner) => !WITH_STUN[host][joiner];
