@@ -144,7 +144,8 @@ export class Internet {
   site(kind, options = {}) {
     const number = this.#next;
     this.#next += 1;
-    return new Site(this.net, (name) => this.#place(`${number}${name}`), number, kind, options);
+    const place = (name) => this.#place(`${number}${name}`);
+    return new Site(this, place, number, kind, options);
   }
 
   /** Takes everything down. What still runs inside loses its network. */
@@ -155,15 +156,23 @@ export class Internet {
   }
 }
 
+/** A node's namespace and its gateway. */
 export class Site {
-  constructor(net, place, number, kind, { ipv6 = false, ipv4 = true, lan } = {}) {
+  #internet;
+  #device;
+
+  constructor(internet, place, number, kind, { ipv6 = false, ipv4 = true, lan, node } = {}) {
+    const { net } = internet;
+    this.#internet = internet;
     this.kind = kind;
     this.number = number;
+    // Of a node that has moved here from another site: a new device, as with another radio.
+    this.#device = node ? `eth${number}` : "eth0";
     /** The address that the internet knows this site by. */
     this.public = ipv4 ? `203.0.113.${number}` : null;
     this.prefix = ipv6 ? `2001:db8:${number.toString(16)}` : null;
-    this.node = place("");
-    this.node.run(ipv6 ? SETTINGS : SETTINGS + NO_IPV6);
+    this.node = node ?? place("");
+    if (!node) this.node.run(ipv6 ? SETTINGS : SETTINGS + NO_IPV6);
     const wire = `site${number}`;
     if (kind === "open") this.#open(net, wire);
     else this.#behind(net, wire, place("g"), lan ?? `192.168.${number}`);
@@ -172,15 +181,15 @@ export class Site {
   // The node is connected to the internet itself.
   #open(net, wire) {
     this.address = this.public;
-    host(`ip link add eth0 netns ${this.node.namespace} type veth
+    host(`ip link add ${this.#device} netns ${this.node.namespace} type veth
             peer name ${wire} netns ${net.namespace}`.replaceAll("\n", " "));
     net.run(`ip link set ${wire} up`);
-    this.node.run("ip link set eth0 up");
+    this.node.run(`ip link set ${this.#device} up`);
     if (this.public) {
       net.run(`ip route add ${this.public}/32 dev ${wire}`);
       this.node.run(`
-        ip address add ${this.public}/32 dev eth0
-        ip route add default via 192.0.2.1 dev eth0 onlink`);
+        ip address add ${this.public}/32 dev ${this.#device}
+        ip route add default via 192.0.2.1 dev ${this.#device} onlink`);
     }
     if (this.prefix) {
       this.ipv6 = `${this.prefix}::2`;
@@ -188,8 +197,8 @@ export class Site {
         ip address add fe80::1/64 dev ${wire} nodad
         ip route add ${this.ipv6}/128 dev ${wire}`);
       this.node.run(`
-        ip address add ${this.ipv6}/128 dev eth0 nodad
-        ip route add default via fe80::1 dev eth0`);
+        ip address add ${this.ipv6}/128 dev ${this.#device} nodad
+        ip route add default via fe80::1 dev ${this.#device}`);
     }
   }
 
@@ -198,10 +207,10 @@ export class Site {
     gateway.run(`${this.prefix ? SETTINGS : SETTINGS + NO_IPV6}\n${ROUTER}`);
     host(`
       ip link add wan0 netns ${gateway.namespace} type veth peer name ${wire} netns ${net.namespace}
-      ip link add eth0 netns ${this.node.namespace} type veth peer name lan0 netns ${gateway.namespace}`);
+      ip link add ${this.#device} netns ${this.node.namespace} type veth peer name lan0 netns ${gateway.namespace}`);
     net.run(`ip link set ${wire} up`);
     gateway.run("ip link set wan0 up; ip link set lan0 up");
-    this.node.run("ip link set eth0 up");
+    this.node.run(`ip link set ${this.#device} up`);
     if (this.public && this.kind === "firewall") {
       // The node has the public address; the gateway's own one is nobody's business.
       this.address = this.public;
@@ -215,8 +224,8 @@ export class Site {
         ip route add default via 192.0.2.1 dev wan0 onlink
         ip route add ${this.public}/32 dev lan0`);
       this.node.run(`
-        ip address add ${this.public}/32 dev eth0
-        ip route add default via ${lan}.1 dev eth0 onlink`);
+        ip address add ${this.public}/32 dev ${this.#device}
+        ip route add default via ${lan}.1 dev ${this.#device} onlink`);
     } else if (this.public) {
       this.address = `${lan}.2`;
       net.run(`ip route add ${this.public}/32 dev ${wire}`);
@@ -225,7 +234,7 @@ export class Site {
         ip address add ${lan}.1/24 dev lan0
         ip route add default via 192.0.2.1 dev wan0 onlink`);
       this.node.run(`
-        ip address add ${this.address}/24 dev eth0
+        ip address add ${this.address}/24 dev ${this.#device}
         ip route add default via ${lan}.1`);
     }
     if (this.prefix) {
@@ -238,10 +247,40 @@ export class Site {
         ip address add ${this.prefix}::1/64 dev lan0 nodad
         ip route add default via fe80::1 dev wan0`);
       this.node.run(`
-        ip address add ${this.ipv6}/64 dev eth0 nodad
+        ip address add ${this.ipv6}/64 dev ${this.#device} nodad
         ip route add default via ${this.prefix}::1`);
     }
     this.applyKind();
+  }
+
+  /**
+   * The gateway forgets all its mappings, and from now on gives the ports that the node has open other
+   * ones, still one for each.
+   */
+  rebind() {
+    const open = this.node.run("ss -Huan").matchAll(/:(\d+)\s+\S+\s*$/gm);
+    const ports = new Set([...open].map(([, port]) => port));
+    const rules = [...ports].map((port) => {
+      this.#rebound += 1;
+      const to = `${this.public}:${20_000 + this.#rebound}`;
+      return `oifname "wan0" udp sport ${port} snat ip to ${to}`;
+    });
+    this.gateway.rules(
+      "rebound",
+      `chain postrouting {
+        type nat hook postrouting priority srcnat - 1
+        ${rules.join("\n")}
+      }`,
+    );
+    this.gateway.run("conntrack -F 2>/dev/null");
+  }
+
+  #rebound = 0;
+
+  /** The node leaves this network for a new one behind a gateway of this kind; gives that. */
+  move(kind, options = {}) {
+    this.node.run(`ip link delete ${this.#device}`);
+    return this.#internet.site(kind, { ...options, node: this.node });
   }
 
   /** Sets the gateway's rules as its kind has them. */

@@ -139,6 +139,35 @@ for (const kind of ["full cone", "port-restricted"]) {
   });
 }
 
+test("a NAT that is rebound maps to another port, and still to one for all", async (t) => {
+  const site = internet.site("port-restricted");
+  const node = site.node.probe(t);
+  const { one: before } = await mappingOf(node, site.address);
+  for (const _time of ["once", "again"]) {
+    site.rebind();
+    const seen = [];
+    for (const { ipv4 } of servers) seen.push(await node.call("mapped", "s", ipv4, 3478));
+    assert.equal(seen[0], seen[1]);
+    assert.notEqual(seen[0], before);
+    assert.equal(split(seen[0])[0], site.public);
+    // What still comes for the old port is nobody's.
+    const middle = internet.net.probe(t);
+    await middle.call("bind", "old", servers[0].ipv4);
+    await middle.call("send", "old", "late", ...split(before));
+    assert.equal(await node.call("receive", "s", "late", 100), null);
+  }
+});
+
+test("a node that moves has another address, and its old one is gone", async (t) => {
+  const site = internet.site("port-restricted");
+  const moved = site.move("firewall");
+  const node = site.node.probe(t);
+  await assert.rejects(node.call("bind", "s", site.address), /EADDRNOTAVAIL/);
+  const { one, mapping } = await mappingOf(node, moved.address);
+  assert.equal(mapping, "none");
+  assert.equal(split(one)[0], moved.public);
+});
+
 test("two sites with the same private addresses", async (t) => {
   const [a, b] = ["a", "b"].map(() => internet.site("full cone", { lan: "192.168.1" }));
   assert.equal(a.address, b.address);
