@@ -70,27 +70,30 @@ class Place {
 /** A process of probe.mjs: one call is a line in and a line out. */
 class Probe {
   #child;
-  #waiting = [];
+  #waiting = new Map();
+  #last = 0;
   #errors = "";
 
   constructor(child) {
     this.#child = child;
     child.stderr.setEncoding("utf8").on("data", (text) => (this.#errors += text));
     createInterface({ input: child.stdout }).on("line", (line) => {
-      const { error, answer } = JSON.parse(line);
-      const { done, failed } = this.#waiting.shift();
+      const { id, error, answer } = JSON.parse(line);
+      const { done, failed } = this.#waiting.get(id);
+      this.#waiting.delete(id);
       if (error) failed(new Error(error));
       else done(answer);
     });
     child.once("close", () => {
-      for (const { failed } of this.#waiting) failed(new Error(`probe: ended\n${this.#errors}`));
+      for (const { failed } of this.#waiting.values()) failed(new Error(`probe: ended\n${this.#errors}`));
     });
   }
 
   call(name, ...args) {
     return new Promise((done, failed) => {
-      this.#waiting.push({ done, failed });
-      this.#child.stdin.write(`${JSON.stringify([name, ...args])}\n`);
+      this.#last += 1;
+      this.#waiting.set(this.#last, { done, failed });
+      this.#child.stdin.write(`${JSON.stringify([this.#last, name, ...args])}\n`);
     });
   }
 }

@@ -1,5 +1,6 @@
 // Sends and receives UDP for the tests, in whichever namespace it runs: a line of JSON in, such as
-// ["mapped", "a", "192.0.2.1", 3478], is a line of JSON out. It knows nothing of wattle.
+// [1, "mapped", "a", "192.0.2.1", 3478], is a line of JSON out, with the same number. It knows nothing
+// of wattle.
 
 import { createSocket } from "node:dgram";
 import { connect as connectTcp, createServer, isIPv6 } from "node:net";
@@ -100,6 +101,36 @@ const commands = {
     }
   },
 
+  /**
+   * What ICE does, in its simplest form: sends to all these addresses, answers whoever sends, and
+   * sends there, too. Whether an answer came within so many milliseconds.
+   */
+  punch: async (name, key, addresses, within) => {
+    const { bound, received } = socket(name);
+    const ask = `${key} ask`;
+    const answer = `${key} answer`;
+    const targets = new Set(addresses);
+    const send = (text, to) => {
+      const at = to.lastIndexOf(":");
+      const host = to.slice(0, at).replace(/[[\]]/g, "");
+      // There may be no route to some of these.
+      bound.send(text, Number(to.slice(at + 1)), host, () => {});
+    };
+    let answered = false;
+    let seen = 0;
+    for (const end = Date.now() + within; Date.now() < end; await sleep(50)) {
+      for (; seen < received.length; seen += 1) {
+        const text = received[seen].bytes.toString();
+        if (text === answer) answered = true;
+        if (text !== ask) continue;
+        targets.add(received[seen].from);
+        send(answer, received[seen].from);
+      }
+      for (const target of targets) send(ask, target);
+    }
+    return answered;
+  },
+
   /** Whether a TCP connection opens. */
   tcp: (address, port) =>
     new Promise((done) => {
@@ -119,14 +150,17 @@ const commands = {
     }),
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const [name, ...args] = JSON.parse(line);
+const obey = async (line) => {
+  const [id, name, ...args] = JSON.parse(line);
   let out;
   try {
-    out = { answer: await commands[name](...args) };
+    out = { id, answer: await commands[name](...args) };
   } catch (error) {
-    out = { error: `${line}: ${error.message}` };
+    out = { id, error: `${line}: ${error.message}` };
   }
   process.stdout.write(`${JSON.stringify(out)}\n`);
-}
-process.exit();
+};
+
+const lines = createInterface({ input: process.stdin });
+lines.on("line", obey);
+lines.once("close", () => process.exit());
