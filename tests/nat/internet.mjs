@@ -12,6 +12,9 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const PROBE = fileURLToPath(new URL("probe.mjs", import.meta.url));
 
 /** The kinds of site that the matrix is about. */
 export const KINDS = ["open", "firewall", "full cone", "port-restricted", "symmetric", "blocked"];
@@ -63,7 +66,7 @@ class Place {
 
   /** A probe that runs here: see probe.mjs. */
   probe(t) {
-    return new Probe(this.spawn(t, process.execPath, `${import.meta.dirname}/probe.mjs`));
+    return new Probe(this.spawn(t, process.execPath, PROBE));
   }
 }
 

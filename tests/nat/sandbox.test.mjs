@@ -4,10 +4,11 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { until } from "../interop/processes.mjs";
 
-const SANDBOX = `${import.meta.dirname}/sandbox`;
+const SANDBOX = fileURLToPath(new URL("sandbox", import.meta.url));
 
 /** The processes that sleep for so many seconds. */
 const sleepers = (seconds) =>
