@@ -122,6 +122,15 @@ describe("coturn", { concurrency: 6 }, () => {
     await logs(coturn, "Wrong nonce|Stale nonce|stale nonce|438", 1);
   });
 
+  it("a server that sends its clients to another one", { skip: needs("turn") }, async (t) => {
+    const other = await start(t, []);
+    const coturn = await start(t, [`--alternate-server=${other.ipv4}:3478`]);
+    const nodes = await link(t, ice(coturn.turn("udp")));
+    await talk(nodes, 1000);
+    nobodyLeft(nodes);
+    await logs(other, "ALLOCATE processed, success", 2);
+  });
+
   for (const transport of ["udp", "tcp"]) {
     it(`a wrong password over ${transport} has its own verdict`, { skip: needs("turn") }, async (t) => {
       const coturn = await start(t, []);
