@@ -289,6 +289,26 @@ export class Site {
     return this.#internet.site(kind, { ...options, node: this.node });
   }
 
+  /** From now on the gateway counts the UDP packets that it lets through. */
+  count() {
+    this.gateway.rules(
+      "count",
+      `chain forward {
+        type filter hook forward priority 10
+        iifname "lan0" meta l4proto udp counter
+        iifname "wan0" meta l4proto udp counter
+      }`,
+    );
+  }
+
+  /** What it has counted: packets and bytes, `out` from the node and `in` to it. */
+  counted() {
+    const { nftables } = JSON.parse(this.gateway.run("nft -j list table inet count"));
+    const rules = nftables.filter((each) => each.rule).map((each) => each.rule.expr);
+    const counters = rules.map((expr) => expr.find((each) => each.counter).counter);
+    return { out: counters[0], in: counters[1] };
+  }
+
   /** Sets the gateway's rules as its kind has them. */
   applyKind() {
     this.gateway.rules("filter", this.#filter());
