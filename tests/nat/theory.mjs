@@ -56,3 +56,14 @@ export const verdictWithNothing = (host, joiner) => {
 
 /** Whether the joiner's path through a TURN server is the only one. */
 export const needsRelay = (host, joiner) => !WITH_STUN[host][joiner];
+
+/** What a joiner finds out about its own NAT by asking two STUN servers. */
+export const NAT = {
+  open: "open",
+  // Only what it lets in is different.
+  firewall: "open",
+  "full cone": "independent",
+  "port-restricted": "independent",
+  symmetric: "dependent",
+  blocked: "unknown",
+};
