@@ -71,7 +71,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::MaxNodes`] if it is out of range.
     pub fn with_max_nodes(mut self, max_nodes: u8) -> Result<Self, ConfigError> {
-        if !(2..=64).contains(&max_nodes) {
+        if !(2..=MOST_NODES).contains(&max_nodes) {
             return Err(ConfigError::MaxNodes { max_nodes });
         }
         self.max_nodes = max_nodes;
@@ -140,6 +140,7 @@ impl Config {
             connect,
             suspect_after,
             lost_after,
+            grace,
             too_slow,
             leave,
         } = timeouts;
@@ -150,6 +151,7 @@ impl Config {
             connect,
             suspect_after,
             lost_after,
+            grace,
             too_slow,
             leave,
         ];
@@ -295,8 +297,11 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Silence after which a node is suspected. Default 2 s.
     pub suspect_after: Duration,
-    /// Silence after which a node is lost. Default 5 s.
+    /// Silence after which a node is lost: what is sent to it waits, and another path is looked for.
+    /// Default 5 s.
     pub lost_after: Duration,
+    /// Silence after which a lost node has left: not before it is lost. Default 20 s.
+    pub grace: Duration,
     /// How long a node may take nothing while others wait for it, by its own account. Default 5 s.
     /// One that gives no account has four times as long: its path may be bad.
     pub too_slow: Duration,
@@ -313,6 +318,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(35),
             suspect_after: Duration::from_secs(2),
             lost_after: Duration::from_secs(5),
+            grace: Duration::from_secs(20),
             too_slow: Duration::from_secs(5),
             leave: Duration::from_secs(2),
         }
@@ -374,6 +380,9 @@ impl Default for Limits {
 /// The least that a piece holds unless it is the last of its message. Every piece costs a receiver's
 /// queue some hundred bytes of its own: cut into crumbs, a window of messages would fill gigabytes.
 pub(crate) const LEAST_PIECE: u16 = 1024;
+
+/// The most nodes that a network may have.
+pub(crate) const MOST_NODES: u8 = 64;
 
 /// What a message costs of the window besides its length, so that empty messages are bounded too.
 pub(crate) const MESSAGE_COST: u32 = 32;

@@ -6,16 +6,18 @@ use core::time::Duration;
 
 use super::links::{end_of, reason_of};
 use super::{Network, Role};
+use crate::config::MOST_NODES;
 use crate::error::EndReason;
-use crate::event::{Event, LeaveReason};
+use crate::event::{Event, LeaveReason, Route};
 use crate::id::LinkId;
 use crate::io::Channel;
 use crate::link::Link;
 use crate::link::Stage;
-use crate::membership::{Delivered, GiveUp, Way};
+use crate::membership::{Delivered, GiveUp};
 use crate::planted::planted;
 use crate::wire::{
-    Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Number, Piece, State, Version, decode,
+    Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Member, Number, Piece, State, Version,
+    decode,
 };
 
 /// The sender of a frame broke the protocol; its link ends.
@@ -86,6 +88,7 @@ impl Network {
         match (&self.role, stage) {
             (Role::Joiner(_), Stage::Joining { .. }) => self.handle_first_of_host(id, frame),
             (Role::Joiner(_), Stage::Open { .. }) => self.handle_from_host(frame),
+            (Role::Host(_), Stage::Joining { .. }) => self.handle_first_of_returned(id, frame),
             (
                 Role::Host(_),
                 Stage::Open {
@@ -109,8 +112,15 @@ impl Network {
         if let Frame::Welcome(welcome) = frame {
             return self.welcomed(id, welcome).ok_or(Misbehaved);
         }
+        if let Frame::Resumed(resumed) = frame {
+            return self.resumed(id, resumed).ok_or(Misbehaved);
+        }
         if let Frame::Goodbye(why) = frame {
-            self.end(end_of(why));
+            if self.is_resuming(id) {
+                self.place_gone();
+            } else {
+                self.end(end_of(why));
+            }
             return Ok(());
         }
         Err(Misbehaved)
@@ -142,7 +152,7 @@ impl Network {
     fn handle_from_joiner(&mut self, id: LinkId, number: Number, frame: Frame) -> Handled {
         match frame {
             Frame::Direct(Body::Message { sequence, piece }) => {
-                self.deliver(number, Way::Relayed, sequence, piece)
+                self.deliver(number, Route::Relayed, sequence, piece)
             }
             Frame::Direct(Body::Ack(ack)) => self.acknowledged(number, ack),
             Frame::Direct(Body::State(state)) => {
@@ -161,7 +171,7 @@ impl Network {
                 }
                 for (to, sequence) in to {
                     if to == HOST {
-                        self.deliver(number, Way::Relayed, sequence, piece.clone())?;
+                        self.deliver(number, Route::Relayed, sequence, piece.clone())?;
                     } else {
                         self.relay_piece(number, to, sequence, &piece)?;
                     }
@@ -169,6 +179,10 @@ impl Network {
                 Ok(())
             }
             Frame::AckTo { to, ack } => self.relay_ack(number, to, ack),
+            Frame::Anew { number: to } => {
+                self.aware(number, to);
+                Ok(())
+            }
             Frame::Goodbye(why) => {
                 self.expel(number, own_reason(why), None);
                 Ok(())
@@ -180,6 +194,8 @@ impl Network {
             Frame::Unknown => Ok(()),
             Frame::Hello(_)
             | Frame::Welcome(_)
+            | Frame::Resume(_)
+            | Frame::Resumed(_)
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -191,17 +207,8 @@ impl Network {
 
     fn handle_from_host(&mut self, frame: Frame) -> Handled {
         match frame {
-            Frame::Joined(member) => {
-                self.make_place(member.node);
-                if self.roster.len() >= 64 || !self.roster.add(member) {
-                    return Err(Misbehaved);
-                }
-                let pair = self.new_pair(member.number);
-                self.pairs.insert(member.number, pair);
-                self.tell(Event::NodeJoined { node: member.node });
-                self.meet(member.number);
-                Ok(())
-            }
+            Frame::Joined(member) => self.node_came(member),
+            Frame::Anew { number } => self.begins_anew(number),
             Frame::Left { number, why } => {
                 if number == HOST || number == self.me {
                     return Err(Misbehaved);
@@ -225,12 +232,12 @@ impl Network {
                 self.handle_signal(origin, &signal);
                 Ok(())
             }
-            Frame::Direct(body) => self.handle_body(HOST, Way::Relayed, body),
+            Frame::Direct(body) => self.handle_body(HOST, Route::Relayed, body),
             Frame::From { origin, body } => {
                 if origin == HOST || origin == self.me {
                     return Err(Misbehaved);
                 }
-                self.handle_body(origin, Way::Relayed, body)
+                self.handle_body(origin, Route::Relayed, body)
             }
             Frame::Unknown | Frame::Ping { .. } | Frame::Pong { .. } => Ok(()),
             Frame::RoundTrips(all) => {
@@ -239,6 +246,8 @@ impl Network {
             }
             Frame::Hello(_)
             | Frame::Welcome(_)
+            | Frame::Resume(_)
+            | Frame::Resumed(_)
             | Frame::Peer { .. }
             | Frame::StateTo { .. }
             | Frame::SignalTo { .. }
@@ -247,9 +256,22 @@ impl Network {
         }
     }
 
-    pub(super) fn handle_body(&mut self, origin: Number, way: Way, body: Body) -> Handled {
+    /// The host says that somebody joined.
+    pub(super) fn node_came(&mut self, member: Member) -> Handled {
+        self.make_place(member.node);
+        if self.roster.len() >= usize::from(MOST_NODES) || !self.roster.add(member) {
+            return Err(Misbehaved);
+        }
+        let pair = Self::pair_of_joiner(self.terms, member.number);
+        self.pairs.insert(member.number, pair);
+        self.tell(Event::NodeJoined { node: member.node });
+        self.meet(member.number);
+        Ok(())
+    }
+
+    pub(super) fn handle_body(&mut self, origin: Number, route: Route, body: Body) -> Handled {
         match body {
-            Body::Message { sequence, piece } => self.deliver(origin, way, sequence, piece),
+            Body::Message { sequence, piece } => self.deliver(origin, route, sequence, piece),
             Body::Ack(ack) => self.acknowledged(origin, ack),
             Body::State(state) => {
                 self.deliver_state(origin, state);
@@ -258,14 +280,14 @@ impl Network {
         }
     }
 
-    fn deliver(&mut self, origin: Number, way: Way, sequence: u64, piece: Piece) -> Handled {
+    fn deliver(&mut self, origin: Number, route: Route, sequence: u64, piece: Piece) -> Handled {
         let (Some(from), Some(pair)) = (self.roster.node(origin), self.pairs.get_mut(&origin))
         else {
             self.count_stale();
             return Ok(());
         };
         let repeat = piece.payload.clone();
-        match pair.receive(self.now, way, sequence, piece) {
+        match pair.receive(self.now, route, sequence, piece) {
             Ok(Delivered::Repeated) if planted!(self.config, ReplayDelivered) => {
                 let payload = repeat;
                 self.tell(Event::Message { from, payload });
@@ -314,7 +336,7 @@ impl Network {
                 Ok(())
             }
             // The host does not check it for us in a mesh, so it is not the host's fault.
-            Err(_) if pair.has_ways() => {
+            Err(_) if pair.has_routes() => {
                 self.count_stale();
                 Ok(())
             }

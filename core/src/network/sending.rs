@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::links::link_to;
 use super::{Network, Role};
 use crate::error::SendError;
-use crate::event::Event;
+use crate::event::{Event, Route};
 use crate::id::NodeId;
-use crate::membership::{Pair, Way};
+use crate::membership::Pair;
 use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
@@ -43,15 +43,15 @@ impl Network {
         }
         if self.terms.mesh && self.me != HOST {
             for (number, _) in numbered {
-                let way = if self.goes_directly(number) {
-                    Way::Direct
+                let route = if self.goes_directly(number) {
+                    Route::Direct
                 } else if self.can_relay() {
-                    Way::Relayed
+                    Route::Relayed
                 } else {
                     continue;
                 };
                 if let Some(pair) = self.pairs.get_mut(&number) {
-                    pair.gave(way);
+                    pair.gave(route);
                 }
             }
         }
@@ -111,6 +111,20 @@ impl Network {
                 .get(&number)
                 .is_none_or(|pair| pair.has_room(length))
         })
+    }
+
+    /// A route is used from now on, or begins anew: what may be lost otherwise goes there as well.
+    pub(super) fn send_again(&mut self, number: Number, route: Route) {
+        if !self.is_reachable(number) {
+            return;
+        }
+        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(route));
+        let besides = besides.filter(|_| !planted!(self.config, ReplayForgotten));
+        for (sequence, payload) in besides.unwrap_or_default() {
+            for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
+                self.queue_piece(&[(number, sequence)], &piece);
+            }
+        }
     }
 
     pub(super) fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {

@@ -261,6 +261,11 @@ impl World {
                 return;
             }
             #[cfg(feature = "native")]
+            (Some(Machine::Native(_)), Input::NetworkChanged) => {
+                self.input_native(index, native::Input::NetworkChanged);
+                return;
+            }
+            #[cfg(feature = "native")]
             (Some(Machine::Native(_)), Input::Link { .. }) => return,
             (None, _) => return,
         }
@@ -434,6 +439,7 @@ enum Outline<'a> {
     SignalingSend(SignalingId),
     SignalingClose(SignalingId),
     Server,
+    NetworkChanged,
     Event(&'a Event),
 }
 
@@ -450,6 +456,7 @@ impl<'a> Outline<'a> {
                 Self::SignalingClosed(*id, *failure)
             }
             native::Input::Server(_) => Self::Server,
+            native::Input::NetworkChanged => Self::NetworkChanged,
         }
     }
 
