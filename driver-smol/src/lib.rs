@@ -45,6 +45,7 @@ mod http_head;
 mod interfaces;
 mod network;
 mod options;
+mod outbox;
 mod server;
 mod shared;
 mod signaling;
