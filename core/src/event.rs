@@ -243,11 +243,6 @@ pub enum Diagnostic {
         /// Why.
         reason: Refusal,
     },
-    /// ICE servers are configured, but this version uses host candidates only.
-    IceServersUnused {
-        /// How many.
-        count: u32,
-    },
     /// Host: an offer without our marker came; such peers cannot be talked to yet.
     ForeignOffer {
         /// The signaling id of the peer, shortened to 64 characters.
@@ -263,7 +258,7 @@ impl Diagnostic {
             Self::Signaling(_) | Self::Refused { .. } | Self::ForeignOffer { .. } => {
                 Phase::Signaling
             }
-            Self::Candidate { .. } | Self::IceServersUnused { .. } => Phase::Ice,
+            Self::Candidate { .. } => Phase::Ice,
             Self::Link { state, .. } => match state {
                 LinkState::Negotiating => Phase::Signaling,
                 LinkState::Checking | LinkState::Disconnected => Phase::Ice,

@@ -109,6 +109,7 @@ mod code;
 mod config;
 mod error;
 mod event;
+mod ice;
 mod id;
 mod io;
 mod link;
@@ -138,6 +139,9 @@ pub use error::{EndReason, HostError, JoinError, KickError, SendError, ServerRef
 pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
     Side, SignalingDiagnostic,
+};
+pub use ice::{
+    IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};

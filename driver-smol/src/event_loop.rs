@@ -282,6 +282,10 @@ impl EventLoop {
                     }
                 }
                 Output::Event(event) => node.event(event),
+                Output::Resolve { name } => node.input(Input::Resolved {
+                    name: &name,
+                    addresses: &[],
+                }),
                 _ => tracing::error!("an output that this driver does not know"),
             }
         }

@@ -68,7 +68,8 @@ pub use wattle_core::signaling::{
 };
 pub use wattle_core::{
     CandidateKind, CodeError, Config, ConfigError, Counters, Diagnostic, EndReason, Event,
-    HostError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
+    HostError, IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl,
+    IceUrlError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
     NodeId, NodeIdError, NodeStats, Phase, PhaseTiming, Refusal, Route, SendError, ServerRefusal,
     Side, SignalingDiagnostic, StateStats, Stats, Status, Timeouts, Topology,
 };

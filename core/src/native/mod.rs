@@ -18,7 +18,9 @@ mod probe;
 mod stun;
 
 pub use gather::is_virtual_interface;
-pub use io::{Input, Interface, Output, Transmit};
+pub use io::{
+    Input, Interface, Output, StreamCommand, StreamFailure, StreamId, StreamUpdate, Transmit,
+};
 pub use node::Node;
 
 #[cfg(test)]

@@ -186,6 +186,7 @@ impl Node {
                 payload,
             } => self.datagram(now, local, remote, payload),
             Input::Interfaces(interfaces) => self.interfaces(now, interfaces),
+            Input::Resolved { .. } | Input::Stream { .. } => {}
         }
         self.pump(now);
     }

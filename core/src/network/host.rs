@@ -9,7 +9,7 @@ use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
 use crate::config::Topology;
 use crate::error::{EndReason, HostError};
-use crate::event::{Diagnostic, Event, LeaveReason};
+use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
 use crate::io::Output;
 use crate::link::negotiation::{self};
@@ -111,15 +111,7 @@ impl Network {
             number: HOST,
             node: self.id,
         });
-        self.tell_unused_ice_servers();
         Ok(())
-    }
-
-    pub(super) fn tell_unused_ice_servers(&mut self) {
-        let count = u32::try_from(self.config.ice_servers.len()).unwrap_or(u32::MAX);
-        if count > 0 {
-            self.tell(Event::Diagnostic(Diagnostic::IceServersUnused { count }));
-        }
     }
 
     /// News of the registration.

@@ -102,7 +102,6 @@ impl Network {
             clock: PhaseClock::new(self.now),
         }));
         self.tell(Event::Phase(Phase::Signaling));
-        self.tell_unused_ice_servers();
         self.command(link, LinkCommand::Open { offerer: true });
         self.command(link, LinkCommand::CreateOffer);
         Ok(())

@@ -32,7 +32,11 @@ impl Given {
             | Input::Server(ServerInput::Frame { text, .. }) => {
                 self.addresses.extend(candidates(text));
             }
-            Input::Signaling(_) | Input::Server(_) | Input::Interfaces(_) => {}
+            Input::Signaling(_)
+            | Input::Server(_)
+            | Input::Interfaces(_)
+            | Input::Resolved { .. }
+            | Input::Stream { .. } => {}
         }
     }
 

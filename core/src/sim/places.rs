@@ -21,6 +21,8 @@ use super::trace::To;
 #[cfg(feature = "native")]
 use crate::native;
 #[cfg(feature = "native")]
+use alloc::string::String;
+#[cfg(feature = "native")]
 use alloc::vec::Vec;
 #[cfg(feature = "native")]
 use bytes::Bytes;
@@ -35,6 +37,9 @@ pub(super) struct Places {
     knowledge: BTreeMap<usize, Knowledge>,
     #[cfg(feature = "native")]
     servers: Vec<Stun>,
+    /// What the names of servers stand for.
+    #[cfg(feature = "native")]
+    names: BTreeMap<String, Vec<IpAddr>>,
     #[cfg(feature = "native")]
     dropped: BTreeMap<Dropped, u64>,
 }
@@ -47,6 +52,8 @@ impl Places {
             #[cfg(feature = "native")]
             servers: Vec::new(),
             #[cfg(feature = "native")]
+            names: BTreeMap::new(),
+            #[cfg(feature = "native")]
             dropped: BTreeMap::new(),
         }
     }
@@ -56,6 +63,12 @@ impl Places {
         if self.internet.addresses(node).is_empty() {
             self.internet.place(node, Place::internet());
         }
+    }
+
+    /// What every node's resolver says.
+    #[cfg(feature = "native")]
+    pub(super) fn look_up(&self, name: &str) -> Vec<IpAddr> {
+        self.names.get(name).cloned().unwrap_or_default()
     }
 
     /// The sockets of a node.
@@ -240,6 +253,11 @@ impl World {
         let rng = self.rng.fork(&alloc::format!("stun server {index}"));
         self.places.servers.push(Stun::new(config, rng));
         self.places.internet.add_server(index)
+    }
+
+    /// Gives a name addresses, for STUN and TURN servers; none: there is no such name any more.
+    pub fn set_name_addresses(&mut self, name: impl Into<String>, addresses: &[IpAddr]) {
+        self.places.names.insert(name.into(), addresses.to_vec());
     }
 
     /// Changes how a STUN server, named by one of its addresses, behaves from now on.
