@@ -282,11 +282,7 @@ pub(crate) async fn finish(tasks: Vec<smol::Task<()>>, limit: Duration) {
 mod tests {
     use super::*;
     use futures_rustls::TlsAcceptor;
-    use futures_rustls::pki_types::PrivateKeyDer;
-    use futures_rustls::rustls::ServerConfig;
-    use futures_rustls::rustls::crypto::ring;
     use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use std::sync::Arc;
 
     #[test]
     fn families_take_turns() {
@@ -371,20 +367,6 @@ mod tests {
         assert_eq!(result.err(), Some(SignalingFailure::UnknownHost));
     }
 
-    /// A TLS server with a certificate for `name`, signed by itself.
-    fn tls_server(name: &str) -> (TlsAcceptor, CertificateDer<'static>) {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .unwrap();
-        (TlsAcceptor::from(Arc::new(config)), certificate)
-    }
-
     async fn accept_tls(acceptor: TlsAcceptor, stream: TcpStream) {
         if let Ok(stream) = acceptor.accept(stream).await {
             let _ = async_tungstenite::accept_async(stream).await;
@@ -393,11 +375,11 @@ mod tests {
 
     #[test]
     fn a_certificate_is_verified_always() {
-        let (acceptor, certificate) = tls_server("localhost");
+        let (acceptor, certificate) = tls::tests::server("localhost");
         let serve = move |stream| accept_tls(acceptor, stream);
         assert_eq!(outcome("wss", &[certificate], serve), Ok(()));
 
-        let (acceptor, _) = tls_server("localhost");
+        let (acceptor, _) = tls::tests::server("localhost");
         let serve = move |stream| accept_tls(acceptor, stream);
         assert_eq!(
             outcome("wss", &[], serve),
@@ -405,7 +387,7 @@ mod tests {
             "signed by nobody we trust"
         );
 
-        let (acceptor, certificate) = tls_server("elsewhere.example");
+        let (acceptor, certificate) = tls::tests::server("elsewhere.example");
         let serve = move |stream| accept_tls(acceptor, stream);
         assert_eq!(
             outcome("wss", &[certificate], serve),
