@@ -168,16 +168,12 @@ impl EventLoop {
     }
 
     fn poll_interfaces(&mut self, context: &mut Context<'_>) -> bool {
-        if self.watch.poll_change(context).is_pending() {
+        let Poll::Ready(look) = self.watch.poll_look(context) else {
             return false;
-        }
-        let addresses = interfaces::addresses(self.options.bind, self.loopback);
-        let (changed, error) = self.sockets.reconcile(&addresses);
-        if error.is_some() {
-            self.watch.look_again();
-        }
-        if changed {
-            tracing::debug!(sockets = self.sockets.len(), "interfaces changed");
+        };
+        let (bind, loopback) = (self.options.bind, self.loopback);
+        if self.sockets.follow(look, interfaces::look(bind, loopback)) {
+            tracing::debug!(sockets = self.sockets.len(), "the network may have changed");
             self.announce_interfaces();
         }
         true

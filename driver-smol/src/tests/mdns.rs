@@ -39,8 +39,11 @@ mod on_a_lan {
     fn a_browsers_name_is_found_on_any_interface() {
         crate::namespace::run(
             "mdns::tests::on_a_lan::inside",
-            "ip link add lan0 type dummy; ip addr add 10.77.0.1/24 dev lan0; ip link set lan0 up
-             ip link add lan1 type dummy; ip addr add 10.78.0.1/24 dev lan1; ip link set lan1 up",
+            "for n in 7 8; do
+               ip link add lan$n type veth peer name far$n
+               ip addr add 10.7$n.0.1/24 dev lan$n
+               ip link set lan$n up; ip link set far$n up
+             done",
         );
     }
 

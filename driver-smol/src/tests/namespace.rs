@@ -11,7 +11,7 @@ pub(crate) fn run(name: &str, setup: &str) {
         command
     };
     let works = |options: &&&[&str]| {
-        unshare(options, &["ip", "link", "add", "probe0", "type", "dummy"])
+        unshare(options, &["ip", "link", "add", "probe0", "type", "veth"])
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|status| status.success())
