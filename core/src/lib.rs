@@ -118,6 +118,7 @@ mod network;
 mod planted;
 #[cfg(test)]
 mod properties;
+mod report;
 mod rng;
 mod stats;
 mod time;
@@ -148,6 +149,10 @@ pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdat
 pub use network::{Hosting, Network};
 #[cfg(wattle_planted)]
 pub use planted::Planted;
+pub use report::{
+    CandidateCounts, CandidateReport, Checks, ConnectReport, LinkReport, NatMapping, Observation,
+    SelectedPair, ServerReport, ServerResult, StreamFailure, Verdict,
+};
 pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

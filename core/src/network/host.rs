@@ -247,7 +247,10 @@ impl Network {
                 let connection_id = negotiation::read_leave(&payload)?;
                 let link = self.link_of(&peer, &connection_id)?;
                 match self.links.get(&link)?.stage {
-                    Stage::Joining { .. } => self.close_link(link),
+                    Stage::Joining { .. } => {
+                        self.report_given_up(link);
+                        self.close_link(link);
+                    }
                     Stage::Open {
                         number,
                         greeted: false,

@@ -372,6 +372,7 @@ impl Network {
             nodes: nodes.clone(),
             timing,
         });
+        self.report_success(id);
         let me = self.id;
         for node in nodes.into_iter().filter(|node| *node != me) {
             self.tell(Event::NodeJoined { node });

@@ -10,6 +10,7 @@ mod joiner;
 mod links;
 mod mesh;
 mod relaying;
+mod reporting;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -388,6 +389,7 @@ impl Network {
         if matches!(self.role, Role::Idle) {
             return;
         }
+        self.report_end(reason);
         self.give_up_joins();
         while let Some((link, _)) = self.links.pop_first() {
             self.command(link, LinkCommand::Close);
