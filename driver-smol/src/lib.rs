@@ -43,14 +43,22 @@ mod event_loop;
 mod event_queue;
 mod http_head;
 mod interfaces;
+mod mdns;
+mod names;
 mod network;
 mod options;
+mod outbox;
 mod server;
 mod shared;
 mod signaling;
+mod streams;
 mod tls;
 mod udp;
 mod websocket;
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "tests/namespace.rs"]
+mod namespace;
 
 /// The examples of the README compile.
 #[cfg(doctest)]
