@@ -17,10 +17,9 @@ mod node;
 mod probe;
 mod stun;
 
+pub use crate::report::StreamFailure;
 pub use gather::is_virtual_interface;
-pub use io::{
-    Input, Interface, Output, StreamCommand, StreamFailure, StreamId, StreamUpdate, Transmit,
-};
+pub use io::{Input, Interface, Output, StreamCommand, StreamId, StreamUpdate, Transmit};
 pub use node::Node;
 
 #[cfg(test)]

@@ -336,6 +336,7 @@ impl World {
                     && let Some(Host::Node(to)) = self.places.internet.receiver(&crossing)
                     && !self.is_isolated(to)
                 {
+                    self.note_seen(to, remote);
                     self.travel(Some(to), crossing, pause, payload);
                 }
             }
@@ -385,7 +386,7 @@ mod tests {
         let passed = world.depart(node, local, address, &request([1; 12]).into());
         assert_eq!(passed, None, "it is not for a node");
         let came = |world: &World| {
-            // Nodes ask no STUN servers yet: this one has no use for the answer.
+            // This one has asked nobody, and has no use for the answer.
             let stats = world.stats(NodeIndex(node)).unwrap();
             stats.counters.datagrams_dropped > 0
         };
