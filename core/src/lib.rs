@@ -109,6 +109,7 @@ mod code;
 mod config;
 mod error;
 mod event;
+mod ice;
 mod id;
 mod io;
 mod link;
@@ -123,6 +124,7 @@ mod stats;
 mod time;
 mod wire;
 
+pub mod doctor;
 pub mod signaling;
 
 #[cfg(feature = "fuzzing")]
@@ -139,6 +141,9 @@ pub use error::{EndReason, HostError, JoinError, KickError, SendError, ServerRef
 pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
     Side, SignalingDiagnostic,
+};
+pub use ice::{
+    IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};

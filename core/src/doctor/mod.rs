@@ -5,10 +5,13 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::candidate::is_public;
-use super::judge::{Facts, servers};
-use super::{Checks, LinkReport, NatMapping, ServerReport, ServerResult, Verdict};
+#[cfg(test)]
+mod tests;
+
 use crate::event::Side;
+use crate::report::{
+    Checks, Facts, LinkReport, NatMapping, ServerReport, ServerResult, Verdict, is_public, servers,
+};
 
 /// What an examination of this machine's network has found by asking its signaling, STUN and TURN
 /// servers, without any other node.
@@ -198,7 +201,11 @@ impl Examination {
     pub fn ipv6(&self) -> Ipv6 {
         if self.mapped.iter().any(SocketAddr::is_ipv6) {
             Ipv6::Works
-        } else if self.addresses.iter().any(|ip| ip.is_ipv6() && is_public(*ip)) {
+        } else if self
+            .addresses
+            .iter()
+            .any(|ip| ip.is_ipv6() && is_public(*ip))
+        {
             Ipv6::Unproven
         } else {
             Ipv6::Missing
