@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::event::Event;
-pub use crate::report::StreamFailure;
+use crate::report::StreamFailure;
 use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpdate};
 use bytes::Bytes;
 
