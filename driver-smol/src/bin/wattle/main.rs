@@ -17,6 +17,7 @@ mod human;
 mod input;
 mod json;
 mod output;
+mod report;
 mod run;
 mod serve;
 mod sim;
