@@ -19,6 +19,11 @@ use crate::wire::{Bundle, FRAMES_PER_MESSAGE, Frame, Version, decode};
 pub use crate::native::fuzzing::{
     Description, is_authentic, look, read_candidate, read_description,
 };
+#[cfg(feature = "native")]
+pub use crate::native::turn::fuzzing::{
+    TurnClient, TurnMessage, TurnNews, TurnServing, TurnStream, read_turn_message,
+    write_channel_data, write_send_indication,
+};
 
 /// The frames of a channel message.
 #[derive(Clone, Debug, PartialEq, Eq)]
