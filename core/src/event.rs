@@ -1,5 +1,6 @@
 //! What the application is told.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use crate::code::NetworkCode;
 use crate::error::EndReason;
 use crate::id::NodeId;
 use crate::io::LinkFailure;
+use crate::report::ConnectReport;
 use crate::signaling::SignalingFailure;
 
 /// What happened, for the application.
@@ -46,7 +48,15 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
-    /// A suspected node was heard again, or a stalled one has taken something.
+    /// A node has been silent for [`Timeouts::lost_after`](crate::Timeouts::lost_after), or the link to
+    /// it broke. What is sent to it waits, while another path is looked for: `NodeBack` follows, or
+    /// `NodeLeft` after [`Timeouts::grace`](crate::Timeouts::grace).
+    NodeLost {
+        /// Which.
+        node: NodeId,
+    },
+    /// A suspected or lost node was heard again, or a stalled one has taken something. Nothing that was
+    /// sent meanwhile is missing.
     NodeBack {
         /// Which.
         node: NodeId,
@@ -105,6 +115,10 @@ pub enum Event {
     },
     /// The signaling server is back: a host can be joined again, with the same code.
     SignalingRestored,
+    /// How an attempt to connect went. A joiner is told once: after `Joined`, or right before `Ended`.
+    /// With [`Config::with_verbose`](crate::Config::with_verbose) also a host, of every join, and a
+    /// joiner in a mesh, of every attempt at a link to another joiner.
+    ConnectReport(Box<ConnectReport>),
     /// What goes on inside, if [`Config::with_verbose`](crate::Config::with_verbose) asked for it.
     Diagnostic(Diagnostic),
     /// The network has ended for this node. The machine can host or join again.
@@ -243,11 +257,6 @@ pub enum Diagnostic {
         /// Why.
         reason: Refusal,
     },
-    /// ICE servers are configured, but this version uses host candidates only.
-    IceServersUnused {
-        /// How many.
-        count: u32,
-    },
     /// Host: an offer without our marker came; such peers cannot be talked to yet.
     ForeignOffer {
         /// The signaling id of the peer, shortened to 64 characters.
@@ -263,7 +272,7 @@ impl Diagnostic {
             Self::Signaling(_) | Self::Refused { .. } | Self::ForeignOffer { .. } => {
                 Phase::Signaling
             }
-            Self::Candidate { .. } | Self::IceServersUnused { .. } => Phase::Ice,
+            Self::Candidate { .. } => Phase::Ice,
             Self::Link { state, .. } => match state {
                 LinkState::Negotiating => Phase::Signaling,
                 LinkState::Checking | LinkState::Disconnected => Phase::Ice,
@@ -385,6 +394,8 @@ pub enum Refusal {
     TooManyAttempts,
     /// The offer cannot be used.
     BadOffer,
+    /// It wants to come back, but its place has been given up.
+    PlaceGone,
 }
 
 impl Refusal {
@@ -397,6 +408,7 @@ impl Refusal {
             Self::Version => "version",
             Self::TooManyAttempts => "too_many_attempts",
             Self::BadOffer => "bad_offer",
+            Self::PlaceGone => "place_gone",
         }
     }
 
@@ -408,6 +420,7 @@ impl Refusal {
             Self::Version,
             Self::TooManyAttempts,
             Self::BadOffer,
+            Self::PlaceGone,
         ]
         .into_iter()
         .find(|refusal| refusal.name() == name)

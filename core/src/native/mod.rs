@@ -20,7 +20,9 @@ mod stun;
 pub(crate) mod turn;
 
 pub use gather::is_virtual_interface;
-pub use io::{Input, Interface, Output, Transmit};
+pub use io::{
+    Input, Interface, Output, StreamCommand, StreamFailure, StreamId, StreamUpdate, Transmit,
+};
 pub use node::Node;
 
 #[cfg(test)]

@@ -186,6 +186,8 @@ impl Node {
                 payload,
             } => self.datagram(now, local, remote, payload),
             Input::Interfaces(interfaces) => self.interfaces(now, interfaces),
+            Input::NetworkChanged => self.network_changed(now),
+            Input::Resolved { .. } | Input::Stream { .. } => {}
         }
         self.pump(now);
     }
@@ -468,6 +470,14 @@ impl Node {
                 self.with_link(id, |link, out| link.add_host(now, *host, out));
             }
         }
+        if !change.removed.is_empty() {
+            self.network_changed(now);
+        }
+    }
+
+    fn network_changed(&mut self, now: Timestamp) {
+        self.network
+            .handle_input(now, network_io::Input::NetworkChanged);
     }
 }
 

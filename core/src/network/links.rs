@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use super::{Network, Role};
 use crate::config::Probing;
 use crate::error::EndReason;
-use crate::event::{CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Side};
+use crate::event::{Diagnostic, Event, LeaveReason, LinkState, Side};
 use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
 use crate::link::{Bounds, Link, Silence, Stage};
 use crate::membership::GiveUp;
 use crate::planted::planted;
+use crate::report::CandidateReport;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number};
@@ -33,7 +34,7 @@ impl Network {
             LinkUpdate::LocalDescription(sdp) => match self.role {
                 Role::Host(_) => self.send_answer(id, sdp),
                 Role::Joiner(_) if link.direct().is_some() => self.direct_described(id, sdp),
-                Role::Joiner(_) => self.offer_made(sdp),
+                Role::Joiner(_) => self.offer_made(id, sdp),
                 Role::Idle | Role::Leaving { .. } => {}
             },
             LinkUpdate::LocalCandidate(candidate) => self.local_candidate(id, candidate),
@@ -66,8 +67,14 @@ impl Network {
                 }
             }
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
-            // Our own liveness decides; a passing loss of the path is no end.
-            LinkUpdate::Disconnected => self.diagnose_link(id, LinkState::Disconnected),
+            LinkUpdate::Report(report) => self.link_reported(id, report),
+            // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
+            LinkUpdate::Disconnected => {
+                self.diagnose_link(id, LinkState::Disconnected);
+                if self.links.get(&id).and_then(Link::number) == Some(HOST) {
+                    self.look_for_host();
+                }
+            }
             LinkUpdate::Failed(failure) => {
                 self.diagnose_link(id, LinkState::Failed(failure));
                 self.link_broke(id, Some(failure));
@@ -80,7 +87,7 @@ impl Network {
     }
 
     /// Something of what waited in a data channel has left.
-    fn data_moved(&mut self, over: Number) {
+    pub(super) fn data_moved(&mut self, over: Number) {
         let now = self.now;
         if let Role::Host(host) = &mut self.role {
             host.relay.moved(now, over);
@@ -116,7 +123,7 @@ impl Network {
     }
 
     fn local_candidate(&mut self, id: LinkId, candidate: &str) {
-        self.diagnose_candidate(id, Side::Local, candidate);
+        self.candidate_known(id, Side::Local, candidate);
         match self.role {
             Role::Host(_) => {
                 let most = usize::from(self.config.limits.candidates);
@@ -134,14 +141,14 @@ impl Network {
             Role::Joiner(_) if self.links.get(&id).and_then(Link::direct).is_some() => {
                 self.direct_candidate(id, candidate);
             }
-            Role::Joiner(_) => self.candidate_found(candidate),
+            Role::Joiner(_) => self.candidate_found(id, candidate),
             Role::Idle | Role::Leaving { .. } => {}
         }
     }
 
     /// A candidate of the remote came.
     pub(super) fn add_candidate(&mut self, id: LinkId, candidate: String) {
-        self.diagnose_candidate(id, Side::Remote, &candidate);
+        self.candidate_known(id, Side::Remote, &candidate);
         let most = self.config.limits.candidates;
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -165,15 +172,21 @@ impl Network {
         };
         link.heard = true;
         let was_suspect = link.liveness.heard(self.now, round_trip);
-        let (number, direct) = (link.number(), link.direct().is_some());
-        let Some(number) = number.filter(|_| was_suspect) else {
+        let direct = link.direct().is_some();
+        let Some(number) = link.number() else {
             return;
         };
+        if number == HOST {
+            self.host_heard();
+        }
+        if !was_suspect {
+            return;
+        }
         if direct && self.has_host() {
             // The node itself was never in doubt: the host hears it.
             self.choose_route(number);
-        } else if let Some(node) = self.roster.node(number) {
-            self.tell(Event::NodeBack { node });
+        } else {
+            self.found(number);
         }
     }
 
@@ -189,24 +202,30 @@ impl Network {
                 let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
                 self.direct_over(id, by, reason);
             }
-            (Stage::Open { .. }, Role::Joiner(_)) => match failure {
-                Some(failure) => self.host_gone(
-                    LeaveReason::LinkFailed(failure),
-                    EndReason::HostLinkFailed(failure),
-                ),
+            (Stage::Open { .. }, Role::Joiner(joiner)) => match failure {
+                Some(failure) => self.lose_link(id, HOST, LeaveReason::LinkFailed(failure)),
+                // The host has a new one already, perhaps, and we hear of it in a moment.
+                None if joiner.attempt.is_some() => {
+                    self.doubt_host();
+                    self.close_link(id);
+                }
                 None => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
             },
+            (Stage::Joining { .. }, Role::Joiner(joiner)) if joiner.is_welcome() => {
+                self.attempt_failed();
+            }
             (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
                 Some(failure) => EndReason::LinkFailed(failure),
                 // A host that closes its network says so through the signaling server; this one gave
                 // up on the link.
                 None => EndReason::LinkFailed(LinkFailure::Channel),
             }),
-            (Stage::Open { number, .. }, Role::Host(_)) => {
-                let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
-                self.expel(number, reason, None);
-            }
+            (Stage::Open { number, .. }, Role::Host(_)) => match failure {
+                Some(failure) => self.lose_link(id, number, LeaveReason::LinkFailed(failure)),
+                None => self.expel(number, LeaveReason::Lost, None),
+            },
             (Stage::Joining { .. } | Stage::Closing { .. } | Stage::Open { .. }, _) => {
+                self.report_failure(id, failure.or(Some(LinkFailure::Channel)));
                 self.close_link(id);
             }
         }
@@ -246,7 +265,10 @@ impl Network {
                         tracing::debug!(phase = %Self::join_phase(link), "a join timed out");
                         if link.direct().is_some() {
                             self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+                        } else if self.is_resuming(id) {
+                            self.attempt_failed();
                         } else {
+                            self.report_failure(id, None);
                             self.close_link(id);
                         }
                     }
@@ -256,7 +278,11 @@ impl Network {
                     if greeting.is_some_and(|at| at <= self.now) {
                         // Not its fault, perhaps: behind a slow line the hello may wait while states,
                         // which nobody sends again, come through.
-                        self.lost(id, number);
+                        if link.direct().is_some() {
+                            self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+                        } else {
+                            self.expel(number, LeaveReason::Lost, None);
+                        }
                     } else {
                         self.check_liveness(id);
                     }
@@ -298,11 +324,11 @@ impl Network {
     fn lost(&mut self, id: LinkId, number: Number) {
         let direct = self.links.get(&id).is_some_and(|l| l.direct().is_some());
         match self.role {
-            Role::Joiner(_) if direct => {
+            // While the host relays, a link between two joiners is no loss; and it is tried anew.
+            Role::Joiner(_) if direct && self.has_host() => {
                 self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
             }
-            Role::Joiner(_) => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
-            Role::Host(_) => self.expel(number, LeaveReason::Lost, None),
+            Role::Joiner(_) | Role::Host(_) => self.lose(number, LeaveReason::Lost),
             Role::Idle | Role::Leaving { .. } => self.close_link(id),
         }
     }
@@ -370,28 +396,14 @@ impl Network {
         }
     }
 
-    fn diagnose_candidate(&mut self, id: LinkId, side: Side, candidate: &str) {
+    fn candidate_known(&mut self, id: LinkId, side: Side, candidate: &str) {
+        self.note_candidate(id, side, candidate);
         if self.config.verbose
-            && let Some(kind) = candidate_kind(candidate)
+            && let Some(CandidateReport { kind, .. }) = CandidateReport::read(candidate)
         {
             let node = self.node_of(id);
             self.diagnose(Diagnostic::Candidate { node, side, kind });
         }
-    }
-}
-
-/// The type of a candidate line (RFC 8839, section 5.1).
-fn candidate_kind(candidate: &str) -> Option<CandidateKind> {
-    let mut words = candidate.split_ascii_whitespace();
-    let address = words.nth(4)?;
-    let kind = words.skip_while(|word| *word != "typ").nth(1)?;
-    match kind {
-        "host" if address.ends_with(".local") => Some(CandidateKind::Mdns),
-        "host" => Some(CandidateKind::Host),
-        "srflx" => Some(CandidateKind::ServerReflexive),
-        "prflx" => Some(CandidateKind::PeerReflexive),
-        "relay" => Some(CandidateKind::Relay),
-        _ => None,
     }
 }
 
@@ -422,29 +434,5 @@ pub(super) const fn reason_of(farewell: Farewell) -> LeaveReason {
         Farewell::TooSlow => LeaveReason::TooSlow,
         Farewell::Misbehaved => LeaveReason::Misbehaved,
         Farewell::LinkFailed => LeaveReason::LinkFailed(LinkFailure::Channel),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn candidate_types_are_read() {
-        let kind = |text| candidate_kind(text);
-        assert_eq!(
-            kind("candidate:1 1 udp 2130706431 10.0.0.1 5000 typ host"),
-            Some(CandidateKind::Host)
-        );
-        assert_eq!(
-            kind("candidate:1 1 udp 1 4b2c.local 5000 typ host generation 0"),
-            Some(CandidateKind::Mdns)
-        );
-        assert_eq!(
-            kind("candidate:1 1 udp 1 1.2.3.4 5 typ srflx raddr 0.0.0.0 rport 0"),
-            Some(CandidateKind::ServerReflexive)
-        );
-        assert_eq!(kind("candidate:1 1 udp 1"), None);
-        assert_eq!(kind(""), None);
     }
 }

@@ -32,7 +32,12 @@ impl Given {
             | Input::Server(ServerInput::Frame { text, .. }) => {
                 self.addresses.extend(candidates(text));
             }
-            Input::Signaling(_) | Input::Server(_) | Input::Interfaces(_) => {}
+            Input::Signaling(_)
+            | Input::Server(_)
+            | Input::Interfaces(_)
+            | Input::NetworkChanged
+            | Input::Resolved { .. }
+            | Input::Stream { .. } => {}
         }
     }
 

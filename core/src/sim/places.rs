@@ -25,6 +25,8 @@ use crate::native;
 #[cfg(feature = "native")]
 use alloc::boxed::Box;
 #[cfg(feature = "native")]
+use alloc::string::String;
+#[cfg(feature = "native")]
 use alloc::vec::Vec;
 #[cfg(feature = "native")]
 use bytes::Bytes;
@@ -39,6 +41,9 @@ pub(super) struct Places {
     knowledge: BTreeMap<usize, Knowledge>,
     #[cfg(feature = "native")]
     servers: Vec<Server>,
+    /// What the names of servers stand for.
+    #[cfg(feature = "native")]
+    names: BTreeMap<String, Vec<IpAddr>>,
     #[cfg(feature = "native")]
     dropped: BTreeMap<Dropped, u64>,
 }
@@ -58,6 +63,8 @@ impl Places {
             #[cfg(feature = "native")]
             servers: Vec::new(),
             #[cfg(feature = "native")]
+            names: BTreeMap::new(),
+            #[cfg(feature = "native")]
             dropped: BTreeMap::new(),
         }
     }
@@ -67,6 +74,12 @@ impl Places {
         if self.internet.addresses(node).is_empty() {
             self.internet.place(node, Place::internet());
         }
+    }
+
+    /// What every node's resolver says.
+    #[cfg(feature = "native")]
+    pub(super) fn look_up(&self, name: &str) -> Vec<IpAddr> {
+        self.names.get(name).cloned().unwrap_or_default()
     }
 
     /// The sockets of a node.
@@ -252,6 +265,11 @@ impl World {
         let server = Server::Stun(Box::new(Stun::new(config, rng)));
         self.places.servers.push(server);
         self.places.internet.add_server(index)
+    }
+
+    /// Gives a name addresses, for STUN and TURN servers; none: there is no such name any more.
+    pub fn set_name_addresses(&mut self, name: impl Into<String>, addresses: &[IpAddr]) {
+        self.places.names.insert(name.into(), addresses.to_vec());
     }
 
     /// Changes how a STUN server, named by one of its addresses, behaves from now on.
