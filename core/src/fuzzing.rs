@@ -89,6 +89,7 @@ pub fn rewrite_offer(payload: &str) -> Option<(String, String)> {
         version: Version::OURS,
         node: NodeId::from_bytes([0; 16]),
         native: false,
+        resume: None,
     });
     let read = alloc::format!("{:?} {:?} {hello:?}", offer.sdp, offer.connection_id);
     let written = negotiation::offer(&offer.sdp, &offer.connection_id, &hello);
@@ -163,6 +164,7 @@ pub fn offer(connection: &str, sdp: &str, node: NodeId) -> String {
         version: Version::OURS,
         node,
         native: false,
+        resume: None,
     };
     serde_json::to_string(&negotiation::offer(sdp, connection, &hello)).unwrap_or_default()
 }

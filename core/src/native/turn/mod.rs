@@ -93,6 +93,14 @@ pub(crate) struct Credentials {
     pub(crate) password: String,
 }
 
+impl Credentials {
+    /// The key of what is signed with them (RFC 8489 section 9.2.2).
+    fn key(&self, realm: &str) -> [u8; 16] {
+        let Self { username, password } = self;
+        md5::compute(alloc::format!("{username}:{realm}:{password}")).0
+    }
+}
+
 impl fmt::Debug for Credentials {
     /// The password is never printed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
