@@ -154,6 +154,8 @@ pub(super) struct App {
     /// Since when it waits for being in, and for being out.
     pub(super) entering: Option<Timestamp>,
     pub(super) leaving: Option<Timestamp>,
+    /// Whom it was told to be lost, and when.
+    pub(super) lost: BTreeMap<NodeId, Timestamp>,
 }
 
 /// How often everything is looked at that no event tells.
@@ -346,10 +348,17 @@ impl<'p> Run<'p> {
         reason = "an application reacts to what concerns it"
     )]
     fn react(&mut self, index: usize, event: &Event) {
+        let now = self.world.now();
         let Some(app) = self.apps.get_mut(index) else {
             return;
         };
         match event {
+            Event::NodeLost { node } => {
+                app.lost.insert(*node, now);
+            }
+            Event::NodeBack { node } => {
+                app.lost.remove(node);
+            }
             Event::NetworkCreated { code } => {
                 app.entering = None;
                 self.code = Some(*code);
@@ -362,7 +371,10 @@ impl<'p> Run<'p> {
                 let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
                 app.untaken.push_back((*from, length));
             }
-            Event::NodeLeft { node, .. } => app.untaken.retain(|(from, _)| from != node),
+            Event::NodeLeft { node, .. } => {
+                app.untaken.retain(|(from, _)| from != node);
+                app.lost.remove(node);
+            }
             Event::Ended { .. } => {
                 // Who gives up a join says so, and that is a goodbye.
                 if app.entering.take().is_some()
@@ -372,6 +384,7 @@ impl<'p> Run<'p> {
                 }
                 app.leaving = None;
                 app.untaken.clear();
+                app.lost.clear();
             }
             _ => {}
         }
@@ -395,9 +408,12 @@ impl<'p> Run<'p> {
             return Ok(());
         };
         let timeouts = node.config.timeouts();
+        let longest_lost = app.lost.values().min().copied();
+        let grace = timeouts.grace.max(timeouts.lost_after);
         for (since, most, what) in [
             (app.entering, timeouts.connect, "host or join"),
             (app.leaving, timeouts.leave, "leave"),
+            (longest_lost, grace, "wait for a lost node"),
         ] {
             let over = since.is_some_and(|since| now > since.plus(most).plus(GRACE));
             demand(!over, Law::NoHang, || {
