@@ -19,6 +19,7 @@ use super::signaling::{Connections, Served, SignalingFaults};
 use super::trace::Trace;
 use crate::config::Config;
 use crate::event::Event;
+use crate::ice::IceServer;
 use crate::id::LinkId;
 use crate::network::Network;
 use crate::rng::Rng;
@@ -164,8 +165,12 @@ impl World {
         self.add(config, true)
     }
 
-    fn add(&mut self, config: Config, native: bool) -> NodeIndex {
+    fn add(&mut self, mut config: Config, native: bool) -> NodeIndex {
         let index = self.nodes.len();
+        // The public servers are not of this world.
+        if config.ice_servers == IceServer::defaults() {
+            config.ice_servers.clear();
+        }
         self.nodes.push(WorldNode {
             machine: None,
             config,
