@@ -125,7 +125,6 @@ impl Run<'_> {
     pub(super) fn heal(&mut self) -> Vec<u8> {
         self.agenda.clear();
         self.reasons.broken();
-        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         let most = usize::from(self.plan.max_nodes);
         let core: Vec<u8> = self.plan.core.iter().copied().take(most).collect();
         self.world.heal_all();

@@ -66,6 +66,11 @@ impl Reasons {
         self.mesh && self.silence
     }
 
+    /// Packets may be lost, or nodes vanish.
+    pub(super) const fn has_silence(&self) -> bool {
+        self.silence
+    }
+
     /// From now on nodes are broken on purpose.
     pub(super) const fn broken(&mut self) {
         self.silence = true;
