@@ -5,7 +5,7 @@ export const AWAITED = {
   stun: "not run: nodes do not use STUN servers yet",
   turn: "not run: nodes do not use TURN servers yet",
   report: "not run: there is no connect_report yet",
-  recovery: "not run: a node that was lost does not come back yet",
+  recovery: false,
   doctor: "not run: there is no 'wattle doctor' yet",
   credentials: "not run: credentials cannot be replaced while running yet",
 };
