@@ -137,7 +137,9 @@ impl World {
     fn new(count: u64) -> Result<Self, Box<dyn Error>> {
         let (origin, now) = (Instant::now(), Timestamp::ZERO);
         let count = u8::try_from(count)?;
-        let config = Config::default().with_max_nodes(count)?;
+        let config = Config::default()
+            .with_ice_servers(Vec::new())
+            .with_max_nodes(count)?;
         let mut nodes = Vec::new();
         for index in 0..count {
             let mut node = Node::new(config.clone(), [index; 32], now, origin);

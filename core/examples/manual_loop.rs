@@ -22,7 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut nodes, mut sockets) = (Vec::new(), Vec::new());
     for seed in [1, 2] {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let config = Config::default().with_loopback(true);
+        let config = Config::default()
+            .with_loopback(true)
+            .with_ice_servers(Vec::new());
         // A real program takes its seed from the system's secure randomness.
         let mut node = Node::new(config, [seed; 32], now(), origin);
         let (name, address) = ("lo".into(), socket.local_addr()?);

@@ -1,9 +1,9 @@
 //! What an application can set, and every limit in one place.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::ice::{IcePolicy, IceServer};
 use crate::signaling::{SignalingUrl, SignalingUrlError};
 use crate::wire::FRAMES_PER_MESSAGE;
 
@@ -24,7 +24,8 @@ pub struct Config {
     pub(crate) native: bool,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
-    pub(crate) ice_servers: Vec<String>,
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) ice_policy: IcePolicy,
     #[cfg(wattle_planted)]
     pub(crate) planted: Option<crate::Planted>,
 }
@@ -43,7 +44,8 @@ impl Default for Config {
             native: false,
             timeouts: Timeouts::default(),
             limits: Limits::default(),
-            ice_servers: Vec::new(),
+            ice_servers: IceServer::defaults(),
+            ice_policy: IcePolicy::All,
             #[cfg(wattle_planted)]
             planted: None,
         }
@@ -182,10 +184,21 @@ impl Config {
         Ok(self)
     }
 
-    /// STUN and TURN servers, as URLs. They are checked and kept, but not used yet.
+    /// Replaces the STUN and TURN servers; default [`IceServer::defaults`], the public ones.
+    ///
+    /// With STUN servers most nodes find each other through their routers; where both routers are
+    /// strict, only a TURN server helps. Without any (an empty list) nodes in one LAN and those with
+    /// public addresses connect. `native::Node` uses the first 16 URLs.
     #[must_use]
-    pub fn with_ice_servers(mut self, urls: Vec<String>) -> Self {
-        self.ice_servers = urls;
+    pub fn with_ice_servers(mut self, servers: Vec<IceServer>) -> Self {
+        self.ice_servers = servers;
+        self
+    }
+
+    /// Which ways to another node may be used; default [`IcePolicy::All`].
+    #[must_use]
+    pub const fn with_ice_policy(mut self, policy: IcePolicy) -> Self {
+        self.ice_policy = policy;
         self
     }
 
@@ -207,6 +220,18 @@ impl Config {
     #[must_use]
     pub const fn signaling_url(&self) -> &SignalingUrl {
         &self.signaling_url
+    }
+
+    /// The STUN and TURN servers.
+    #[must_use]
+    pub fn ice_servers(&self) -> &[IceServer] {
+        &self.ice_servers
+    }
+
+    /// Which ways to another node may be used.
+    #[must_use]
+    pub const fn ice_policy(&self) -> IcePolicy {
+        self.ice_policy
     }
 
     /// The deadlines.

@@ -1,5 +1,6 @@
 //! What the application is told.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use crate::code::NetworkCode;
 use crate::error::EndReason;
 use crate::id::NodeId;
 use crate::io::LinkFailure;
+use crate::report::ConnectReport;
 use crate::signaling::SignalingFailure;
 
 /// What happened, for the application.
@@ -113,6 +115,10 @@ pub enum Event {
     },
     /// The signaling server is back: a host can be joined again, with the same code.
     SignalingRestored,
+    /// How an attempt to connect went. A joiner is told once: after `Joined`, or right before `Ended`.
+    /// With [`Config::with_verbose`](crate::Config::with_verbose) also a host, of every join, and a
+    /// joiner in a mesh, of every attempt at a link to another joiner.
+    ConnectReport(Box<ConnectReport>),
     /// What goes on inside, if [`Config::with_verbose`](crate::Config::with_verbose) asked for it.
     Diagnostic(Diagnostic),
     /// The network has ended for this node. The machine can host or join again.
@@ -251,11 +257,6 @@ pub enum Diagnostic {
         /// Why.
         reason: Refusal,
     },
-    /// ICE servers are configured, but this version uses host candidates only.
-    IceServersUnused {
-        /// How many.
-        count: u32,
-    },
     /// Host: an offer without our marker came; such peers cannot be talked to yet.
     ForeignOffer {
         /// The signaling id of the peer, shortened to 64 characters.
@@ -271,7 +272,7 @@ impl Diagnostic {
             Self::Signaling(_) | Self::Refused { .. } | Self::ForeignOffer { .. } => {
                 Phase::Signaling
             }
-            Self::Candidate { .. } | Self::IceServersUnused { .. } => Phase::Ice,
+            Self::Candidate { .. } => Phase::Ice,
             Self::Link { state, .. } => match state {
                 LinkState::Negotiating => Phase::Signaling,
                 LinkState::Checking | LinkState::Disconnected => Phase::Ice,

@@ -1,5 +1,6 @@
 //! What goes into and comes out of [`Network`](crate::Network).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use core::time::Duration;
 
 use crate::event::Event;
 use crate::id::LinkId;
+use crate::report::LinkReport;
 use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpdate};
 
 /// What happened in the world, for [`Network::handle_input`](crate::Network::handle_input).
@@ -210,6 +212,9 @@ pub enum LinkUpdate<'a> {
         /// If it was the answer to a probe: how long that took.
         round_trip: Option<Duration>,
     },
+    /// What there is to know about how the link is being made, for the
+    /// [`ConnectReport`](crate::ConnectReport): to be told again whenever it has changed.
+    Report(Box<LinkReport>),
     /// The path does not work at the moment.
     Disconnected,
     /// The link can never work again.

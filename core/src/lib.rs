@@ -109,6 +109,7 @@ mod code;
 mod config;
 mod error;
 mod event;
+mod ice;
 mod id;
 mod io;
 mod link;
@@ -117,6 +118,7 @@ mod network;
 mod planted;
 #[cfg(test)]
 mod properties;
+mod report;
 mod rng;
 mod stats;
 mod time;
@@ -139,11 +141,18 @@ pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
     Side, SignalingDiagnostic,
 };
+pub use ice::{
+    IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
+};
 pub use id::{LinkId, NodeId, NodeIdError};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
 #[cfg(wattle_planted)]
 pub use planted::Planted;
+pub use report::{
+    CandidateCounts, CandidateReport, Checks, ConnectReport, LinkReport, NatMapping, Observation,
+    SelectedPair, ServerReport, ServerResult, StreamFailure, Verdict,
+};
 pub use signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use stats::{Counters, NodeStats, StateStats, Stats, Status};
 pub use time::Timestamp;

@@ -43,14 +43,22 @@ mod event_loop;
 mod event_queue;
 mod http_head;
 mod interfaces;
+mod mdns;
+mod names;
 mod network;
 mod options;
+mod outbox;
 mod server;
 mod shared;
 mod signaling;
+mod streams;
 mod tls;
 mod udp;
 mod websocket;
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "tests/namespace.rs"]
+mod namespace;
 
 /// The examples of the README compile.
 #[cfg(doctest)]
@@ -67,7 +75,8 @@ pub use wattle_core::signaling::{
 };
 pub use wattle_core::{
     CandidateKind, CodeError, Config, ConfigError, Counters, Diagnostic, EndReason, Event,
-    HostError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
+    HostError, IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl,
+    IceUrlError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
     NodeId, NodeIdError, NodeStats, Phase, PhaseTiming, Refusal, Route, SendError, ServerRefusal,
     Side, SignalingDiagnostic, StateStats, Stats, Status, Timeouts, Topology,
 };

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use wattle_core::signaling::{SignalingCommand, SignalingFailure, SignalingId};
 
 use crate::event_loop::SignalingNews;
-use crate::websocket::{self, Outbox, Outgoing};
+use crate::outbox::{Outbox, Outgoing};
+use crate::websocket;
 
 /// All of them; usually there is one.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Connections {
 
 #[derive(Debug)]
 struct Connection {
-    outbox: Outbox,
+    outbox: Outbox<String>,
     task: Task<()>,
     is_open: bool,
 }
@@ -127,7 +128,7 @@ async fn run(
     roots: Vec<CertificateDer<'static>>,
     frame_limit: usize,
     inbox: Sender<SignalingNews>,
-    outgoing: Outgoing,
+    outgoing: Outgoing<String>,
 ) {
     let failure = match websocket::connect(&url, &roots, frame_limit).await {
         Ok(stream) => {

@@ -20,7 +20,8 @@ use wattle_smol::{
 };
 
 fn options() -> Options {
-    Options::new(Config::default()).with_bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    Options::new(Config::default().with_ice_servers(Vec::new()))
+        .with_bind(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
 async fn soon<T>(wait: impl Future<Output = T>) -> T {

@@ -4,6 +4,7 @@ mod channels;
 mod liveness;
 pub(crate) mod negotiation;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,6 +14,7 @@ pub(crate) use liveness::{Liveness, RoundTrip, Verdict as Silence};
 
 use crate::event::PhaseTiming;
 use crate::io::Channel;
+use crate::report::{CandidateReport, LinkReport};
 use crate::time::Timestamp;
 use crate::wire::{Farewell, Frame, Number};
 use negotiation::OfferHello;
@@ -41,6 +43,16 @@ pub(crate) struct Link {
     /// The frames of our ANSWER and candidates, to be sent again if the offer comes again or the
     /// signaling server was away.
     pub(crate) said: Vec<String>,
+    /// What is reported of how it was made.
+    pub(crate) notes: Notes,
+}
+
+/// What is known of how a link is being made.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) report: Box<LinkReport>,
+    pub(crate) local: Vec<CandidateReport>,
+    pub(crate) remote: Vec<CandidateReport>,
 }
 
 /// Which way the two ends of a link negotiate it.
@@ -80,6 +92,7 @@ impl Link {
             leads: false,
             candidates: 0,
             said: Vec::new(),
+            notes: Notes::default(),
         }
     }
 

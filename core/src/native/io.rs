@@ -1,7 +1,8 @@
 //! What goes into and comes out of [`Node`](super::Node).
 
 use alloc::string::String;
-use core::net::SocketAddr;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::event::Event;
 use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpdate};
@@ -29,6 +30,84 @@ pub enum Input<'a> {
     /// The machine's network is another although its sockets are the same, such as after it slept. A
     /// change of [`Input::Interfaces`] says so by itself.
     NetworkChanged,
+    /// What a name of [`Output::Resolve`] stands for.
+    Resolved {
+        /// The name, as it was asked for.
+        name: &'a str,
+        /// All its addresses, of both families, in the resolver's order; none: there is no such
+        /// name, or nobody to ask.
+        addresses: &'a [IpAddr],
+    },
+    /// News of a connection of [`Output::Stream`].
+    Stream {
+        /// Which.
+        stream: StreamId,
+        /// What became of it.
+        update: StreamUpdate<'a>,
+    },
+}
+
+/// A TCP or TLS connection to a TURN server. Never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "a number")]
+pub struct StreamId(pub u64);
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream {}", self.0)
+    }
+}
+
+/// News of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StreamUpdate<'a> {
+    /// It is open, TLS included: bytes may be sent.
+    Opened {
+        /// Our end of it.
+        local: SocketAddr,
+    },
+    /// Bytes came; how many at once does not matter.
+    Bytes(&'a [u8]),
+    /// The server closed it. Nothing follows.
+    Closed,
+    /// It could not be opened, or broke. Nothing follows.
+    Failed(StreamFailure),
+}
+
+/// Why a stream is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamFailure {
+    /// Nobody listens there.
+    #[error("the connection was refused")]
+    Refused,
+    /// There is no way there.
+    #[error("there is no way to the server")]
+    Unreachable,
+    /// No answer came.
+    #[error("the server did not answer in time")]
+    TimedOut,
+    /// The TLS handshake failed, or the certificate is not that of the name.
+    #[error("TLS failed: the server's certificate was not accepted, or it does not speak TLS")]
+    Tls,
+    /// It was open, and broke.
+    #[error("the connection broke")]
+    Broken,
+}
+
+impl StreamFailure {
+    /// A short name, as the `wattle` command writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Tls => "tls",
+            Self::Broken => "broken",
+        }
+    }
 }
 
 /// A UDP socket on an interface.
@@ -53,6 +132,39 @@ pub enum Output {
     Transmit(Transmit),
     /// For the application.
     Event(Event),
+    /// Look up a name and answer with [`Input::Resolved`], once: by multicast DNS if it ends in
+    /// `.local`, else by the system's resolver. The same name may be asked for again.
+    Resolve {
+        /// The name.
+        name: String,
+    },
+    /// For a connection to a TURN server.
+    Stream {
+        /// Which.
+        stream: StreamId,
+        /// What to do with it.
+        command: StreamCommand,
+    },
+}
+
+/// What is to be done with a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StreamCommand {
+    /// Connect. Always the first command of a stream, answered by [`StreamUpdate::Opened`] or
+    /// [`StreamUpdate::Failed`].
+    Open {
+        /// To where.
+        remote: SocketAddr,
+        /// With TLS, for this server name (a name, or an address without brackets). The
+        /// certificate is to be verified, always.
+        tls: Option<String>,
+    },
+    /// Send bytes: always one whole message of TURN. It is as good as a datagram: when more than
+    /// 256 KiB wait, drop it whole.
+    Send(Bytes),
+    /// Close it after what was sent, and forget it. Nothing is said about it any more.
+    Close,
 }
 
 /// A datagram to send.

@@ -187,6 +187,7 @@ impl Node {
             } => self.datagram(now, local, remote, payload),
             Input::Interfaces(interfaces) => self.interfaces(now, interfaces),
             Input::NetworkChanged => self.network_changed(now),
+            Input::Resolved { .. } | Input::Stream { .. } => {}
         }
         self.pump(now);
     }

@@ -199,6 +199,7 @@ impl Network {
             }
         }
         tracing::info!(node = %hello.node, "node joined");
+        self.report_success(id);
         self.tell(Event::NodeJoined { node: hello.node });
     }
 

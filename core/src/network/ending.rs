@@ -21,6 +21,7 @@ impl Network {
 
     /// Says goodbye to all, and ends with this reason once they can have heard it.
     pub(super) fn leave_as(&mut self, farewell: Farewell, reason: EndReason) {
+        self.report_end(reason);
         let deadline = self.now.plus(self.config.timeouts.leave);
         for link in self.links.values_mut() {
             if matches!(link.stage, Stage::Open { .. }) {

@@ -10,7 +10,7 @@ use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
 use crate::config::{MOST_NODES, Topology};
 use crate::error::{EndReason, HostError};
-use crate::event::{Diagnostic, Event, LeaveReason};
+use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
 use crate::io::Output;
 use crate::link::negotiation;
@@ -118,15 +118,7 @@ impl Network {
             number: HOST,
             node: self.id,
         });
-        self.tell_unused_ice_servers();
         Ok(())
-    }
-
-    pub(super) fn tell_unused_ice_servers(&mut self) {
-        let count = u32::try_from(self.config.ice_servers.len()).unwrap_or(u32::MAX);
-        if count > 0 {
-            self.tell(Event::Diagnostic(Diagnostic::IceServersUnused { count }));
-        }
     }
 
     /// News of the registration.
@@ -262,7 +254,10 @@ impl Network {
                 let connection_id = negotiation::read_leave(&payload)?;
                 let link = self.link_of(&peer, &connection_id)?;
                 match self.links.get(&link)?.stage {
-                    Stage::Joining { .. } => self.close_link(link),
+                    Stage::Joining { .. } => {
+                        self.report_given_up(link);
+                        self.close_link(link);
+                    }
                     Stage::Open {
                         number,
                         greeted: false,

@@ -92,7 +92,6 @@ impl Network {
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
-        self.tell_unused_ice_servers();
         Ok(())
     }
 
@@ -310,6 +309,7 @@ impl Network {
             nodes: nodes.clone(),
             timing,
         });
+        self.report_success(id);
         let me = self.id;
         for node in nodes.into_iter().filter(|node| *node != me) {
             self.tell(Event::NodeJoined { node });

@@ -7,13 +7,14 @@ use alloc::vec::Vec;
 use super::{Network, Role};
 use crate::config::Probing;
 use crate::error::EndReason;
-use crate::event::{CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Side};
+use crate::event::{Diagnostic, Event, LeaveReason, LinkState, Side};
 use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
 use crate::link::{Bounds, Link, Silence, Stage};
 use crate::membership::GiveUp;
 use crate::planted::planted;
+use crate::report::CandidateReport;
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number};
@@ -66,6 +67,7 @@ impl Network {
                 }
             }
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
+            LinkUpdate::Report(report) => self.link_reported(id, report),
             // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
             LinkUpdate::Disconnected => {
                 self.diagnose_link(id, LinkState::Disconnected);
@@ -121,7 +123,7 @@ impl Network {
     }
 
     fn local_candidate(&mut self, id: LinkId, candidate: &str) {
-        self.diagnose_candidate(id, Side::Local, candidate);
+        self.candidate_known(id, Side::Local, candidate);
         match self.role {
             Role::Host(_) => {
                 let most = usize::from(self.config.limits.candidates);
@@ -146,7 +148,7 @@ impl Network {
 
     /// A candidate of the remote came.
     pub(super) fn add_candidate(&mut self, id: LinkId, candidate: String) {
-        self.diagnose_candidate(id, Side::Remote, &candidate);
+        self.candidate_known(id, Side::Remote, &candidate);
         let most = self.config.limits.candidates;
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -223,6 +225,7 @@ impl Network {
                 None => self.expel(number, LeaveReason::Lost, None),
             },
             (Stage::Joining { .. } | Stage::Closing { .. } | Stage::Open { .. }, _) => {
+                self.report_failure(id, failure.or(Some(LinkFailure::Channel)));
                 self.close_link(id);
             }
         }
@@ -265,6 +268,7 @@ impl Network {
                         } else if self.is_resuming(id) {
                             self.attempt_failed();
                         } else {
+                            self.report_failure(id, None);
                             self.close_link(id);
                         }
                     }
@@ -392,28 +396,14 @@ impl Network {
         }
     }
 
-    fn diagnose_candidate(&mut self, id: LinkId, side: Side, candidate: &str) {
+    fn candidate_known(&mut self, id: LinkId, side: Side, candidate: &str) {
+        self.note_candidate(id, side, candidate);
         if self.config.verbose
-            && let Some(kind) = candidate_kind(candidate)
+            && let Some(CandidateReport { kind, .. }) = CandidateReport::read(candidate)
         {
             let node = self.node_of(id);
             self.diagnose(Diagnostic::Candidate { node, side, kind });
         }
-    }
-}
-
-/// The type of a candidate line (RFC 8839, section 5.1).
-fn candidate_kind(candidate: &str) -> Option<CandidateKind> {
-    let mut words = candidate.split_ascii_whitespace();
-    let address = words.nth(4)?;
-    let kind = words.skip_while(|word| *word != "typ").nth(1)?;
-    match kind {
-        "host" if address.ends_with(".local") => Some(CandidateKind::Mdns),
-        "host" => Some(CandidateKind::Host),
-        "srflx" => Some(CandidateKind::ServerReflexive),
-        "prflx" => Some(CandidateKind::PeerReflexive),
-        "relay" => Some(CandidateKind::Relay),
-        _ => None,
     }
 }
 
@@ -444,29 +434,5 @@ pub(super) const fn reason_of(farewell: Farewell) -> LeaveReason {
         Farewell::TooSlow => LeaveReason::TooSlow,
         Farewell::Misbehaved => LeaveReason::Misbehaved,
         Farewell::LinkFailed => LeaveReason::LinkFailed(LinkFailure::Channel),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn candidate_types_are_read() {
-        let kind = |text| candidate_kind(text);
-        assert_eq!(
-            kind("candidate:1 1 udp 2130706431 10.0.0.1 5000 typ host"),
-            Some(CandidateKind::Host)
-        );
-        assert_eq!(
-            kind("candidate:1 1 udp 1 4b2c.local 5000 typ host generation 0"),
-            Some(CandidateKind::Mdns)
-        );
-        assert_eq!(
-            kind("candidate:1 1 udp 1 1.2.3.4 5 typ srflx raddr 0.0.0.0 rport 0"),
-            Some(CandidateKind::ServerReflexive)
-        );
-        assert_eq!(kind("candidate:1 1 udp 1"), None);
-        assert_eq!(kind(""), None);
     }
 }

@@ -202,6 +202,7 @@ impl Network {
             pair.route_ended(Route::Direct);
         }
         self.diagnose_link(id, LinkState::Open);
+        self.report_success(id);
         self.choose_route(number);
     }
 
@@ -210,6 +211,7 @@ impl Network {
         let Some((number, attempt)) = self.links.get(&id).and_then(Link::direct) else {
             return;
         };
+        self.report_direct_over(id, by == GiveUp::Ours, reason);
         self.close_link(id);
         let (now, ours) = (self.now, number < self.me);
         let Some(direct) = self.directs.get_mut(&number) else {

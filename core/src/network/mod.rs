@@ -12,6 +12,7 @@ mod links;
 mod mesh;
 mod recovery;
 mod relaying;
+mod reporting;
 mod resuming;
 mod sending;
 #[cfg(test)]
@@ -398,6 +399,7 @@ impl Network {
         if matches!(self.role, Role::Idle) {
             return;
         }
+        self.report_end(reason);
         self.give_up_joins();
         while let Some((link, _)) = self.links.pop_first() {
             self.command(link, LinkCommand::Close);

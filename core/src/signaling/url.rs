@@ -46,6 +46,15 @@ impl SignalingUrl {
         }
     }
 
+    /// Whether the server is in the internet, as far as its name or address tells.
+    pub(crate) fn is_outside(&self) -> bool {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        match host.parse() {
+            Ok(address) => crate::report::is_public(address),
+            Err(_) => host.contains('.') && !host.ends_with(".local"),
+        }
+    }
+
     /// The URL to open for a client with this id and token.
     pub(crate) fn for_client(&self, id: &str, token: &str) -> String {
         format!(

@@ -35,7 +35,9 @@ impl Given {
             Input::Signaling(_)
             | Input::Server(_)
             | Input::Interfaces(_)
-            | Input::NetworkChanged => {}
+            | Input::NetworkChanged
+            | Input::Resolved { .. }
+            | Input::Stream { .. } => {}
         }
     }
 

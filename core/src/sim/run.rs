@@ -53,6 +53,20 @@ pub(super) enum What {
         crossing: super::internet::Crossing,
         payload: bytes::Bytes,
     },
+    /// The resolver of a native node has an answer.
+    #[cfg(feature = "native")]
+    Resolved {
+        node: usize,
+        life: u64,
+        name: String,
+    },
+    /// There is no TCP in the simulation: a stream cannot be opened.
+    #[cfg(feature = "native")]
+    NoStream {
+        node: usize,
+        life: u64,
+        stream: native::StreamId,
+    },
 }
 
 /// What happens when; of two things at the same moment, what was scheduled first.
@@ -188,6 +202,20 @@ impl World {
             What::Datagram {
                 crossing, payload, ..
             } => self.datagram(crossing, &payload),
+            #[cfg(feature = "native")]
+            What::Resolved { node, life, name } if self.life(node) == Some(life) => {
+                let addresses = self.places.look_up(&name);
+                let (name, addresses) = (&name, &addresses);
+                self.input_native(node, native::Input::Resolved { name, addresses });
+            }
+            #[cfg(feature = "native")]
+            What::NoStream { node, life, stream } if self.life(node) == Some(life) => {
+                let update = native::StreamUpdate::Failed(native::StreamFailure::Unreachable);
+                self.input_native(node, native::Input::Stream { stream, update });
+            }
+            // Of a life that is over.
+            #[cfg(feature = "native")]
+            What::Resolved { .. } | What::NoStream { .. } => {}
         }
     }
 
@@ -217,6 +245,8 @@ impl World {
             What::Change(_) | What::BoxIsBack => return None,
             #[cfg(feature = "native")]
             What::Datagram { to, .. } => (*to)?,
+            #[cfg(feature = "native")]
+            What::Resolved { node, .. } | What::NoStream { node, .. } => *node,
         };
         asleep(node).then_some(node)
     }
@@ -358,6 +388,22 @@ impl World {
             native::Output::Server(output) => self.server_output(Served::By(index), output),
             native::Output::Event(event) => self.event(index, event),
             native::Output::Transmit(transmit) => self.transmit(index, transmit),
+            native::Output::Resolve { name } => {
+                if let Some(life) = self.life(index) {
+                    let after = self.signaling_delay;
+                    let node = index;
+                    self.schedule(self.now.plus(after), What::Resolved { node, life, name });
+                }
+            }
+            native::Output::Stream { stream, command } => {
+                if let (Some(life), native::StreamCommand::Open { .. }) =
+                    (self.life(index), command)
+                {
+                    let after = self.default_path.delay;
+                    let node = index;
+                    self.schedule(self.now.plus(after), What::NoStream { node, life, stream });
+                }
+            }
         }
     }
 
@@ -441,6 +487,10 @@ enum Outline<'a> {
     Server,
     NetworkChanged,
     Event(&'a Event),
+    Resolved(&'a str, &'a [core::net::IpAddr]),
+    Resolve(&'a str),
+    StreamUpdate(native::StreamId),
+    StreamCommand(native::StreamId),
 }
 
 #[cfg(feature = "native")]
@@ -457,6 +507,8 @@ impl<'a> Outline<'a> {
             }
             native::Input::Server(_) => Self::Server,
             native::Input::NetworkChanged => Self::NetworkChanged,
+            native::Input::Resolved { name, addresses } => Self::Resolved(name, addresses),
+            native::Input::Stream { stream, .. } => Self::StreamUpdate(*stream),
         }
     }
 
@@ -465,6 +517,8 @@ impl<'a> Outline<'a> {
         match output {
             native::Output::Transmit(transmit) => Self::Transmit(transmit.local, transmit.remote),
             native::Output::Event(event) => Self::Event(event),
+            native::Output::Resolve { name } => Self::Resolve(name.as_str()),
+            native::Output::Stream { stream, .. } => Self::StreamCommand(*stream),
             native::Output::Server(_) => Self::Server,
             native::Output::Signaling(SignalingCommand::Open(id, url)) => {
                 Self::SignalingOpen(*id, url.as_str())

@@ -19,6 +19,7 @@ use super::signaling::{Connections, Served, SignalingFaults};
 use super::trace::Trace;
 use crate::config::Config;
 use crate::event::Event;
+use crate::ice::IceServer;
 use crate::id::LinkId;
 use crate::network::Network;
 use crate::rng::Rng;
@@ -164,8 +165,12 @@ impl World {
         self.add(config, true)
     }
 
-    fn add(&mut self, config: Config, native: bool) -> NodeIndex {
+    fn add(&mut self, mut config: Config, native: bool) -> NodeIndex {
         let index = self.nodes.len();
+        // The public servers are not of this world.
+        if config.ice_servers == IceServer::defaults() {
+            config.ice_servers.clear();
+        }
         self.nodes.push(WorldNode {
             machine: None,
             config,
@@ -208,7 +213,8 @@ impl World {
         self.trace.set_name(node.0, name.into());
     }
 
-    /// Starts a crashed node again: a new life, with a new seed and so a new name.
+    /// Starts a crashed node again: a new life, with a new seed and so a new name. Its application
+    /// takes messages, even if that of the last life did not.
     ///
     /// Datagrams that were on their way to a native node reach the new life, as they have the same
     /// address; of old model links and signaling connections it hears nothing.
@@ -228,6 +234,7 @@ impl World {
             .fork(&alloc::format!("node {index} life {}", node.life))
             .bytes();
         node.life = node.life.saturating_add(1);
+        node.paused = false;
         #[cfg(feature = "native")]
         if native {
             #[expect(

@@ -9,7 +9,12 @@ use crate::io::Channel;
     reason = "an instant can only be had from the clock"
 )]
 fn node() -> Node {
-    Node::new(Config::default(), [7; 32], Timestamp::ZERO, Instant::now())
+    Node::new(
+        Config::default().with_ice_servers(Vec::new()),
+        [7; 32],
+        Timestamp::ZERO,
+        Instant::now(),
+    )
 }
 
 fn interfaces(addresses: &[&str]) -> Vec<Interface> {

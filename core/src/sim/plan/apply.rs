@@ -113,7 +113,6 @@ impl Run<'_> {
                         lives: app.lives,
                         ..App::default()
                     };
-                    self.world.pause_application(node, false);
                     self.world.crash(node);
                     self.ledger.ended(id);
                 }

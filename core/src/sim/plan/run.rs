@@ -8,9 +8,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::ledger::Ledger;
-use super::liveness::Missing;
 use super::reason::Reasons;
-use super::{NodeKind, Plan};
+use super::{Missing, NodeKind, Plan};
 use crate::code::NetworkCode;
 use crate::config::{Config, ConfigError};
 use crate::event::Event;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use wattle_core::sim::plan::Family;
-use wattle_smol::{Config, NetworkCode, Options, SignalingUrl, Timeouts};
-
-use crate::ice::{self, IceServer};
+use wattle_smol::{
+    Config, IceServer, IceServerError, NetworkCode, Options, SignalingUrl, Timeouts,
+};
 
 /// Small peer-to-peer networks: one node hosts, others join with its code.
 #[derive(Debug, Parser)]
@@ -164,7 +164,7 @@ pub(crate) struct Sim {
 pub(crate) struct Common {
     /// A STUN or TURN server: stun:HOST, turn:HOST:PORT?transport=tcp, or
     /// {"urls":…,"username":…,"credential":…}; may be given several times
-    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice::parse)]
+    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice_server)]
     pub(crate) ice: Vec<IceServer>,
     /// Use no STUN or TURN servers
     #[arg(long, conflicts_with = "ice")]
@@ -195,12 +195,10 @@ pub(crate) struct Report {
 impl Common {
     /// The settings that every node has.
     pub(crate) fn options(&self, config: Config) -> Options {
-        let mut config = config.with_verbose(self.report.verbose).with_ice_servers(
-            self.ice
-                .iter()
-                .flat_map(|server| server.urls.clone())
-                .collect(),
-        );
+        let mut config = config.with_verbose(self.report.verbose);
+        if self.no_ice || !self.ice.is_empty() {
+            config = config.with_ice_servers(self.ice.clone());
+        }
         let mut timeouts = Timeouts::default();
         if let Some(total) = self.timeout {
             timeouts.connect = total;
@@ -221,6 +219,11 @@ impl Common {
             None => options,
         }
     }
+}
+
+fn ice_server(text: &str) -> Result<IceServer, String> {
+    text.parse()
+        .map_err(|error: IceServerError| format!("{error}"))
 }
 
 fn family(text: &str) -> Result<Family, String> {

@@ -112,7 +112,9 @@ impl Show {
     fn options(&self) -> Result<Options, Failure> {
         let config = Config::default()
             .with_max_nodes(self.args.nodes)?
-            .with_topology(self.args.topology.into());
+            .with_topology(self.args.topology.into())
+            // Nothing outside this machine is contacted.
+            .with_ice_servers(Vec::new());
         Ok(self.args.common.options(config).with_bind(self.address))
     }
 

@@ -175,9 +175,6 @@ pub(crate) enum Detail {
         node: Option<String>,
         reason: &'static str,
     },
-    IceServersUnused {
-        count: u32,
-    },
     ForeignOffer {
         signaling_id: String,
     },
@@ -210,7 +207,6 @@ impl From<Diagnostic> for Detail {
                 node: node.map(text),
                 reason: reason.name(),
             },
-            Diagnostic::IceServersUnused { count } => Self::IceServersUnused { count },
             Diagnostic::ForeignOffer { signaling_id } => Self::ForeignOffer { signaling_id },
             other => Self::Other {
                 text: format!("{other:?}"),

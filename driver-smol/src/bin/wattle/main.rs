@@ -14,7 +14,6 @@ mod args;
 mod command;
 mod demo;
 mod human;
-mod ice;
 mod input;
 mod json;
 mod output;
