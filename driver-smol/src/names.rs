@@ -162,13 +162,6 @@ mod tests {
     }
 
     #[test]
-    fn local_names_that_no_browser_makes_are_not_asked_for() {
-        let (addresses, took) = answer_of("printer.local");
-        assert!(addresses.is_empty());
-        assert!(took < Duration::from_millis(500));
-    }
-
-    #[test]
     fn a_name_is_under_way_once_and_names_are_bounded() {
         let executor = Arc::new(Executor::new());
         let (sender, inbox) = smol::channel::bounded(1000);
