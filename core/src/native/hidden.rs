@@ -72,9 +72,10 @@ impl Hidden {
 
     /// A link is no more. What is being looked up for it alone is answered into nothing.
     pub(super) fn forget(&mut self, link: LinkId) {
-        for waiting in self.waiting.values_mut() {
+        self.waiting.retain(|_, waiting| {
             waiting.retain(|(of, _)| *of != link);
-        }
+            !waiting.is_empty()
+        });
     }
 }
 
@@ -114,8 +115,8 @@ mod tests {
 
     const NAME: &str = "d0b3ae24-5ba4-4b3c-a5ac-31a0a5b4d1f0.local";
 
-    fn link(number: u32) -> LinkId {
-        LinkId::new(number, 1)
+    const fn link(number: u64) -> LinkId {
+        LinkId(number)
     }
 
     fn candidate(name: &str) -> String {
@@ -164,7 +165,8 @@ mod tests {
         let found = hidden.resolved(NAME, &addresses);
         let of = |number| {
             let of = found.iter().filter(move |(of, _)| *of == link(number));
-            of.map(|(_, candidate)| candidate.as_str()).collect::<Vec<_>>()
+            of.map(|(_, candidate)| candidate.as_str())
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(2), [candidate("192.0.2.7"), candidate("2001:db8::7")]);
         assert!(of(1).contains(&candidate("192.0.2.7").as_str()));
@@ -184,11 +186,17 @@ mod tests {
             assert!(matches!(asked, Asked::Resolve(_)));
         }
         assert_eq!(hidden.add(link(1), &numbered(99)), Asked::Refused);
-        assert!(matches!(hidden.add(link(2), &numbered(99)), Asked::Resolve(_)));
+        assert!(matches!(
+            hidden.add(link(2), &numbered(99)),
+            Asked::Resolve(_)
+        ));
         let many = [IpAddr::from([192, 0, 2, 1]); 50];
         let name = &numbered(99).split(' ').nth(4).unwrap().to_string();
         assert_eq!(hidden.resolved(name, &many).len(), ADDRESSES);
         hidden.forget(link(1));
-        assert!(matches!(hidden.add(link(1), &numbered(98)), Asked::Resolve(_)));
+        assert!(matches!(
+            hidden.add(link(1), &numbered(98)),
+            Asked::Resolve(_)
+        ));
     }
 }

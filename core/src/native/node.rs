@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 #[expect(
     clippy::disallowed_types,
@@ -17,6 +17,7 @@ use super::certificate;
 use super::clock::Clock;
 use super::demux::{Demux, Kind, classify};
 use super::gather::{self, Gather};
+use super::hidden::{Asked, Hidden};
 use super::io::{Input, Interface, Output};
 use super::link::{Link, Outbox, Setup, Update};
 use crate::code::NetworkCode;
@@ -56,6 +57,7 @@ pub struct Node {
     loopback: bool,
     gather: Gather,
     demux: Demux,
+    hidden: Hidden,
     links: BTreeMap<LinkId, Link>,
     /// What links said, for the network.
     updates: VecDeque<(LinkId, Update)>,
@@ -92,6 +94,7 @@ impl Node {
             loopback: config.loopback,
             gather: Gather::new(config.loopback),
             demux: Demux::default(),
+            hidden: Hidden::default(),
             links: BTreeMap::new(),
             updates: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -186,7 +189,8 @@ impl Node {
                 payload,
             } => self.datagram(now, local, remote, payload),
             Input::Interfaces(interfaces) => self.interfaces(now, interfaces),
-            Input::Resolved { .. } | Input::Stream { .. } => {}
+            Input::Resolved { name, addresses } => self.resolved(now, name, addresses),
+            Input::Stream { .. } => {}
         }
         self.pump(now);
     }
@@ -386,6 +390,9 @@ impl Node {
         let mut out = Outbox::default();
         let answer = call(link, &mut out);
         self.candidates_dropped += out.candidates_dropped;
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
+        }
         for address in out.addresses {
             self.demux.add_address(address, id);
         }
@@ -405,7 +412,23 @@ impl Node {
         answer
     }
 
+    /// Asks for the address of a candidate that has a name in its place.
+    fn look_up(&mut self, id: LinkId, candidate: &str) {
+        match self.hidden.add(id, candidate) {
+            Asked::Resolve(name) => self.outputs.push_back(Output::Resolve { name }),
+            Asked::Waits => {}
+            Asked::Refused => self.candidates_dropped += 1,
+        }
+    }
+
+    fn resolved(&mut self, now: Timestamp, name: &str, addresses: &[IpAddr]) {
+        for (id, candidate) in self.hidden.resolved(name, addresses) {
+            self.with_link(id, |link, out| link.add_candidate(now, &candidate, out));
+        }
+    }
+
     fn forget(&mut self, id: LinkId) {
+        self.hidden.forget(id);
         self.links.remove(&id);
         self.demux.forget(id);
     }
