@@ -73,7 +73,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::MaxNodes`] if it is out of range.
     pub fn with_max_nodes(mut self, max_nodes: u8) -> Result<Self, ConfigError> {
-        if !(2..=64).contains(&max_nodes) {
+        if !(2..=MOST_NODES).contains(&max_nodes) {
             return Err(ConfigError::MaxNodes { max_nodes });
         }
         self.max_nodes = max_nodes;
@@ -399,6 +399,9 @@ impl Default for Limits {
 /// The least that a piece holds unless it is the last of its message. Every piece costs a receiver's
 /// queue some hundred bytes of its own: cut into crumbs, a window of messages would fill gigabytes.
 pub(crate) const LEAST_PIECE: u16 = 1024;
+
+/// The most nodes that a network may have.
+pub(crate) const MOST_NODES: u8 = 64;
 
 /// What a message costs of the window besides its length, so that empty messages are bounded too.
 pub(crate) const MESSAGE_COST: u32 = 32;

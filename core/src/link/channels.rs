@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::config::MOST_NODES;
 use crate::io::{Channel, ChannelMessage};
 use crate::wire::{Bundle, Frame, Number, Outgoing, State};
 
@@ -17,7 +18,7 @@ const STATE_BUFFER: u32 = 16 * 1024;
 /// its candidates.
 const SIGNALS: usize = 48 * 1024;
 /// So many origins are kept in memory; a network has no more nodes.
-const STREAMS: usize = 64;
+const STREAMS: usize = MOST_NODES as usize;
 /// States that wait together travel together, up to what one packet holds.
 const STATE_BUNDLE: usize = 1_000;
 

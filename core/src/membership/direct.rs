@@ -26,7 +26,7 @@ pub(crate) struct Direct {
     /// When the last offer was accepted.
     offered: Option<Timestamp>,
     /// The application was told that messages go directly.
-    pub(crate) told_direct: bool,
+    pub(crate) in_use: bool,
     /// The host says that the node has left; until then its last words may still come directly.
     pub(crate) leaves: Option<(Timestamp, LeaveReason)>,
 }

@@ -1,8 +1,8 @@
 //! One other node: sequences, acknowledgements, credit and reassembly between it and us.
 //!
 //! All of it is end to end: it does not matter whether frames go directly or through the host. In a
-//! mesh the way can change in the middle: then what was not acknowledged, and was not given to the new
-//! way before, goes there as well, and the receiver drops what it has already.
+//! mesh the route can change in the middle: then what was not acknowledged, and was not given to the new
+//! one before, goes there as well, and the receiver drops what it has already.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use super::stall::{Account, Stall};
 use crate::config::{LEAST_PIECE, MESSAGE_COST};
+use crate::event::Route;
 use crate::link::negotiation::Terms;
 use crate::stats::StateStats;
 use crate::time::Timestamp;
@@ -18,24 +19,24 @@ use crate::wire::{Ack, Piece, State};
 
 /// How long an acknowledgement may wait for company.
 const ACK_DELAY: Duration = Duration::from_millis(200);
-/// How often the sender of a message that comes in slowly hears that it does.
-const ACCOUNT: Duration = Duration::from_secs(2);
 /// How long it may wait when the sender may soon run out of credit: long enough for the application
 /// to take what was just delivered.
 const ACK_SOON: Duration = Duration::from_millis(2);
+/// How often the sender of a message that comes in slowly hears that it does.
+const ACCOUNT: Duration = Duration::from_secs(2);
 
 /// What we and another node still owe each other.
 #[derive(Debug)]
 pub(crate) struct Pair {
     terms: Terms,
-    /// Whether the way between the two can change.
-    ways: bool,
+    /// Whether the route between the two can change.
+    routes: bool,
     // Ours to it.
     next_sequence: u64,
     acknowledged: u64,
-    /// What it has not acknowledged, the first being `acknowledged`; kept only if the way can change.
+    /// What it has not acknowledged, the first being `acknowledged`; kept only if the route can change.
     kept: VecDeque<Bytes>,
-    /// The first that was not given to each way: a way loses nothing until it ends.
+    /// The first that was not given to each route: a route loses nothing until it ends.
     given: [u64; 2],
     sent_cost: u64,
     /// How much we may send in all.
@@ -45,7 +46,7 @@ pub(crate) struct Pair {
     given_up: bool,
     // Its to us.
     expected: u64,
-    /// The message under way, on each way: one may end what the other has begun.
+    /// The message under way, on each route: one may end what the other has begun.
     partials: [Option<Partial>; 2],
     /// What the message under way costs; `None` before its first piece.
     begun: Option<u64>,
@@ -72,15 +73,6 @@ pub(crate) struct Totals {
     pub(crate) messages_received: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
-}
-
-/// On which way a frame came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Through the host.
-    Relayed,
-    /// On a link of our own to the sender.
-    Direct,
 }
 
 #[derive(Debug)]
@@ -116,21 +108,21 @@ pub(crate) enum Delivered {
 }
 
 impl Pair {
-    /// The way to the other node stays the same for as long as both are in the network.
+    /// The route to the other node stays the same for as long as both are in the network.
     pub(crate) fn new(terms: Terms) -> Self {
         Self::make(terms, false)
     }
 
-    /// The way can change between direct and relayed.
-    pub(crate) fn with_ways(terms: Terms) -> Self {
+    /// The route can change between direct and relayed.
+    pub(crate) fn with_routes(terms: Terms) -> Self {
         Self::make(terms, true)
     }
 
-    fn make(terms: Terms, ways: bool) -> Self {
+    fn make(terms: Terms, routes: bool) -> Self {
         let window = u64::from(terms.window);
         Self {
             terms,
-            ways,
+            routes,
             next_sequence: 0,
             acknowledged: 0,
             kept: VecDeque::new(),
@@ -159,9 +151,9 @@ impl Pair {
         }
     }
 
-    /// Whether the way between the two can change.
-    pub(crate) const fn has_ways(&self) -> bool {
-        self.ways
+    /// Whether the route between the two can change.
+    pub(crate) const fn has_routes(&self) -> bool {
+        self.routes
     }
 
     /// Whether a message of this length may be sent now.
@@ -173,7 +165,7 @@ impl Pair {
     pub(crate) fn send(&mut self, now: Timestamp, payload: &Bytes) -> u64 {
         let length = payload.len();
         let sequence = self.next_sequence;
-        if self.ways {
+        if self.routes {
             self.kept.push_back(payload.clone());
         }
         self.next_sequence = sequence.saturating_add(1);
@@ -184,28 +176,28 @@ impl Pair {
         sequence
     }
 
-    /// From now on this way is used: what it has to carry besides, in order.
-    pub(crate) fn turn_to(&mut self, way: Way) -> Vec<(u64, Bytes)> {
-        let from = *self.given(way);
-        *self.given(way) = self.next_sequence;
+    /// From now on this route is used: what it has to carry besides, in order.
+    pub(crate) fn turn_to(&mut self, route: Route) -> Vec<(u64, Bytes)> {
+        let from = *self.given(route);
+        *self.given(route) = self.next_sequence;
         let all = (self.acknowledged..).zip(self.kept.iter().cloned());
         all.filter(|(sequence, _)| *sequence >= from).collect()
     }
 
-    /// Everything that was sent so far was given to this way, or to another before.
-    pub(crate) const fn gave(&mut self, way: Way) {
-        *self.given(way) = self.next_sequence;
+    /// Everything that was sent so far was given to this route, or to another before.
+    pub(crate) const fn gave(&mut self, route: Route) {
+        *self.given(route) = self.next_sequence;
     }
 
-    const fn given(&mut self, way: Way) -> &mut u64 {
+    const fn given(&mut self, route: Route) -> &mut u64 {
         let [relayed, direct] = &mut self.given;
-        match way {
-            Way::Relayed => relayed,
-            Way::Direct => direct,
+        match route {
+            Route::Relayed => relayed,
+            Route::Direct => direct,
         }
     }
 
-    /// The way changed: an acknowledgement that was on the old one may be lost.
+    /// The route changed: an acknowledgement that was on the old one may be lost.
     pub(crate) fn say_ack_again(&mut self, now: Timestamp) {
         self.repeat_ack = true;
         self.arm(now, Duration::ZERO);
@@ -277,11 +269,11 @@ impl Pair {
     pub(crate) fn receive(
         &mut self,
         now: Timestamp,
-        way: Way,
+        route: Route,
         sequence: u64,
         piece: Piece,
     ) -> Result<Delivered, PairError> {
-        if sequence != self.expected && !self.ways {
+        if sequence != self.expected && !self.routes {
             return Err(PairError::Sequence);
         }
         if sequence < self.expected {
@@ -291,14 +283,14 @@ impl Pair {
             return Ok(Delivered::Repeated);
         }
         if sequence > self.expected {
-            // Its sender has left some out, which is its own affair: each way brings everything from
+            // Its sender has left some out, which is its own affair: each route brings everything from
             // the first that we have not acknowledged.
             self.skip_to(sequence);
         }
-        let partial = self.partial(way).take();
+        let partial = self.partial(route).take();
         let message = match (piece.total, partial) {
             (Some(total), partial) => {
-                if partial.is_some() && !self.ways {
+                if partial.is_some() && !self.routes {
                     return Err(PairError::Pieces);
                 }
                 if !self.begin(total)? {
@@ -307,7 +299,7 @@ impl Pair {
                 if piece.payload.len() == total as usize {
                     piece.payload
                 } else if piece.payload.len() < total as usize && !is_crumb(&piece) {
-                    *self.partial(way) = Some(Partial {
+                    *self.partial(route) = Some(Partial {
                         sequence,
                         total,
                         bytes: piece.payload.to_vec(),
@@ -330,7 +322,7 @@ impl Pair {
                     if is_crumb(&piece) {
                         return Err(PairError::Pieces);
                     }
-                    *self.partial(way) = Some(partial);
+                    *self.partial(route) = Some(partial);
                     return Ok(self.partly(now));
                 }
                 partial.bytes.into()
@@ -341,18 +333,18 @@ impl Pair {
         Ok(Delivered::Message(message))
     }
 
-    const fn partial(&mut self, way: Way) -> &mut Option<Partial> {
+    const fn partial(&mut self, route: Route) -> &mut Option<Partial> {
         let [relayed, direct] = &mut self.partials;
-        match way {
-            Way::Relayed => relayed,
-            Way::Direct => direct,
+        match route {
+            Route::Relayed => relayed,
+            Route::Direct => direct,
         }
     }
 
-    /// What was under way on this way does not arrive any more, on neither side.
-    pub(crate) fn way_ended(&mut self, way: Way) {
-        *self.partial(way) = None;
-        *self.given(way) = 0;
+    /// What was under way on this route does not arrive any more, on neither side.
+    pub(crate) fn route_ended(&mut self, route: Route) {
+        *self.partial(route) = None;
+        *self.given(route) = 0;
     }
 
     fn skip_to(&mut self, sequence: u64) {
@@ -395,9 +387,9 @@ impl Pair {
             .received_cost
             .saturating_add(cost.saturating_sub(counted));
         if received > self.told.limit {
-            // Where the way can change, the host cannot check this for us: it is the sender's fault,
+            // Where the route can change, the host cannot check this for us: it is the sender's fault,
             // and its own loss.
-            return if self.ways {
+            return if self.routes {
                 Ok(false)
             } else {
                 Err(PairError::Credit)
@@ -551,18 +543,18 @@ mod tests {
     fn messages_come_in_sequence_only() {
         let mut pair = pair();
         let now = Timestamp::ZERO;
-        let first = pair.receive(now, Way::Relayed, 0, whole(b"a"));
+        let first = pair.receive(now, Route::Relayed, 0, whole(b"a"));
         assert_eq!(first, Ok(Delivered::Message(Bytes::from_static(b"a"))));
         assert_eq!(
-            pair.receive(now, Way::Relayed, 0, whole(b"a")),
+            pair.receive(now, Route::Relayed, 0, whole(b"a")),
             Err(PairError::Sequence)
         );
         assert_eq!(
-            pair.receive(now, Way::Relayed, 2, whole(b"a")),
+            pair.receive(now, Route::Relayed, 2, whole(b"a")),
             Err(PairError::Sequence)
         );
         assert!(
-            pair.receive(now, Way::Relayed, 1, whole(b"")).is_ok(),
+            pair.receive(now, Route::Relayed, 1, whole(b"")).is_ok(),
             "an empty message is a message"
         );
     }
@@ -580,14 +572,14 @@ mod tests {
         };
         let mut one = large();
         assert_eq!(
-            one.receive(now, Way::Relayed, 0, part(Some(4000), 1024)),
+            one.receive(now, Route::Relayed, 0, part(Some(4000), 1024)),
             Ok(Delivered::Partly)
         );
         assert_eq!(
-            one.receive(now, Way::Relayed, 0, part(None, 2975)),
+            one.receive(now, Route::Relayed, 0, part(None, 2975)),
             Ok(Delivered::Partly)
         );
-        let last = one.receive(now, Way::Relayed, 0, part(None, 1));
+        let last = one.receive(now, Route::Relayed, 0, part(None, 1));
         assert!(matches!(last, Ok(Delivered::Message(m)) if m.len() == 4000));
 
         for pieces in [
@@ -604,12 +596,12 @@ mod tests {
             let mut pair = large();
             let outcome = pieces
                 .into_iter()
-                .map(|piece| pair.receive(now, Way::Relayed, 0, piece))
+                .map(|piece| pair.receive(now, Route::Relayed, 0, piece))
                 .find(Result::is_err);
             assert_eq!(outcome, Some(Err(PairError::Pieces)));
         }
         assert_eq!(
-            pair().receive(now, Way::Relayed, 0, part(Some(1001), 1)),
+            pair().receive(now, Route::Relayed, 0, part(Some(1001), 1)),
             Err(PairError::TooLarge)
         );
     }
@@ -624,7 +616,7 @@ mod tests {
             let sequence = sender.send(now, &alloc::vec![1; 500].into());
             assert!(
                 receiver
-                    .receive(now, Way::Relayed, sequence, part(Some(500), 500))
+                    .receive(now, Route::Relayed, sequence, part(Some(500), 500))
                     .is_ok()
             );
             sent += 1;
@@ -633,14 +625,14 @@ mod tests {
         assert_eq!(sender.in_flight(), 3 * 532);
         // A fourth would break the rule.
         assert_eq!(
-            receiver.receive(now, Way::Relayed, 3, part(Some(500), 500)),
+            receiver.receive(now, Route::Relayed, 3, part(Some(500), 500)),
             Err(PairError::Credit)
         );
 
         let mut receiver = pair();
         for sequence in 0..3 {
             receiver
-                .receive(now, Way::Relayed, sequence, part(Some(500), 500))
+                .receive(now, Route::Relayed, sequence, part(Some(500), 500))
                 .unwrap();
         }
         now = receiver.poll_timeout().unwrap();
@@ -672,7 +664,7 @@ mod tests {
     #[test]
     fn taking_more_than_came_gives_no_credit() {
         let mut pair = pair();
-        pair.receive(Timestamp::ZERO, Way::Relayed, 0, whole(b"abc"))
+        pair.receive(Timestamp::ZERO, Route::Relayed, 0, whole(b"abc"))
             .unwrap();
         for _ in 0..100 {
             pair.take(1000);

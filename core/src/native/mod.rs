@@ -17,11 +17,12 @@ mod link;
 mod node;
 mod probe;
 mod stun;
+#[allow(dead_code, reason = "not used by links yet")]
+pub(crate) mod turn;
 
+pub use crate::report::StreamFailure;
 pub use gather::is_virtual_interface;
-pub use io::{
-    Input, Interface, Output, StreamCommand, StreamFailure, StreamId, StreamUpdate, Transmit,
-};
+pub use io::{Input, Interface, Output, StreamCommand, StreamId, StreamUpdate, Transmit};
 pub use node::Node;
 
 #[cfg(test)]

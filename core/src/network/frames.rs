@@ -6,13 +6,14 @@ use core::time::Duration;
 
 use super::links::{end_of, reason_of};
 use super::{Network, Role};
+use crate::config::MOST_NODES;
 use crate::error::EndReason;
-use crate::event::{Event, LeaveReason};
+use crate::event::{Event, LeaveReason, Route};
 use crate::id::LinkId;
 use crate::io::Channel;
 use crate::link::Link;
 use crate::link::Stage;
-use crate::membership::{Delivered, GiveUp, Way};
+use crate::membership::{Delivered, GiveUp};
 use crate::planted::planted;
 use crate::wire::{
     Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Number, Piece, State, Version, decode,
@@ -142,7 +143,7 @@ impl Network {
     fn handle_from_joiner(&mut self, id: LinkId, number: Number, frame: Frame) -> Handled {
         match frame {
             Frame::Direct(Body::Message { sequence, piece }) => {
-                self.deliver(number, Way::Relayed, sequence, piece)
+                self.deliver(number, Route::Relayed, sequence, piece)
             }
             Frame::Direct(Body::Ack(ack)) => self.acknowledged(number, ack),
             Frame::Direct(Body::State(state)) => {
@@ -161,7 +162,7 @@ impl Network {
                 }
                 for (to, sequence) in to {
                     if to == HOST {
-                        self.deliver(number, Way::Relayed, sequence, piece.clone())?;
+                        self.deliver(number, Route::Relayed, sequence, piece.clone())?;
                     } else {
                         self.relay_piece(number, to, sequence, &piece)?;
                     }
@@ -193,10 +194,10 @@ impl Network {
         match frame {
             Frame::Joined(member) => {
                 self.make_place(member.node);
-                if self.roster.len() >= 64 || !self.roster.add(member) {
+                if self.roster.len() >= usize::from(MOST_NODES) || !self.roster.add(member) {
                     return Err(Misbehaved);
                 }
-                let pair = self.new_pair(member.number);
+                let pair = Self::pair_of_joiner(self.terms, member.number);
                 self.pairs.insert(member.number, pair);
                 self.tell(Event::NodeJoined { node: member.node });
                 self.meet(member.number);
@@ -225,12 +226,12 @@ impl Network {
                 self.handle_signal(origin, &signal);
                 Ok(())
             }
-            Frame::Direct(body) => self.handle_body(HOST, Way::Relayed, body),
+            Frame::Direct(body) => self.handle_body(HOST, Route::Relayed, body),
             Frame::From { origin, body } => {
                 if origin == HOST || origin == self.me {
                     return Err(Misbehaved);
                 }
-                self.handle_body(origin, Way::Relayed, body)
+                self.handle_body(origin, Route::Relayed, body)
             }
             Frame::Unknown | Frame::Ping { .. } | Frame::Pong { .. } => Ok(()),
             Frame::RoundTrips(all) => {
@@ -247,9 +248,9 @@ impl Network {
         }
     }
 
-    pub(super) fn handle_body(&mut self, origin: Number, way: Way, body: Body) -> Handled {
+    pub(super) fn handle_body(&mut self, origin: Number, route: Route, body: Body) -> Handled {
         match body {
-            Body::Message { sequence, piece } => self.deliver(origin, way, sequence, piece),
+            Body::Message { sequence, piece } => self.deliver(origin, route, sequence, piece),
             Body::Ack(ack) => self.acknowledged(origin, ack),
             Body::State(state) => {
                 self.deliver_state(origin, state);
@@ -258,14 +259,14 @@ impl Network {
         }
     }
 
-    fn deliver(&mut self, origin: Number, way: Way, sequence: u64, piece: Piece) -> Handled {
+    fn deliver(&mut self, origin: Number, route: Route, sequence: u64, piece: Piece) -> Handled {
         let (Some(from), Some(pair)) = (self.roster.node(origin), self.pairs.get_mut(&origin))
         else {
             self.count_stale();
             return Ok(());
         };
         let repeat = piece.payload.clone();
-        match pair.receive(self.now, way, sequence, piece) {
+        match pair.receive(self.now, route, sequence, piece) {
             Ok(Delivered::Repeated) if planted!(self.config, ReplayDelivered) => {
                 let payload = repeat;
                 self.tell(Event::Message { from, payload });
@@ -314,7 +315,7 @@ impl Network {
                 Ok(())
             }
             // The host does not check it for us in a mesh, so it is not the host's fault.
-            Err(_) if pair.has_ways() => {
+            Err(_) if pair.has_routes() => {
                 self.count_stale();
                 Ok(())
             }

@@ -12,7 +12,7 @@ use crate::error::{EndReason, HostError};
 use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
 use crate::io::Output;
-use crate::link::negotiation::{self};
+use crate::link::negotiation;
 use crate::link::{Link, Stage};
 use crate::membership::Relay;
 use crate::planted::planted;

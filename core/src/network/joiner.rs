@@ -13,7 +13,6 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, OfferHello, Verdict};
 use crate::link::{Link, PhaseClock, Stage, Via};
-use crate::membership::Pair;
 use crate::planted::planted;
 use crate::signaling::{
     ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl, write_relayed,
@@ -341,12 +340,7 @@ impl Network {
         for member in &welcome.roster {
             self.roster.add(*member).then_some(())?;
             if member.number != welcome.number {
-                let ways = self.terms.mesh && member.number != HOST;
-                let pair = if ways {
-                    Pair::with_ways(self.terms)
-                } else {
-                    Pair::new(self.terms)
-                };
+                let pair = Self::pair_of_joiner(self.terms, member.number);
                 self.pairs.insert(member.number, pair);
             }
         }

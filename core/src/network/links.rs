@@ -173,7 +173,7 @@ impl Network {
         };
         if direct && self.has_host() {
             // The node itself was never in doubt: the host hears it.
-            self.choose_way(number);
+            self.choose_route(number);
         } else if let Some(node) = self.roster.node(number) {
             self.tell(Event::NodeBack { node });
         }
@@ -287,7 +287,7 @@ impl Network {
             };
             match silence {
                 Silence::Probe => self.probe(id),
-                Silence::Suspect if direct && self.has_host() => self.choose_way(number),
+                Silence::Suspect if direct && self.has_host() => self.choose_route(number),
                 Silence::Suspect => {
                     if let Some(node) = self.roster.node(number) {
                         self.tell(Event::NodeSuspect { node });

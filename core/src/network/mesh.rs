@@ -12,23 +12,25 @@ use super::frames::{Handled, Misbehaved, own_reason};
 use super::links::link_to;
 use super::sending::pieces;
 use super::{Network, Role};
+use crate::config::MOST_NODES;
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason, LinkState, Route};
 use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
+use crate::link::negotiation::Terms;
 use crate::link::{Link, Stage, Via};
-use crate::membership::{Direct, GiveUp, Pair, Way};
+use crate::membership::{Direct, GiveUp, Pair};
 use crate::planted::planted;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
 impl Network {
-    /// The pair that we are with a node that is new to us.
-    pub(super) fn new_pair(&self, number: Number) -> Pair {
-        if self.terms.mesh && self.me != HOST && number != HOST {
-            Pair::with_ways(self.terms)
+    /// The pair that a joiner is with this node.
+    pub(super) fn pair_of_joiner(terms: Terms, number: Number) -> Pair {
+        if terms.mesh && number != HOST {
+            Pair::with_routes(terms)
         } else {
-            Pair::new(self.terms)
+            Pair::new(terms)
         }
     }
 
@@ -149,7 +151,7 @@ impl Network {
         if let Some(old) = self.directs.get(&origin).and_then(Direct::link) {
             // Its end of the old link is gone, or it would not offer a new one.
             self.close_link(old);
-            self.choose_way(origin);
+            self.choose_route(origin);
         }
         let id = self.new_link();
         let (now, lead) = (self.now, native && self.config.native);
@@ -199,11 +201,11 @@ impl Network {
             direct.opened();
         }
         if let Some(pair) = self.pairs.get_mut(&number) {
-            pair.way_ended(Way::Direct);
+            pair.route_ended(Route::Direct);
         }
         self.diagnose_link(id, LinkState::Open);
         self.report_success(id);
-        self.choose_way(number);
+        self.choose_route(number);
     }
 
     /// A link to another joiner is no more, or came to nothing.
@@ -227,7 +229,7 @@ impl Network {
         if by == GiveUp::Ours {
             self.signal_to(number, attempt, Step::GiveUp, false, "");
         }
-        self.choose_way(number);
+        self.choose_route(number);
     }
 
     /// A joiner said goodbye on our link to it; its leaving is the host's to tell, while there is one.
@@ -261,7 +263,7 @@ impl Network {
             return if *greeted { Ok(()) } else { Err(Misbehaved) };
         }
         match frame {
-            Frame::Direct(body) => self.handle_body(number, Way::Direct, body),
+            Frame::Direct(body) => self.handle_body(number, Route::Direct, body),
             Frame::Goodbye(why) => {
                 self.direct_goodbye(id, own_reason(why));
                 Ok(())
@@ -308,20 +310,20 @@ impl Network {
 
     /// After whatever may have changed the way to another joiner: if it did, says so, and sends on the
     /// new one what may be lost on the old one.
-    pub(super) fn choose_way(&mut self, number: Number) {
+    pub(super) fn choose_route(&mut self, number: Number) {
         let directly = self.goes_directly(number);
         let Some(direct) = self.directs.get_mut(&number) else {
             return;
         };
-        if core::mem::replace(&mut direct.told_direct, directly) == directly {
+        if core::mem::replace(&mut direct.in_use, directly) == directly {
             return;
         }
+        let route = if directly {
+            Route::Direct
+        } else {
+            Route::Relayed
+        };
         if let Some(node) = self.roster.node(number) {
-            let route = if directly {
-                Route::Direct
-            } else {
-                Route::Relayed
-            };
             self.tell(Event::NodeRoute { node, route });
         }
         let now = self.now;
@@ -331,8 +333,7 @@ impl Network {
         if !self.is_reachable(number) {
             return;
         }
-        let way = if directly { Way::Direct } else { Way::Relayed };
-        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(way));
+        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(route));
         let besides = besides.filter(|_| !planted!(self.config, ReplayForgotten));
         for (sequence, payload) in besides.unwrap_or_default() {
             for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
@@ -353,7 +354,7 @@ impl Network {
 
     /// Before somebody new comes: nodes whose last words we wait for go now, if they are in the way.
     pub(super) fn make_place(&mut self, node: NodeId) {
-        let full = self.roster.len() >= 64;
+        let full = self.roster.len() >= usize::from(MOST_NODES);
         let leaving: Vec<_> = self
             .directs
             .iter()
@@ -418,7 +419,7 @@ impl Network {
         }
         let rest: Vec<Number> = self.directs.keys().copied().collect();
         for number in rest {
-            self.choose_way(number);
+            self.choose_route(number);
             let silent = link_to(&mut self.links, number).is_some_and(|link| link.is_silent());
             if let Some(node) = self.roster.node(number).filter(|_| silent) {
                 self.tell(Event::NodeSuspect { node });
@@ -432,7 +433,7 @@ impl Network {
     /// and does not say so is left out by those that it keeps waiting.
     fn slow_joiner(&self) -> Option<(Timestamp, Option<Number>)> {
         let patience = self.config.timeouts.too_slow;
-        let pairs = self.pairs.iter().filter(|(_, pair)| pair.has_ways());
+        let pairs = self.pairs.iter().filter(|(_, pair)| pair.has_routes());
         pairs
             .flat_map(|(number, pair)| {
                 let ours = pair.starves_at(patience).map(|at| (at, None));

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use super::links::link_to;
 use super::{Network, Role};
 use crate::error::SendError;
-use crate::event::Event;
+use crate::event::{Event, Route};
 use crate::id::NodeId;
-use crate::membership::{Pair, Way};
+use crate::membership::Pair;
 use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
@@ -43,15 +43,15 @@ impl Network {
         }
         if self.terms.mesh && self.me != HOST {
             for (number, _) in numbered {
-                let way = if self.goes_directly(number) {
-                    Way::Direct
+                let route = if self.goes_directly(number) {
+                    Route::Direct
                 } else if self.can_relay() {
-                    Way::Relayed
+                    Route::Relayed
                 } else {
                     continue;
                 };
                 if let Some(pair) = self.pairs.get_mut(&number) {
-                    pair.gave(way);
+                    pair.gave(route);
                 }
             }
         }

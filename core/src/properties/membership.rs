@@ -7,9 +7,10 @@ use proptest::prelude::*;
 
 use super::check;
 use crate::config::LEAST_PIECE;
+use crate::event::Route;
 use crate::id::NodeId;
 use crate::link::negotiation::Terms;
-use crate::membership::{Delivered, Pair, Roster, Way};
+use crate::membership::{Delivered, Pair, Roster};
 use crate::time::Timestamp;
 use crate::wire::{Member, Piece, State};
 
@@ -154,7 +155,7 @@ fn what_was_cut_comes_together() {
             let pieces = cut(message, places);
             let last = pieces.len() - 1;
             for (place, piece) in pieces.into_iter().enumerate() {
-                let got = pair.receive(NOW, Way::Direct, sequence as u64, piece);
+                let got = pair.receive(NOW, Route::Direct, sequence as u64, piece);
                 if place < last {
                     prop_assert_eq!(got, Ok(Delivered::Partly));
                 } else {
@@ -172,7 +173,7 @@ fn what_was_cut_comes_together() {
 fn two_ways_bring_every_message_once() {
     let mix = prop::collection::vec(0..16u8, 0..120);
     check((messages(), messages(), mix), |(messages, cuts, mix)| {
-        let mut pair = Pair::with_ways(TERMS);
+        let mut pair = Pair::with_routes(TERMS);
         let stream = |from: usize, cuts: &[(Bytes, Vec<prop::sample::Index>)]| {
             let mut all = Vec::new();
             for (sequence, (message, own)) in messages.iter().enumerate().skip(from) {
@@ -187,19 +188,19 @@ fn two_ways_bring_every_message_once() {
         // What is left over in the end comes on the first way, then on the second.
         let choices = mix.into_iter().chain(core::iter::repeat_n(0, 1000));
         for choice in choices.chain(core::iter::repeat_n(1, 1000)) {
-            let (which, way) = match choice % 2 {
-                0 => (0, Way::Relayed),
-                _ => (1, Way::Direct),
+            let (which, route) = match choice % 2 {
+                0 => (0, Route::Relayed),
+                _ => (1, Route::Direct),
             };
             if choice >= 14 {
                 // It ends, and brings again what was not acknowledged, here at the worst.
-                pair.way_ended(way);
+                pair.route_ended(route);
                 ways[which] = stream(delivered.len(), &[]);
             }
             let Some((sequence, piece)) = ways[which].next() else {
                 continue;
             };
-            match pair.receive(NOW, way, sequence, piece) {
+            match pair.receive(NOW, route, sequence, piece) {
                 Ok(Delivered::Message(message)) => delivered.push(message),
                 Ok(Delivered::Partly | Delivered::Repeated) => {}
                 Err(error) => prop_assert!(false, "{error}"),

@@ -143,6 +143,17 @@ pub(super) struct Site {
     pub(super) realm: Realm,
     pub(super) addresses: Vec<SocketAddr>,
     moves: u8,
+    /// It has sockets on other ports of its addresses, too: relay addresses.
+    relays: bool,
+}
+
+impl Site {
+    fn has(&self, address: SocketAddr) -> bool {
+        let is_relay = |own: &SocketAddr| self.relays && own.ip() == address.ip();
+        self.addresses
+            .iter()
+            .any(|own| *own == address || is_relay(own))
+    }
 }
 
 #[derive(Debug)]
@@ -200,6 +211,16 @@ impl Internet {
             )),
         ];
         self.settle(Host::Server(index), None, addresses.to_vec());
+        addresses
+    }
+
+    /// A TURN server: it has all ports.
+    #[cfg(feature = "native")]
+    pub(super) fn add_relay_server(&mut self, index: usize) -> [SocketAddr; 2] {
+        let addresses = self.add_server(index);
+        if let Some(site) = self.sites.get_mut(&Host::Server(index)) {
+            site.relays = true;
+        }
         addresses
     }
 
@@ -297,7 +318,7 @@ impl Internet {
         to: SocketAddr,
     ) -> Result<Crossing, Dropped> {
         let site = self.sites.get(&sender).ok_or(Dropped::NoSource)?;
-        if !site.addresses.contains(&local) {
+        if !site.has(local) {
             return Err(Dropped::NoSource);
         }
         if local.is_ipv4() != to.is_ipv4() {
@@ -356,7 +377,7 @@ impl Internet {
             match next {
                 Next::Host(host) => {
                     let site = self.sites.get(&host).ok_or(Dropped::NoRoute)?;
-                    if !site.addresses.contains(&to) {
+                    if !site.has(to) {
                         return Err(Dropped::NoRoute);
                     }
                     let local = to;
@@ -410,6 +431,7 @@ impl Internet {
             realm,
             addresses,
             moves: 0,
+            relays: false,
         };
         self.sites.insert(host, site);
     }

@@ -127,6 +127,8 @@ mod stun;
 #[cfg(test)]
 mod tests;
 mod trace;
+#[cfg(feature = "native")]
+pub(crate) mod turn;
 mod world;
 
 /// The code of the guide is compiled and run.
@@ -146,4 +148,6 @@ pub use quirks::Quirks;
 pub use signaling::SignalingFaults;
 #[cfg(feature = "native")]
 pub use stun::{StunAnswer, StunConfig};
+#[cfg(feature = "native")]
+pub use turn::{TurnConfig, TurnFault};
 pub use world::{NodeIndex, World};

@@ -19,7 +19,11 @@ use super::stun::{Stun, StunConfig};
 #[cfg(feature = "native")]
 use super::trace::To;
 #[cfg(feature = "native")]
+use super::turn::{Sent, TurnConfig, TurnServer};
+#[cfg(feature = "native")]
 use crate::native;
+#[cfg(feature = "native")]
+use alloc::boxed::Box;
 #[cfg(feature = "native")]
 use alloc::string::String;
 #[cfg(feature = "native")]
@@ -36,12 +40,19 @@ pub(super) struct Places {
     /// What nodes know that are told something else than the default.
     knowledge: BTreeMap<usize, Knowledge>,
     #[cfg(feature = "native")]
-    servers: Vec<Stun>,
+    servers: Vec<Server>,
     /// What the names of servers stand for.
     #[cfg(feature = "native")]
     names: BTreeMap<String, Vec<IpAddr>>,
     #[cfg(feature = "native")]
     dropped: BTreeMap<Dropped, u64>,
+}
+
+#[cfg(feature = "native")]
+#[derive(Debug)]
+enum Server {
+    Stun(Box<Stun>),
+    Turn(Box<TurnServer>),
 }
 
 impl Places {
@@ -251,7 +262,8 @@ impl World {
     pub fn add_stun_server(&mut self, config: StunConfig) -> [SocketAddr; 2] {
         let index = self.places.servers.len();
         let rng = self.rng.fork(&alloc::format!("stun server {index}"));
-        self.places.servers.push(Stun::new(config, rng));
+        let server = Server::Stun(Box::new(Stun::new(config, rng)));
+        self.places.servers.push(server);
         self.places.internet.add_server(index)
     }
 
@@ -262,10 +274,68 @@ impl World {
 
     /// Changes how a STUN server, named by one of its addresses, behaves from now on.
     pub fn set_stun_server(&mut self, address: SocketAddr, config: StunConfig) {
-        if let Some(Host::Server(index)) = self.places.internet.host(address)
-            && let Some(server) = self.places.servers.get_mut(index)
-        {
+        if let Some(Server::Stun(server)) = self.server_mut(address) {
             server.config = config;
+        }
+    }
+
+    /// Adds a TURN server on the Internet; gives its addresses, IPv4 and IPv6, where it answers
+    /// Binding requests, too. It relays from other ports of these.
+    ///
+    /// Packets to it and back take as long as on the default path, and none is lost but those that
+    /// the server loses itself.
+    ///
+    /// ```
+    /// use wattle_core::sim::{TurnConfig, World};
+    ///
+    /// let mut world = World::new(1);
+    /// let [ipv4, _ipv6] = world.add_turn_server(TurnConfig {
+    ///     username: "player".into(),
+    ///     password: "secret".into(),
+    ///     ..TurnConfig::default()
+    /// });
+    /// assert_eq!(world.turn_allocations(ipv4), 0);
+    /// ```
+    pub fn add_turn_server(&mut self, config: TurnConfig) -> [SocketAddr; 2] {
+        let index = self.places.servers.len();
+        let rng = self.rng.fork(&alloc::format!("turn server {index}"));
+        let addresses = self.places.internet.add_relay_server(index);
+        let server = TurnServer::new(config, rng, addresses);
+        self.places.servers.push(Server::Turn(Box::new(server)));
+        addresses
+    }
+
+    /// Changes how a TURN server, named by one of its addresses, behaves from now on. What it has
+    /// promised for a time stands for that time.
+    pub fn set_turn_server(&mut self, address: SocketAddr, config: TurnConfig) {
+        if let Some(Server::Turn(server)) = self.server_mut(address) {
+            server.config = config;
+        }
+    }
+
+    /// A TURN server starts anew: it has forgotten all allocations.
+    pub fn restart_turn_server(&mut self, address: SocketAddr) {
+        if let Some(Server::Turn(server)) = self.server_mut(address) {
+            server.restart();
+        }
+    }
+
+    /// How many allocations stand at a TURN server, named by one of its addresses.
+    #[must_use]
+    pub fn turn_allocations(&self, address: SocketAddr) -> usize {
+        match self.places.internet.host(address) {
+            Some(Host::Server(index)) => match self.places.servers.get(index) {
+                Some(Server::Turn(server)) => server.allocations(self.now),
+                Some(Server::Stun(_)) | None => 0,
+            },
+            Some(Host::Node(_)) | None => 0,
+        }
+    }
+
+    fn server_mut(&mut self, address: SocketAddr) -> Option<&mut Server> {
+        match self.places.internet.host(address)? {
+            Host::Server(index) => self.places.servers.get_mut(index),
+            Host::Node(_) => None,
         }
     }
 
@@ -327,18 +397,46 @@ impl World {
                 self.input_native(index, input);
             }
             Host::Server(index) => {
-                let server = self.places.servers.get_mut(index);
-                let answer = server.and_then(|server| server.answer(remote, payload));
-                let sender = delivery.host;
-                if let Some((pause, payload)) = answer
-                    && let Ok(crossing) =
-                        self.places.internet.leave(self.now, sender, local, remote)
-                    && let Some(Host::Node(to)) = self.places.internet.receiver(&crossing)
-                    && !self.is_isolated(to)
-                {
-                    self.travel(Some(to), crossing, pause, payload);
+                let now = self.now;
+                let sent = match self.places.servers.get_mut(index) {
+                    Some(Server::Stun(server)) => {
+                        let answer = server.answer(remote, payload);
+                        answer.map(|(pause, bytes)| Sent {
+                            pause,
+                            from: local,
+                            to: remote,
+                            bytes,
+                        })
+                    }
+                    Some(Server::Turn(server)) => server.receive(now, local, remote, payload),
+                    None => None,
+                };
+                if let Some(sent) = sent {
+                    self.server_sends(delivery.host, sent);
                 }
             }
+        }
+    }
+
+    fn server_sends(&mut self, server: Host, sent: Sent) {
+        let Sent {
+            pause,
+            from,
+            to,
+            bytes,
+        } = sent;
+        let Ok(crossing) = self.places.internet.leave(self.now, server, from, to) else {
+            return;
+        };
+        match self.places.internet.receiver(&crossing) {
+            Some(Host::Node(node)) if self.is_isolated(node) => {}
+            Some(Host::Node(node)) => {
+                self.note_seen(node, to);
+                self.travel(Some(node), crossing, pause, bytes);
+            }
+            // From one relay address to another.
+            Some(Host::Server(_)) => self.travel(None, crossing, pause, bytes),
+            None => {}
         }
     }
 
@@ -374,6 +472,7 @@ impl From<NatIndex> for Place {
 #[cfg(feature = "native")]
 mod tests {
     use super::*;
+    use crate::native::turn::{Credentials, Family, Transport, Turn, TurnEvent};
     use crate::sim::stun::{StunAnswer, request};
 
     /// A native node at home asks a STUN server; how many datagrams come back, and after how long.
@@ -385,7 +484,7 @@ mod tests {
         let passed = world.depart(node, local, address, &request([1; 12]).into());
         assert_eq!(passed, None, "it is not for a node");
         let came = |world: &World| {
-            // Nodes ask no STUN servers yet: this one has no use for the answer.
+            // This one has asked nobody, and has no use for the answer.
             let stats = world.stats(NodeIndex(node)).unwrap();
             stats.counters.datagrams_dropped > 0
         };
@@ -422,5 +521,98 @@ mod tests {
         assert_eq!(dropped, [(Dropped::NoRoute, 1)]);
     }
 
+    /// Lets a datagram pass at once, and what a server makes of it, until it is at a node.
+    fn pass(
+        world: &mut World,
+        from: Host,
+        local: SocketAddr,
+        to: SocketAddr,
+        bytes: &Bytes,
+    ) -> Option<(Delivery, Bytes)> {
+        let now = world.now;
+        let internet = &mut world.places.internet;
+        let crossing = internet.leave(now, from, local, to).ok()?;
+        let delivery = internet.arrive(now, crossing).ok()?;
+        let Host::Server(index) = delivery.host else {
+            return Some((delivery, bytes.clone()));
+        };
+        let Server::Turn(server) = &mut world.places.servers[index] else {
+            return None;
+        };
+        let sent = server.receive(now, delivery.local, delivery.remote, bytes)?;
+        pass(world, delivery.host, sent.from, sent.to, &sent.bytes)
+    }
+
+    #[test]
+    fn relays_lead_from_box_to_box() {
+        let mut world = World::new(1);
+        let [server, _] = world.add_turn_server(TurnConfig::default());
+        let mut ends = [0, 1].map(|_| {
+            let home = world.add_nat(NatConfig::symmetric());
+            let node = world.add_native_behind(Config::default(), home);
+            let credentials = Credentials {
+                username: "player".into(),
+                password: "secret".into(),
+            };
+            let (rng, server) = (Rng::new([1; 32]), (server, Transport::Datagram));
+            (
+                node,
+                Turn::new(world.now, rng, server, credentials, Family::V4),
+            )
+        });
+        let exchange = |world: &mut World, (node, turn): &mut (NodeIndex, Turn)| {
+            let local = world.places.internet.addresses(node.0)[0];
+            while let Some(bytes) = turn.poll_transmit() {
+                let from = Host::Node(node.0);
+                if let Some((_, answer)) = pass(world, from, local, server, &bytes) {
+                    turn.handle_message(world.now, &answer);
+                }
+            }
+        };
+        let relayed = ends.each_mut().map(|end| {
+            exchange(&mut world, end);
+            let Some(TurnEvent::Allocated {
+                relayed, mapped, ..
+            }) = end.1.poll_event()
+            else {
+                panic!("no allocation");
+            };
+            assert_eq!(mapped.ip().to_string()[..7], *"198.18.");
+            relayed
+        });
+        assert_eq!(world.turn_allocations(server), 2);
+        for (end, other) in ends.iter_mut().zip([relayed[1], relayed[0]]) {
+            assert!(end.1.permit(world.now, other));
+            exchange(&mut world, end);
+        }
+        // From node to server, from relay to relay, and to the other node: three trips.
+        assert!(ends[0].1.send(world.now, relayed[1], b"\x16data"));
+        let bytes = ends[0].1.poll_transmit().unwrap();
+        let NodeIndex(from) = ends[0].0;
+        let local = world.places.internet.addresses(from)[0];
+        assert_eq!(world.depart(from, local, server, &bytes), None);
+        let came = |world: &World| {
+            let stats = world.stats(ends[1].0).unwrap();
+            stats.counters.datagrams_dropped > 0
+        };
+        let begun = world.now();
+        assert!(world.run_until(Duration::from_secs(1), came));
+        assert_eq!(world.now().since(begun), Duration::from_millis(60));
+        assert_eq!(world.dropped().count(), 0);
+
+        world.restart_turn_server(server);
+        assert_eq!(world.turn_allocations(server), 0);
+        let silent = TurnConfig {
+            fault: TurnFault::Silence,
+            ..TurnConfig::default()
+        };
+        world.set_turn_server(server, silent);
+        let local = world.places.internet.addresses(from)[0];
+        let bytes = Bytes::from(request([2; 12]));
+        let answer = pass(&mut world, Host::Node(from), local, server, &bytes);
+        assert_eq!(answer, None);
+    }
+
+    use crate::sim::turn::TurnFault;
     use alloc::string::ToString as _;
 }

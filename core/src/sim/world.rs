@@ -243,6 +243,7 @@ impl World {
             let origin = *self.origin.get_or_insert_with(std::time::Instant::now);
             let machine = native::Node::new(config, seed, now, origin);
             self.trace.set_id(index, machine.id());
+            node.given.config(&node.config);
             node.machine = Some(Machine::Native(Box::new(machine)));
             let interfaces = self.places.interfaces(index);
             self.input_native(index, native::Input::Interfaces(&interfaces));

@@ -7,6 +7,7 @@ use super::hello::{Hello, Member, Welcome};
 use super::signal::Signal;
 use super::varint::{Reader, groups, length, put};
 use super::{Number, Outgoing};
+use crate::config::MOST_NODES;
 
 /// Frame types. A type that we do not know is skipped: a later minor version may add it.
 mod kind {
@@ -417,7 +418,7 @@ impl Frame {
 /// allocate.
 fn count(from: &mut Reader) -> Result<u16, WireError> {
     let count = from.u16()?;
-    if count > 64 {
+    if count > u16::from(MOST_NODES) {
         return Err(WireError::Number);
     }
     Ok(count)

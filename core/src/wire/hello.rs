@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::Number;
 use super::frame::WireError;
 use super::varint::{Reader, put};
+use crate::config::MOST_NODES;
 use crate::id::NodeId;
 
 /// The version of the wire format. Another major is refused; a minor adds only frames that can be
@@ -106,7 +107,7 @@ impl Welcome {
         let token = Token(from.array()?);
         let count = from.u16()?;
         // A network has at most 64 nodes; a larger number is a mistake, not a reason to allocate.
-        if count > 64 {
+        if count > u16::from(MOST_NODES) {
             return Err(WireError::Number);
         }
         let roster = (0..count)

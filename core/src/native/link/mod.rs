@@ -1,7 +1,7 @@
 //! One link: a str0m connection. Beside this folder only `crypto` and `dtls` name str0m.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,6 +16,7 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
 mod candidate;
+mod checks;
 #[cfg(feature = "fuzzing")]
 pub(in crate::native) mod fuzzing;
 mod lines;
@@ -23,18 +24,21 @@ mod negotiation;
 mod news;
 mod outbox;
 
+use self::checks::Checks;
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dtls::{self, Window};
-use super::gather::HostAddress;
+use super::gather::Local;
 use super::probe::Probes;
 use super::stun::{self, Role, Transaction};
 use super::{crypto, io::Transmit};
 use crate::config::Limits;
+use crate::event::CandidateKind;
 use crate::io::{Channel, ChannelMessage, LinkFailure};
+use crate::report::{self, SelectedPair};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -78,7 +82,7 @@ pub(in crate::native) struct Setup<'a> {
     pub(in crate::native) certificate: &'a DtlsCertificate,
     pub(in crate::native) limits: &'a Limits,
     pub(in crate::native) loopback: bool,
-    pub(in crate::native) addresses: &'a [HostAddress],
+    pub(in crate::native) locals: &'a [Local],
 }
 
 /// A connection to one other node.
@@ -92,8 +96,8 @@ pub(in crate::native) struct Link {
     /// Set with the remote's description.
     remote: Option<Credentials>,
     pending: Option<SdpPendingOffer>,
-    /// Our sockets, in the order in which they are signalled.
-    hosts: Vec<HostAddress>,
+    /// Our addresses, in the order in which they are signalled.
+    locals: Vec<Local>,
     /// Our description is out: candidates may follow.
     described: bool,
     /// Candidates that came before the remote's description.
@@ -108,6 +112,9 @@ pub(in crate::native) struct Link {
     heard_at: Option<(SocketAddr, SocketAddr)>,
     /// What the last check of ours said.
     role: Option<Role>,
+    checks: Checks,
+    /// The types of the remote's candidates.
+    kinds: BTreeMap<SocketAddr, CandidateKind>,
     probes: Probes,
     connected: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
@@ -139,7 +146,7 @@ impl Link {
             certificate,
             limits,
             loopback,
-            addresses,
+            locals,
         } = setup;
         let local = Credentials::draw(&mut rng);
         let mut config = RtcConfig::new()
@@ -169,7 +176,7 @@ impl Link {
             local,
             remote: None,
             pending: None,
-            hosts: addresses.to_vec(),
+            locals: locals.to_vec(),
             described: false,
             held: Vec::new(),
             candidates: 0,
@@ -179,6 +186,8 @@ impl Link {
             path: None,
             heard_at: None,
             role: None,
+            checks: Checks::default(),
+            kinds: BTreeMap::new(),
             probes: Probes::new(rng),
             connected: false,
             secured: false,
@@ -192,6 +201,25 @@ impl Link {
     /// The name by which the remote's checks call this link.
     pub(in crate::native) fn ufrag(&self) -> &str {
         &self.local.ufrag
+    }
+
+    /// Whether it is on its way to be open.
+    pub(in crate::native) fn is_making(&self) -> bool {
+        !self.ended && !self.lines.are_reported()
+    }
+
+    /// How far it has come with that: what was tried, and which path was found.
+    pub(in crate::native) fn facts(&self) -> (report::Checks, Option<SelectedPair>) {
+        let selected = self.path.filter(|_| self.connected).map(|(local, remote)| {
+            let kind = self.kinds.get(&remote).copied();
+            SelectedPair {
+                local: candidate::kind_of(local, &self.locals),
+                local_address: Some(local),
+                remote: kind.unwrap_or(CandidateKind::PeerReflexive),
+                remote_address: Some(remote),
+            }
+        });
+        (self.checks.report(), selected)
     }
 
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
@@ -281,6 +309,7 @@ impl Link {
         if self.remote.is_none() {
             self.early_checks = self.early_checks.saturating_add(1).min(EARLY_CHECKS);
         }
+        self.checks.received();
         self.news.heard = true;
         self.window.set_heard();
         self.heard_at = Some(at);
@@ -313,7 +342,19 @@ impl Link {
         round_trip.is_some()
     }
 
-    /// DTLS, or the answer to a check. `false`: str0m has no use for it.
+    /// The answer to a check. `false`: str0m has no use for it.
+    pub(in crate::native) fn receive_answer(
+        &mut self,
+        now: Timestamp,
+        at: (SocketAddr, SocketAddr),
+        transaction: &Transaction,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        self.checks.answered(transaction, at) && self.receive(now, at, datagram, out)
+    }
+
+    /// DTLS, or a check. `false`: str0m has no use for it.
     pub(in crate::native) fn receive(
         &mut self,
         now: Timestamp,

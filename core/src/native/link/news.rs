@@ -88,7 +88,14 @@ impl Link {
                 self.path = Some((transmit.local, transmit.remote));
             }
             Some(_) => {
-                self.role = stun::role_of(&transmit.payload).or(self.role);
+                let role = stun::role_of(&transmit.payload);
+                if let (Some(_), Some(transaction)) =
+                    (role, stun::transaction_of(&transmit.payload))
+                {
+                    let ends = (transmit.local, transmit.remote);
+                    self.checks.sent(transaction, ends);
+                }
+                self.role = role.or(self.role);
                 // A link that sends no data learns of a new path by this.
                 if self.path.is_none() || stun::nominates(&transmit.payload) {
                     self.path = Some((transmit.local, transmit.remote));

@@ -1,5 +1,6 @@
 //! What a link says: to the network above, and to the wire below.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 
 use crate::io::{Channel, LinkFailure, LinkUpdate};
 use crate::native::io::Transmit;
+use crate::report::LinkReport;
 
 /// What came out of a call.
 #[derive(Debug, Default)]
@@ -36,6 +38,7 @@ pub(in crate::native) enum Update {
     Disconnected,
     Failed(LinkFailure),
     Closed,
+    Report(Box<LinkReport>),
 }
 
 impl Update {
@@ -59,6 +62,7 @@ impl Update {
             Self::Disconnected => LinkUpdate::Disconnected,
             Self::Failed(failure) => LinkUpdate::Failed(*failure),
             Self::Closed => LinkUpdate::Closed,
+            Self::Report(report) => LinkUpdate::Report(report.clone()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::io::Channel;
+use crate::native::io::Interface;
 
 #[expect(
     clippy::disallowed_types,
