@@ -81,16 +81,21 @@ fn from_variable(value: Option<OsString>) -> Result<Option<IceServers>, IceError
     }
 }
 
-/// One URL a line (after `#`: a comment), the JSON of a server or of a list of them, or that of a
-/// configuration with `iceServers`.
+/// One URL a line (after `#`: a comment), the JSON of a server or of a list of servers and URLs, or
+/// that of a configuration with `iceServers`.
 fn parse(text: &str) -> Result<IceServers, IceError> {
     let text = text.trim();
     let servers = match text.chars().next() {
         None => return Err(IceError::Nothing),
         Some('[') => {
             let list: Vec<&RawValue> = serde_json::from_str(text)?;
-            let list = list.iter().map(|server| server.get().parse());
-            list.collect::<Result<_, IceServerError>>()?
+            let one = |server: &&RawValue| match serde_json::from_str::<String>(server.get()) {
+                Ok(url) => url.parse(),
+                Err(_) => server.get().parse(),
+            };
+            list.iter()
+                .map(one)
+                .collect::<Result<_, IceServerError>>()?
         }
         Some('{') => match serde_json::from_str::<Configuration<'_>>(text) {
             Ok(configuration) => return parse(configuration.ice_servers.get()),
@@ -157,7 +162,8 @@ mod tests {
             ("[]", "no ICE server"),
             ("# nothing\n", "no ICE server"),
             ("stun:a\nhttp://b", "http://b"),
-            ("[1]", "ICE server"),
+            ("[1]", "\"1\""),
+            ("[\"stun:x:0\"]", "stun:x:0"),
             ("[{", "list"),
             ("{\"urls\":\"turn:x\",\"username\":\"u\"}", "credential"),
             ("@/no/such/file", "/no/such/file"),
