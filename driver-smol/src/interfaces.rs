@@ -177,7 +177,7 @@ pub(crate) enum Look {
 /// up gets several.
 const SETTLE: Duration = Duration::from_millis(150);
 
-/// How often they are looked at in any case. A look takes some 50 microseconds.
+/// How often they are looked at in any case. A look takes some 0.1 ms.
 const REGULAR: Duration = Duration::from_secs(1);
 
 impl Watch {
