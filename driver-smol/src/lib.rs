@@ -52,6 +52,7 @@ mod server;
 mod shared;
 mod signaling;
 mod streams;
+mod tcp;
 mod tls;
 mod udp;
 mod websocket;

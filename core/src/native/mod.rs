@@ -11,6 +11,7 @@ mod echo;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod gather;
+mod hidden;
 mod integrity;
 mod io;
 mod link;
