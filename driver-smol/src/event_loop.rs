@@ -176,6 +176,7 @@ impl EventLoop {
         if self.sockets.follow(look, interfaces::look(bind, loopback)) {
             tracing::debug!(sockets = self.sockets.len(), "the network may have changed");
             self.announce_interfaces();
+            self.shared.lock().input(Input::NetworkChanged);
             self.give_up_connections();
         }
         true
