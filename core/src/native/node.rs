@@ -493,7 +493,7 @@ impl Node {
         }
         if self.gather.is_of_relay(at) {
             return self.with_gather(now, |gather, news| {
-                gather.from_relay(now, at, payload, news)
+                gather.relay_says(now, at, payload, news)
             });
         }
         // Who answered from here would show where we are.
