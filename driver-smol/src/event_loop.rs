@@ -4,7 +4,7 @@
 //! the node and does what the node then asks. There is no decision about the protocol here.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,20 +14,23 @@ use smol::channel::Receiver;
 use smol::net::TcpListener;
 use smol::stream::Stream as _;
 use smol::{Executor, Timer};
-use wattle_core::native::{Input, Output};
+use wattle_core::native::{Input, Output, StreamFailure, StreamUpdate};
 use wattle_core::signaling::{ServerInput, SignalingFailure, SignalingId, SignalingUpdate};
 
 use crate::interfaces::{self, Watch};
+use crate::names::{Names, Resolved};
 use crate::options::Options;
 use crate::server::{ClientNews, Clients};
 use crate::shared::Shared;
 use crate::signaling::Connections;
+use crate::streams::{StreamNews, Streams};
 use crate::udp::Sockets;
 
 /// What a connection to a signaling server tells the loop.
 #[derive(Debug)]
 pub(crate) enum SignalingNews {
-    Opened(SignalingId),
+    /// From which address.
+    Opened(SignalingId, Option<IpAddr>),
     Frame(SignalingId, String),
     Closed(SignalingId, SignalingFailure),
 }
@@ -55,6 +58,10 @@ pub(crate) struct EventLoop {
     signaling: Connections,
     news: Pin<Box<Receiver<SignalingNews>>>,
     server: Option<(Clients, Pin<Box<Receiver<ClientNews>>>)>,
+    names: Names,
+    resolved: Pin<Box<Receiver<Resolved>>>,
+    streams: Streams,
+    stream_news: Pin<Box<Receiver<StreamNews>>>,
     timer: Timer,
     deadline: Option<Instant>,
 }
@@ -83,6 +90,10 @@ impl EventLoop {
             let clients = Clients::new(Arc::clone(&executor), sender, listener, frame_limit);
             (clients, Box::pin(news))
         });
+        let (sender, resolved) = smol::channel::bounded(INBOX);
+        let names = Names::new(Arc::clone(&executor), sender, options.bind);
+        let (sender, stream_news) = smol::channel::bounded(INBOX);
+        let streams = Streams::new(Arc::clone(&executor), sender, options.roots.clone());
         Self {
             shared,
             options,
@@ -93,6 +104,10 @@ impl EventLoop {
             signaling,
             news: Box::pin(news),
             server,
+            names,
+            resolved: Box::pin(resolved),
+            streams,
+            stream_news: Box::pin(stream_news),
             timer: Timer::never(),
             deadline: None,
         }
@@ -111,15 +126,20 @@ impl EventLoop {
                     })
                     .await;
                 let Self {
-                    signaling, server, ..
+                    signaling,
+                    server,
+                    streams,
+                    ..
                 } = self;
-                // Both at once: each has its own limit.
+                // All at once: each has its own limit.
                 let serving = async {
                     if let Some((clients, _)) = server {
                         clients.finish().await;
                     }
                 };
-                smol::future::zip(signaling.finish(FINISH), serving).await;
+                let connections =
+                    smol::future::zip(signaling.finish(FINISH), streams.finish(FINISH));
+                smol::future::zip(connections, serving).await;
             })
             .await;
     }
@@ -131,6 +151,8 @@ impl EventLoop {
             busy |= self.poll_datagrams(context);
             busy |= self.poll_signaling(context);
             busy |= self.poll_server(context);
+            busy |= self.poll_names(context);
+            busy |= self.poll_streams(context);
             busy |= self.poll_application(context);
             busy |= self.poll_timer(context);
             let _ = self.sockets.poll_send(context);
@@ -147,19 +169,32 @@ impl EventLoop {
     }
 
     fn poll_interfaces(&mut self, context: &mut Context<'_>) -> bool {
-        if self.watch.poll_change(context).is_pending() {
+        let Poll::Ready(look) = self.watch.poll_look(context) else {
             return false;
-        }
-        let addresses = interfaces::addresses(self.options.bind, self.loopback);
-        let (changed, error) = self.sockets.reconcile(&addresses);
-        if error.is_some() {
-            self.watch.look_again();
-        }
-        if changed {
-            tracing::debug!(sockets = self.sockets.len(), "interfaces changed");
+        };
+        let (bind, loopback) = (self.options.bind, self.loopback);
+        if self.sockets.follow(look, interfaces::look(bind, loopback)) {
+            tracing::debug!(sockets = self.sockets.len(), "the network may have changed");
             self.announce_interfaces();
+            self.give_up_connections();
         }
         true
+    }
+
+    /// Connections from an address that is gone are, too, without a word.
+    fn give_up_connections(&mut self) {
+        let Some(addresses) = interfaces::assigned() else {
+            return;
+        };
+        for id in self.signaling.give_up(&addresses) {
+            let update = SignalingUpdate::Closed(id, SignalingFailure::Closed);
+            self.shared.lock().input(Input::Signaling(update));
+        }
+        for stream in self.streams.give_up(&addresses) {
+            let update = StreamUpdate::Failed(StreamFailure::Broken);
+            self.shared.lock().input(Input::Stream { stream, update });
+        }
+        self.drain();
     }
 
     fn announce_interfaces(&mut self) {
@@ -198,8 +233,8 @@ impl EventLoop {
                 return count > 0;
             };
             let update = match &news {
-                SignalingNews::Opened(id) => {
-                    self.signaling.opened(*id);
+                SignalingNews::Opened(id, local) => {
+                    self.signaling.opened(*id, *local);
                     SignalingUpdate::Opened(*id)
                 }
                 SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
@@ -225,6 +260,38 @@ impl EventLoop {
             clients.note(&news);
             self.shared.lock().input(Input::Server(news.input()));
             self.drain();
+        }
+        true
+    }
+
+    fn poll_names(&mut self, context: &mut Context<'_>) -> bool {
+        for count in 0..NEWS_PER_TURN {
+            let Poll::Ready(Some(answer)) = self.resolved.as_mut().poll_next(context) else {
+                return count > 0;
+            };
+            if self.names.note(&answer) {
+                self.shared.lock().input(Input::Resolved {
+                    name: &answer.name,
+                    addresses: &answer.addresses,
+                });
+                self.drain();
+            }
+        }
+        true
+    }
+
+    fn poll_streams(&mut self, context: &mut Context<'_>) -> bool {
+        for count in 0..NEWS_PER_TURN {
+            let Poll::Ready(Some(news)) = self.stream_news.as_mut().poll_next(context) else {
+                return count > 0;
+            };
+            if self.streams.note(&news) {
+                self.shared.lock().input(Input::Stream {
+                    stream: news.stream,
+                    update: news.what.update(),
+                });
+                self.drain();
+            }
         }
         true
     }
@@ -282,10 +349,20 @@ impl EventLoop {
                     }
                 }
                 Output::Event(event) => node.event(event),
-                Output::Resolve { name } => node.input(Input::Resolved {
-                    name: &name,
-                    addresses: &[],
-                }),
+                Output::Resolve { name } => {
+                    if let Some(answer) = self.names.resolve(name) {
+                        node.input(Input::Resolved {
+                            name: &answer.name,
+                            addresses: &answer.addresses,
+                        });
+                    }
+                }
+                Output::Stream { stream, command } => {
+                    if let Some(failure) = self.streams.command(stream, command) {
+                        let update = StreamUpdate::Failed(failure);
+                        node.input(Input::Stream { stream, update });
+                    }
+                }
                 _ => tracing::error!("an output that this driver does not know"),
             }
         }

@@ -1,9 +1,12 @@
 //! The addresses of this machine, and word of their changes.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
+use if_watch::IfEvent;
 use if_watch::smol::IfWatcher;
 use smol::Timer;
 use wattle_core::native::is_virtual_interface;
@@ -28,15 +31,20 @@ impl Address {
     }
 }
 
-/// The addresses to use. A machine that has nothing but loopback uses that in any case.
+/// The addresses to use. A machine that has nothing but loopback uses that in any case, and one
+/// that does not tell its addresses, as when files run out, has nothing to tell.
 pub(crate) fn addresses(bind: Option<IpAddr>, loopback: bool) -> Vec<Address> {
-    let found = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!(%error, "the interfaces of this machine cannot be listed");
-        Vec::new()
-    });
+    look(bind, loopback).unwrap_or_default()
+}
+
+/// The same; `None` if the system does not tell.
+pub(crate) fn look(bind: Option<IpAddr>, loopback: bool) -> Option<Vec<Address>> {
+    let found = if_addrs::get_if_addrs()
+        .inspect_err(|error| tracing::debug!(%error, "interfaces cannot be listed"))
+        .ok()?;
     let found = found
         .into_iter()
-        .filter(|interface| interface.oper_status != if_addrs::IfOperStatus::Down)
+        .filter(is_up)
         .map(|interface| Address {
             ip: interface.ip(),
             scope: match interface.ip() {
@@ -46,7 +54,23 @@ pub(crate) fn addresses(bind: Option<IpAddr>, loopback: bool) -> Vec<Address> {
             name: interface.name,
         })
         .collect();
-    chosen(found, bind, loopback)
+    Some(chosen(found, bind, loopback))
+}
+
+/// All addresses of this machine, used or not; `None` if the system does not tell.
+pub(crate) fn assigned() -> Option<Vec<IpAddr>> {
+    let found = if_addrs::get_if_addrs().ok()?;
+    Some(found.iter().map(if_addrs::Interface::ip).collect())
+}
+
+/// Whether anything can be sent there: not with the cable pulled, and not over a bridge without
+/// containers. On Unix a state that is not up is told as unknown.
+fn is_up(interface: &if_addrs::Interface) -> bool {
+    if cfg!(unix) {
+        interface.is_oper_up()
+    } else {
+        interface.oper_status != if_addrs::IfOperStatus::Down
+    }
 }
 
 fn chosen(found: Vec<Address>, bind: Option<IpAddr>, loopback: bool) -> Vec<Address> {
@@ -125,76 +149,130 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Tells when the addresses may have changed.
+/// Tells when to look at the addresses.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    /// `None` where the system does not let us listen: then they are looked at every few seconds.
+    /// `None` where the system does not let us listen: then there is the regular look alone.
     watcher: Option<IfWatcher>,
+    /// The addresses that are no news: the watcher begins with all that there are.
+    known: BTreeSet<IpAddr>,
+    /// The next regular look, or an earlier one.
     timer: Timer,
-    /// Whether the timer runs because something has changed.
-    settling: bool,
+    /// When to look at what the system has told of.
+    settled: Option<Instant>,
+    clocks: Clocks,
 }
 
-/// How long addresses may go on changing before they are looked at: an interface that comes up
-/// gets several.
-const SETTLE: Duration = Duration::from_millis(250);
+/// A time to look at the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Something has happened: the network may be another even if the addresses are the same.
+    Anew,
+    /// To see whether something has happened that the system does not tell of, such as a cable
+    /// that was pulled: the address stays.
+    Again,
+}
 
-/// How often they are looked at where nobody tells of changes.
-const LOOK: Duration = Duration::from_secs(5);
+/// How long after the first word of a change the addresses are looked at: an interface that comes
+/// up gets several.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// How often they are looked at in any case. A look takes some 0.1 ms.
+const REGULAR: Duration = Duration::from_secs(1);
 
 impl Watch {
     pub(crate) fn new() -> Self {
-        let watcher = IfWatcher::new()
-            .inspect_err(|error| tracing::debug!(%error, "no word of interface changes"))
-            .ok();
-        let timer = if watcher.is_some() {
-            Timer::never()
-        } else {
-            Timer::after(LOOK)
-        };
         Self {
-            watcher,
-            timer,
-            settling: false,
-        }
-    }
-
-    /// Has the addresses looked at soon, because a socket could not be had.
-    pub(crate) fn look_again(&mut self) {
-        if !self.settling {
-            self.settling = true;
-            self.timer.set_after(LOOK);
+            watcher: IfWatcher::new()
+                .inspect_err(|error| tracing::debug!(%error, "no word of interface changes"))
+                .ok(),
+            known: assigned().unwrap_or_default().into_iter().collect(),
+            timer: Timer::after(REGULAR),
+            settled: None,
+            clocks: Clocks::new(Instant::now(), SystemTime::now()),
         }
     }
 
     /// Ready when the addresses are to be looked at.
-    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_look(&mut self, context: &mut Context<'_>) -> Poll<Look> {
+        self.listen(context);
+        if Pin::new(&mut self.timer).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        let slept = self.clocks.have_jumped(now, SystemTime::now());
+        if slept {
+            tracing::debug!("this machine has slept, or its clock was set");
+        }
+        let settled = self.settled.take_if(|settled| *settled <= now).is_some();
+        self.set_timer(now);
+        Poll::Ready(if slept || settled {
+            Look::Anew
+        } else {
+            Look::Again
+        })
+    }
+
+    /// Takes word of changes.
+    fn listen(&mut self, context: &mut Context<'_>) {
         while let Some(watcher) = &mut self.watcher {
             match watcher.poll_if_event(context) {
-                Poll::Ready(Ok(_)) => {
-                    self.settling = true;
-                    self.timer.set_after(SETTLE);
+                Poll::Ready(Ok(event)) => {
+                    let is_news = match event {
+                        IfEvent::Up(net) => self.known.insert(net.addr()),
+                        IfEvent::Down(net) => {
+                            self.known.remove(&net.addr());
+                            true
+                        }
+                    };
+                    // Later word does not put it off.
+                    if is_news && self.settled.is_none() {
+                        let now = Instant::now();
+                        self.settled = now.checked_add(SETTLE);
+                        self.set_timer(now);
+                    }
                 }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, "no more word of interface changes");
                     self.watcher = None;
-                    self.timer.set_after(LOOK);
                 }
                 Poll::Pending => break,
             }
         }
-        match std::pin::Pin::new(&mut self.timer).poll(context) {
-            Poll::Ready(_) => {
-                self.settling = false;
-                if self.watcher.is_some() {
-                    self.timer = Timer::never();
-                } else {
-                    self.timer.set_after(LOOK);
-                }
-                Poll::Ready(())
-            }
-            Poll::Pending => Poll::Pending,
+    }
+
+    fn set_timer(&mut self, now: Instant) {
+        let regular = now.checked_add(REGULAR);
+        if let Some(next) = self.settled.into_iter().chain(regular).min() {
+            self.timer.set_at(next);
         }
+    }
+}
+
+/// Tells a machine that has slept: the wall clock goes on meanwhile, and `Instant` does not on most
+/// systems. Or both do, but nobody looked for a long time: this process was stopped, too.
+#[derive(Clone, Copy, Debug)]
+struct Clocks {
+    steady: Instant,
+    wall: SystemTime,
+}
+
+/// How far the clocks may be apart from one look to the next, and how far looks. A wall clock that
+/// is set ahead by more does no harm: all that follows is that the network is looked at.
+const APART: Duration = Duration::from_secs(4);
+
+impl Clocks {
+    const fn new(steady: Instant, wall: SystemTime) -> Self {
+        Self { steady, wall }
+    }
+
+    /// To be asked at every look.
+    fn have_jumped(&mut self, steady: Instant, wall: SystemTime) -> bool {
+        let steadily = steady.saturating_duration_since(self.steady);
+        // Set back: nothing is known.
+        let by_wall = wall.duration_since(self.wall).unwrap_or_default();
+        *self = Self::new(steady, wall);
+        steadily.max(by_wall) >= REGULAR.saturating_add(APART)
     }
 }
 
@@ -260,4 +338,38 @@ mod tests {
         let unknown = chosen(machine(), ip("127.0.0.9"), false);
         assert_eq!(unknown, [address("", "127.0.0.9")]);
     }
+
+    #[test]
+    fn a_sleep_is_told_from_a_wall_clock_that_is_set() {
+        let (steady, wall) = (Instant::now(), SystemTime::now());
+        let mut clocks = Clocks::new(steady, wall);
+        let mut jumped = |steadily, by_wall: i64| {
+            let steady = steady + Duration::from_millis(steadily);
+            let offset = Duration::from_millis(by_wall.unsigned_abs());
+            let wall = if by_wall < 0 {
+                wall - offset
+            } else {
+                wall + offset
+            };
+            clocks.have_jumped(steady, wall)
+        };
+        assert!(!jumped(1000, 1000));
+        assert!(!jumped(3000, 3100), "a busy machine");
+        assert!(
+            jumped(4000, 3_600_000),
+            "asleep, and the steady clock stood still"
+        );
+        assert!(!jumped(5000, 3_601_000));
+        assert!(!jumped(6000, -3_600_000), "set back");
+        assert!(!jumped(7000, -3_599_000));
+        assert!(
+            jumped(20_000, -3_586_000),
+            "asleep, or stopped, and both went on"
+        );
+        assert!(!jumped(21_000, -3_585_000));
+    }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "tests/interfaces.rs"]
+mod changes;

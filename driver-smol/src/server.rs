@@ -21,7 +21,8 @@ use wattle_core::signaling::{ConnectionId, Server, ServerConfig, ServerInput, Se
 
 use crate::Clock;
 use crate::http_head::{HeadError, read_head, respond};
-use crate::websocket::{self, Outbox, Outgoing};
+use crate::outbox::{Outbox, Outgoing};
+use crate::websocket;
 
 /// How long to wait after `accept` failed, which it does when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -202,7 +203,7 @@ type Table = BTreeMap<ConnectionId, Client>;
 
 #[derive(Debug)]
 struct Client {
-    outbox: Outbox,
+    outbox: Outbox<String>,
     verdict: Sender<Verdict>,
     /// Dropping it closes the connection at once.
     task: Option<Task<()>>,
@@ -384,7 +385,7 @@ async fn accept(listener: TcpListener, door: Door) {
 struct Visit {
     connection: ConnectionId,
     peer: IpAddr,
-    outgoing: Outgoing,
+    outgoing: Outgoing<String>,
     verdicts: Receiver<Verdict>,
     inbox: Sender<ClientNews>,
     frame_limit: usize,

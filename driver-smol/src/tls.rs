@@ -1,4 +1,4 @@
-//! TLS for the way to the signaling server: always verified, ring as the provider.
+//! TLS for the ways to the signaling server and to TURN servers: always verified, ring as the provider.
 
 use std::io;
 use std::sync::Arc;
@@ -64,5 +64,27 @@ pub(crate) fn failure(error: &io::Error) -> SignalingFailure {
             io::ErrorKind::UnexpectedEof => SignalingFailure::Tls,
             _ => crate::websocket::io_failure(error),
         },
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use futures_rustls::TlsAcceptor;
+    use futures_rustls::pki_types::PrivateKeyDer;
+    use futures_rustls::rustls::ServerConfig;
+
+    /// A TLS server with a certificate for `name`, signed by itself.
+    pub(crate) fn server(name: &str) -> (TlsAcceptor, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        (TlsAcceptor::from(Arc::new(config)), certificate)
     }
 }

@@ -10,7 +10,7 @@ use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use smol::Async;
 use wattle_core::native::Interface;
 
-use crate::interfaces::Address;
+use crate::interfaces::{Address, Look};
 
 /// What the kernel is asked to buffer for a socket, each way, the first that it grants. Default
 /// buffers (about 200 KiB) overflow under load, and with the datagrams goes the throughput.
@@ -99,6 +99,15 @@ impl Sockets {
             }
         }
         (changed, first_error)
+    }
+
+    /// Follows what a look at the addresses found, if it found anything. Returns whether the core is
+    /// to be told, which it is also of the same sockets when the network may be another.
+    pub(crate) fn follow(&mut self, look: Look, found: Option<Vec<Address>>) -> bool {
+        // A socket that could not be had, as with an IPv6 address that the system has not tried
+        // yet, is tried again at the next look.
+        let changed = found.is_some_and(|addresses| self.reconcile(&addresses).0);
+        changed || look == Look::Anew
     }
 
     /// The sockets that there are, for the core.

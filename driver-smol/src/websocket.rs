@@ -2,10 +2,8 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,13 +13,14 @@ use async_tungstenite::tungstenite::{self, Message};
 use async_tungstenite::{WebSocketStream, client_async_with_config};
 use futures_rustls::pki_types::{CertificateDer, ServerName};
 use smol::Timer;
-use smol::channel::{Receiver, Sender, TrySendError};
+use smol::channel::Sender;
 use smol::future::or;
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::net::TcpStream;
 use smol::stream::StreamExt as _;
 
-use crate::tls;
+use crate::outbox::{self, Outbox, Outgoing};
+use crate::{tcp, tls};
 use wattle_core::signaling::SignalingFailure;
 
 /// A WebSocket over whatever its URL asks for.
@@ -35,6 +34,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 /// "Connection Attempt Delay", 250 ms recommended).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How long nothing may come through; there is a heartbeat every 5 s.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// How long one frame may take to leave before the other side counts as stuck.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -44,12 +46,12 @@ const OUTBOX_FRAMES: usize = 512;
 /// How many bytes may wait to be sent on one connection.
 const OUTBOX_BYTES: usize = 1024 * 1024;
 
-/// Opens a WebSocket to `url` (`ws://` or `wss://`).
+/// Opens a WebSocket to `url` (`ws://` or `wss://`). Tells also from which address.
 pub(crate) async fn connect(
     url: &str,
     roots: &[CertificateDer<'static>],
     frame_limit: usize,
-) -> Result<ClientStream, SignalingFailure> {
+) -> Result<(ClientStream, Option<IpAddr>), SignalingFailure> {
     let uri: Uri = url.parse().map_err(|_| SignalingFailure::UnknownHost)?;
     let host = uri.host().ok_or(SignalingFailure::UnknownHost)?;
     let host = host
@@ -60,6 +62,7 @@ pub(crate) async fn connect(
     let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
 
     let tcp = connect_tcp(&host, port).await?;
+    let local = tcp::prepare(&tcp, PATIENCE);
     let transport: Box<dyn Transport> = if encrypted {
         let roots = roots.to_vec();
         let connector = smol::unblock(move || tls::connector(&roots))
@@ -84,7 +87,7 @@ pub(crate) async fn connect(
             tracing::debug!(%error, "WebSocket handshake failed");
             websocket_failure(&error)
         })?;
-    Ok(stream)
+    Ok((stream, local))
 }
 
 /// Connects to the first of the host's addresses that answers, each tried a little after the one
@@ -114,11 +117,7 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, SignalingFailur
         };
         let finished = async { Some(first_finished(&mut attempts).await) };
         match or(finished, delay).await {
-            Some(Ok(stream)) => {
-                // Frames are small and each waits for an answer.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
+            Some(Ok(stream)) => return Ok(stream),
             Some(Err(error)) => failure = io_failure(&error),
             None => {}
         }
@@ -205,67 +204,9 @@ pub(crate) fn config(frame_limit: usize) -> WebSocketConfig {
         .max_frame_size(Some(frame_limit))
 }
 
-/// The driver's end of the queue of frames that wait to be sent on one connection.
-#[derive(Debug)]
-pub(crate) struct Outbox {
-    frames: Sender<String>,
-    bytes: Arc<AtomicUsize>,
-}
-
-/// The connection's end of an [`Outbox`].
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    frames: Receiver<String>,
-    bytes: Arc<AtomicUsize>,
-}
-
-/// The other side does not take what is sent to it.
-#[derive(Debug)]
-pub(crate) struct Stuck;
-
-/// A queue of frames, bounded in number and in bytes.
-pub(crate) fn outbox() -> (Outbox, Outgoing) {
-    let (sender, receiver) = smol::channel::bounded(OUTBOX_FRAMES);
-    let bytes = Arc::new(AtomicUsize::new(0));
-    let outbox = Outbox {
-        frames: sender,
-        bytes: Arc::clone(&bytes),
-    };
-    let outgoing = Outgoing {
-        frames: receiver,
-        bytes,
-    };
-    (outbox, outgoing)
-}
-
-impl Outbox {
-    /// Queues a frame.
-    pub(crate) fn send(&self, text: String) -> Result<(), Stuck> {
-        let length = text.len();
-        let before = self.bytes.fetch_add(length, Ordering::Relaxed);
-        if before.saturating_add(length) > OUTBOX_BYTES {
-            return Err(Stuck);
-        }
-        match self.frames.try_send(text) {
-            // A connection that is closing takes nothing any more, and says so itself.
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(Stuck),
-        }
-    }
-
-    /// Lets the connection close after what is queued.
-    pub(crate) fn close(&self) {
-        self.frames.close();
-    }
-}
-
-impl Outgoing {
-    /// The next frame to send; `None` when the connection is to be closed.
-    pub(crate) async fn next(&self) -> Option<String> {
-        let text = self.frames.recv().await.ok()?;
-        self.bytes.fetch_sub(text.len(), Ordering::Relaxed);
-        Some(text)
-    }
+/// A queue of frames for one connection.
+pub(crate) fn outbox() -> (Outbox<String>, Outgoing<String>) {
+    outbox::outbox(OUTBOX_FRAMES, OUTBOX_BYTES)
 }
 
 /// Moves frames both ways until one side closes; says why it ended.
@@ -273,7 +214,7 @@ impl Outgoing {
 /// While `inbox` is full the other side is not read from.
 pub(crate) async fn pump<S, T>(
     stream: WebSocketStream<S>,
-    outgoing: Outgoing,
+    outgoing: Outgoing<String>,
     inbox: &Sender<T>,
     wrap: impl Fn(String) -> T,
 ) -> SignalingFailure
@@ -341,9 +282,6 @@ pub(crate) async fn finish(tasks: Vec<smol::Task<()>>, limit: Duration) {
 mod tests {
     use super::*;
     use futures_rustls::TlsAcceptor;
-    use futures_rustls::pki_types::PrivateKeyDer;
-    use futures_rustls::rustls::ServerConfig;
-    use futures_rustls::rustls::crypto::ring;
     use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[test]
@@ -355,28 +293,6 @@ mod tests {
             ["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"].map(parse)
         );
         assert!(by_turns(Vec::new()).is_empty());
-    }
-
-    #[test]
-    fn an_outbox_is_bounded_in_bytes_and_frames() {
-        let (outbox, outgoing) = outbox();
-        for _ in 0..OUTBOX_FRAMES {
-            outbox.send("x".to_owned()).unwrap();
-        }
-        assert!(outbox.send("x".to_owned()).is_err());
-        drop(outgoing);
-
-        let (outbox, outgoing) = super::outbox();
-        let long = "x".repeat(OUTBOX_BYTES / 2);
-        outbox.send(long.clone()).unwrap();
-        outbox.send(long.clone()).unwrap();
-        assert!(outbox.send("y".to_owned()).is_err());
-        outbox.close();
-        smol::block_on(async {
-            assert_eq!(outgoing.next().await, Some(long.clone()));
-            assert_eq!(outgoing.next().await, Some(long));
-            assert_eq!(outgoing.next().await, None);
-        });
     }
 
     /// What `connect` says of a server that treats its first client like this.
@@ -395,7 +311,7 @@ mod tests {
             };
             let url = format!("{scheme}://localhost:{port}/peerjs?key=peerjs");
             or(
-                async { connect(&url, roots, 1024).await.map(|_stream| ()) },
+                async { connect(&url, roots, 1024).await.map(|_opened| ()) },
                 serve,
             )
             .await
@@ -451,20 +367,6 @@ mod tests {
         assert_eq!(result.err(), Some(SignalingFailure::UnknownHost));
     }
 
-    /// A TLS server with a certificate for `name`, signed by itself.
-    fn tls_server(name: &str) -> (TlsAcceptor, CertificateDer<'static>) {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .unwrap();
-        (TlsAcceptor::from(Arc::new(config)), certificate)
-    }
-
     async fn accept_tls(acceptor: TlsAcceptor, stream: TcpStream) {
         if let Ok(stream) = acceptor.accept(stream).await {
             let _ = async_tungstenite::accept_async(stream).await;
@@ -473,11 +375,11 @@ mod tests {
 
     #[test]
     fn a_certificate_is_verified_always() {
-        let (acceptor, certificate) = tls_server("localhost");
+        let (acceptor, certificate) = tls::tests::server("localhost");
         let serve = move |stream| accept_tls(acceptor, stream);
         assert_eq!(outcome("wss", &[certificate], serve), Ok(()));
 
-        let (acceptor, _) = tls_server("localhost");
+        let (acceptor, _) = tls::tests::server("localhost");
         let serve = move |stream| accept_tls(acceptor, stream);
         assert_eq!(
             outcome("wss", &[], serve),
@@ -485,7 +387,7 @@ mod tests {
             "signed by nobody we trust"
         );
 
-        let (acceptor, certificate) = tls_server("elsewhere.example");
+        let (acceptor, certificate) = tls::tests::server("elsewhere.example");
         let serve = move |stream| accept_tls(acceptor, stream);
         assert_eq!(
             outcome("wss", &[certificate], serve),
