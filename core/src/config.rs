@@ -142,6 +142,7 @@ impl Config {
             connect,
             suspect_after,
             lost_after,
+            grace,
             too_slow,
             leave,
         } = timeouts;
@@ -152,6 +153,7 @@ impl Config {
             connect,
             suspect_after,
             lost_after,
+            grace,
             too_slow,
             leave,
         ];
@@ -320,8 +322,11 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Silence after which a node is suspected. Default 2 s.
     pub suspect_after: Duration,
-    /// Silence after which a node is lost. Default 5 s.
+    /// Silence after which a node is lost: what is sent to it waits, and another path is looked for.
+    /// Default 5 s.
     pub lost_after: Duration,
+    /// Silence after which a lost node has left: not before it is lost. Default 20 s.
+    pub grace: Duration,
     /// How long a node may take nothing while others wait for it, by its own account. Default 5 s.
     /// One that gives no account has four times as long: its path may be bad.
     pub too_slow: Duration,
@@ -338,6 +343,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(35),
             suspect_after: Duration::from_secs(2),
             lost_after: Duration::from_secs(5),
+            grace: Duration::from_secs(20),
             too_slow: Duration::from_secs(5),
             leave: Duration::from_secs(2),
         }

@@ -231,6 +231,9 @@ impl fmt::Display for EndReason {
                 f.write_str("the host has too many attempts of this node under way")
             }
             Self::Refused(Refusal::BadOffer) => f.write_str("the host could not use our offer"),
+            Self::Refused(Refusal::PlaceGone) => {
+                f.write_str("the host has given up this node's place")
+            }
             Self::SignalingUnreachable(failure) => {
                 write!(f, "the signaling server cannot be reached: {failure}")
             }

@@ -48,7 +48,15 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
-    /// A suspected node was heard again, or a stalled one has taken something.
+    /// A node has been silent for [`Timeouts::lost_after`](crate::Timeouts::lost_after), or the link to
+    /// it broke. What is sent to it waits, while another path is looked for: `NodeBack` follows, or
+    /// `NodeLeft` after [`Timeouts::grace`](crate::Timeouts::grace).
+    NodeLost {
+        /// Which.
+        node: NodeId,
+    },
+    /// A suspected or lost node was heard again, or a stalled one has taken something. Nothing that was
+    /// sent meanwhile is missing.
     NodeBack {
         /// Which.
         node: NodeId,
@@ -386,6 +394,8 @@ pub enum Refusal {
     TooManyAttempts,
     /// The offer cannot be used.
     BadOffer,
+    /// It wants to come back, but its place has been given up.
+    PlaceGone,
 }
 
 impl Refusal {
@@ -398,6 +408,7 @@ impl Refusal {
             Self::Version => "version",
             Self::TooManyAttempts => "too_many_attempts",
             Self::BadOffer => "bad_offer",
+            Self::PlaceGone => "place_gone",
         }
     }
 
@@ -409,6 +420,7 @@ impl Refusal {
             Self::Version,
             Self::TooManyAttempts,
             Self::BadOffer,
+            Self::PlaceGone,
         ]
         .into_iter()
         .find(|refusal| refusal.name() == name)

@@ -19,6 +19,9 @@ pub enum Input<'a> {
     Signaling(SignalingUpdate<'a>),
     /// News of a connection to the embedded signaling server (a host on the LAN).
     Server(ServerInput<'a>),
+    /// The machine's network is another than it was: an address is gone or new, or it was asleep. All
+    /// paths are in doubt, and what waits is tried again at once.
+    NetworkChanged,
     /// News of a link.
     Link {
         /// Which link.

@@ -20,6 +20,7 @@ pub(crate) struct Liveness {
     /// `None`: never yet, so at once, for a first round-trip time.
     asked: Option<Timestamp>,
     suspect: bool,
+    lost: bool,
     round_trip: RoundTrip,
 }
 
@@ -55,6 +56,7 @@ impl Liveness {
             heard: now,
             asked: None,
             suspect: false,
+            lost: false,
             round_trip: RoundTrip::default(),
         }
     }
@@ -65,7 +67,18 @@ impl Liveness {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
         }
+        self.lost = false;
         core::mem::take(&mut self.suspect)
+    }
+
+    /// When the last authenticated packet came.
+    pub(crate) const fn heard_at(&self) -> Timestamp {
+        self.heard
+    }
+
+    /// Something happened that may have cost the path: ask at once.
+    pub(crate) const fn doubt(&mut self) {
+        self.asked = None;
     }
 
     pub(crate) const fn is_suspect(&self) -> bool {
@@ -82,10 +95,10 @@ impl Liveness {
 
     /// When `check` is to be called next.
     pub(crate) fn next(&self, timeouts: &Timeouts) -> Timestamp {
-        let limit = if self.suspect {
-            timeouts.lost_after
-        } else {
-            timeouts.suspect_after
+        let limit = match (self.suspect, self.lost) {
+            (_, true) => return self.next_probe(),
+            (true, false) => timeouts.lost_after,
+            (false, false) => timeouts.suspect_after,
         };
         self.next_probe().min(self.heard.plus(limit))
     }
@@ -102,7 +115,9 @@ impl Liveness {
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
         let silence = self.silent_for(now);
-        if silence >= timeouts.lost_after {
+        if silence >= timeouts.lost_after && !self.lost {
+            self.suspect = true;
+            self.lost = true;
             return Some(Verdict::Lost);
         }
         if silence >= timeouts.suspect_after && !self.suspect {

@@ -128,6 +128,11 @@ impl Link {
         }
     }
 
+    /// The number of the node whose old link this one is to replace.
+    pub(crate) fn resumes(&self) -> Option<Number> {
+        self.hello.and_then(|hello| hello.resume)
+    }
+
     /// Whether nothing came for so long that the other end is suspected.
     pub(crate) const fn is_silent(&self) -> bool {
         self.liveness.is_suspect()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Refusal;
 use crate::id::NodeId;
-use crate::wire::Version;
+use crate::wire::{Number, Version};
 
 /// What a joiner says of itself in its OFFER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) struct OfferHello {
     pub(crate) node: NodeId,
     /// Whether its links are native: only those can take turns with roles.
     pub(crate) native: bool,
+    /// It is a node of the network with this number, whose link is to be replaced.
+    pub(crate) resume: Option<Number>,
 }
 
 /// An OFFER as the host reads it.
@@ -112,6 +114,8 @@ struct OfferMarker<'a> {
     node: Cow<'a, str>,
     #[serde(default)]
     native: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resume: Option<Number>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -198,6 +202,7 @@ pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl 
             version: (hello.version.major, hello.version.minor),
             node: hello.node.to_string().into(),
             native: hello.native,
+            resume: hello.resume,
         }),
     }
 }
@@ -282,6 +287,7 @@ pub(crate) fn read_offer(payload: &str) -> Option<Offer> {
             },
             node: marker.node.parse().ok()?,
             native: marker.native,
+            resume: marker.resume,
         }),
     };
     (offer.sdp.kind == "offer").then(|| Offer {
@@ -345,6 +351,7 @@ mod tests {
             version: Version::OURS,
             node: NodeId::from_bytes([1; 16]),
             native: true,
+            resume: None,
         }
     }
 

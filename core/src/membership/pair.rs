@@ -1,8 +1,8 @@
 //! One other node: sequences, acknowledgements, credit and reassembly between it and us.
 //!
-//! All of it is end to end: it does not matter whether frames go directly or through the host. In a
-//! mesh the route can change in the middle: then what was not acknowledged, and was not given to the new
-//! one before, goes there as well, and the receiver drops what it has already.
+//! All of it is end to end: it does not matter whether frames go directly or through the host. The route
+//! can change in the middle, or begin anew over another link: then what was not acknowledged, and was not
+//! given to it before, goes there as well, and the receiver drops what it has already.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -34,7 +34,7 @@ pub(crate) struct Pair {
     // Ours to it.
     next_sequence: u64,
     acknowledged: u64,
-    /// What it has not acknowledged, the first being `acknowledged`; kept only if the route can change.
+    /// What it has not acknowledged, the first being `acknowledged`.
     kept: VecDeque<Bytes>,
     /// The first that was not given to each route: a route loses nothing until it ends.
     given: [u64; 2],
@@ -165,9 +165,7 @@ impl Pair {
     pub(crate) fn send(&mut self, now: Timestamp, payload: &Bytes) -> u64 {
         let length = payload.len();
         let sequence = self.next_sequence;
-        if self.routes {
-            self.kept.push_back(payload.clone());
-        }
+        self.kept.push_back(payload.clone());
         self.next_sequence = sequence.saturating_add(1);
         self.sent_cost = self.sent_cost.saturating_add(cost(length));
         self.totals.messages_sent = self.totals.messages_sent.saturating_add(1);
@@ -273,7 +271,7 @@ impl Pair {
         sequence: u64,
         piece: Piece,
     ) -> Result<Delivered, PairError> {
-        if sequence != self.expected && !self.routes {
+        if sequence > self.expected && !self.routes {
             return Err(PairError::Sequence);
         }
         if sequence < self.expected {
@@ -540,14 +538,14 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_in_sequence_only() {
+    fn messages_come_in_sequence_and_once() {
         let mut pair = pair();
         let now = Timestamp::ZERO;
         let first = pair.receive(now, Route::Relayed, 0, whole(b"a"));
         assert_eq!(first, Ok(Delivered::Message(Bytes::from_static(b"a"))));
         assert_eq!(
             pair.receive(now, Route::Relayed, 0, whole(b"a")),
-            Err(PairError::Sequence)
+            Ok(Delivered::Repeated)
         );
         assert_eq!(
             pair.receive(now, Route::Relayed, 2, whole(b"a")),

@@ -30,6 +30,14 @@ struct Flow {
     next: u64,
     /// What is missing of the message under way.
     missing: Option<u32>,
+    /// How many times the origin has to say that it knows of the receiver's new link.
+    unaware: u8,
+    /// The next piece begins with the first message that the receiver may lack.
+    anew: bool,
+    /// Messages before this one are in `sent` already.
+    counted: u64,
+    /// What was sent again of those.
+    repeated: u64,
     acknowledged: u64,
     sent: u64,
     /// The part of it that has passed with its last piece: only of this can anything be taken.
@@ -46,6 +54,8 @@ pub(crate) enum Passed {
     /// The origin begins anew here, with the first that the receiver has not acknowledged: what still
     /// waits of it comes again, or has come another way.
     Again,
+    /// The receiver has a new link and the origin does not know yet: it will send it again.
+    Nothing,
 }
 
 /// An end of a flow broke its rules.
@@ -80,7 +90,19 @@ impl Relay {
     ) -> Result<Passed, RelayError> {
         let terms = self.terms;
         let flow = self.flow((origin, to));
+        if flow.unaware > 0 {
+            return Ok(Passed::Nothing);
+        }
         let mut passed = Passed::On;
+        if flow.anew && !terms.mesh {
+            // The origin knows of no acknowledgement that did not pass here.
+            if piece.total.is_none() || sequence > flow.acknowledged {
+                return Err(RelayError::Sequence);
+            }
+            flow.next = sequence;
+            flow.missing = None;
+        }
+        flow.anew = false;
         if terms.mesh && piece.total.is_some() {
             if sequence != flow.next || flow.missing.is_some() {
                 passed = Passed::Again;
@@ -97,11 +119,8 @@ impl Relay {
                 if total > terms.message {
                     return Err(RelayError::TooLarge);
                 }
-                if !terms.mesh {
-                    flow.sent = flow.sent.saturating_add(cost(total as usize));
-                    if flow.sent > flow.limit {
-                        return Err(RelayError::Credit);
-                    }
+                if !terms.mesh && !flow.afford(terms, sequence, cost(total as usize)) {
+                    return Err(RelayError::Credit);
                 }
                 total
             }
@@ -140,7 +159,9 @@ impl Relay {
             return Ok(Some(ack));
         }
         let flow = self.flow((to, from));
-        if ack.next > flow.next || ack.limit > flow.sent.saturating_add(terms.window.into()) {
+        if ack.next > flow.next.max(flow.counted)
+            || ack.limit > flow.sent.saturating_add(terms.window.into())
+        {
             return Err(RelayError::Acknowledgement);
         }
         let progress = ack.limit > flow.limit;
@@ -197,13 +218,38 @@ impl Relay {
         self.flows.len()
     }
 
+    /// This node has a new link: what comes from it begins anew, and what goes to it as soon as its
+    /// origin knows.
+    pub(crate) fn anew(&mut self, node: Number, others: impl Iterator<Item = Number>) {
+        for other in others {
+            let from = self.flow((node, other));
+            from.unaware = 0;
+            from.begin_anew();
+            let to = self.flow((other, node));
+            to.unaware = to.unaware.saturating_add(1);
+            to.begin_anew();
+        }
+    }
+
+    /// An origin says that it knows.
+    pub(crate) fn aware(&mut self, origin: Number, to: Number) {
+        if let Some(flow) = self.flows.get_mut(&(origin, to)) {
+            flow.unaware = flow.unaware.saturating_sub(1);
+        }
+    }
+
     /// The first receiver whose time will be over, and when.
-    pub(crate) fn slowest(&self, patience: Duration) -> Option<(Timestamp, Number)> {
+    pub(crate) fn slowest(
+        &self,
+        patience: Duration,
+        is_judged: impl Fn(Number) -> bool,
+    ) -> Option<(Timestamp, Number)> {
         if self.stuck == 0 {
             return None;
         }
         self.flows
             .iter()
+            .filter(|((_, to), _)| is_judged(*to))
             .filter_map(|((_, to), flow)| Some((flow.stall.over_at(patience)?, *to)))
             .min()
     }
@@ -213,6 +259,10 @@ impl Relay {
         self.flows.entry(pair).or_insert_with(|| Flow {
             next: 0,
             missing: None,
+            unaware: 0,
+            anew: false,
+            counted: 0,
+            repeated: 0,
             acknowledged: 0,
             sent: 0,
             complete: 0,
@@ -223,6 +273,24 @@ impl Relay {
 }
 
 impl Flow {
+    fn begin_anew(&mut self) {
+        let begun = u64::from(self.missing.is_some());
+        self.counted = self.counted.max(self.next.saturating_add(begun));
+        self.repeated = 0;
+        self.anew = true;
+    }
+
+    /// Counts a message; says whether there is credit for it.
+    fn afford(&mut self, terms: Terms, sequence: u64, cost: u64) -> bool {
+        if sequence >= self.counted {
+            self.sent = self.sent.saturating_add(cost);
+            return self.sent <= self.limit;
+        }
+        // It was counted the first time; and never more than a window was on its way.
+        self.repeated = self.repeated.saturating_add(cost);
+        self.repeated <= terms.window.into()
+    }
+
     /// Whether the origin may be waiting for the receiver: the largest message would not fit any
     /// more, and there is a whole message that was not taken.
     fn is_stuck(&self, terms: Terms) -> bool {
@@ -395,14 +463,14 @@ mod tests {
             .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000))
             .unwrap();
         assert_eq!(
-            relay.slowest(PATIENCE),
+            relay.slowest(PATIENCE, |_| true),
             None,
             "the largest message still fits"
         );
         relay
             .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
             .unwrap();
-        assert_eq!(relay.slowest(PATIENCE), Some((at(20_010), 2)));
+        assert_eq!(relay.slowest(PATIENCE, |_| true), Some((at(20_010), 2)));
         let idle = Ack {
             next: 1,
             limit: 20_000,
@@ -410,7 +478,7 @@ mod tests {
         };
         relay.pass_ack(at(5_000), 2, 1, idle).unwrap();
         assert_eq!(
-            relay.slowest(PATIENCE),
+            relay.slowest(PATIENCE, |_| true),
             Some((at(5_010), 2)),
             "it says so itself"
         );
@@ -420,7 +488,7 @@ mod tests {
             idle: 0,
         };
         relay.pass_ack(at(5_005), 2, 1, ack).unwrap();
-        assert_eq!(relay.slowest(PATIENCE), None);
+        assert_eq!(relay.slowest(PATIENCE, |_| true), None);
         relay.remove(2);
         assert!(relay.flows.is_empty());
     }

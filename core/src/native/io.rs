@@ -28,6 +28,9 @@ pub enum Input<'a> {
     },
     /// The sockets that there are now, all of them: what is missing is gone.
     Interfaces(&'a [Interface]),
+    /// The machine's network is another although its sockets are the same, such as after it slept. A
+    /// change of [`Input::Interfaces`] says so by itself.
+    NetworkChanged,
     /// What a name of [`Output::Resolve`] stands for.
     Resolved {
         /// The name, as it was asked for.

@@ -17,7 +17,7 @@ use dimpl::DtlsCertificate;
 use super::certificate;
 use super::clock::Clock;
 use super::demux::{Demux, Kind, classify};
-use super::gather::{self, Gather, News};
+use super::gather::{self, Gather, Local, News};
 use super::hidden::{Asked, Hidden};
 use super::io::{Input, Output, Transmit};
 use super::link::{Link, Outbox, Setup, Update};
@@ -202,7 +202,17 @@ impl Node {
                 payload,
             } => self.datagram(now, local, remote, payload),
             Input::Interfaces(interfaces) => {
-                self.with_gather(now, |gather, news| gather.interfaces(now, interfaces, news));
+                let gone = self.with_gather(now, |gather, news| {
+                    gather.interfaces(now, interfaces, news);
+                    news.removed.iter().any(Local::is_host)
+                });
+                if gone {
+                    self.network_changed(now);
+                }
+            }
+            Input::NetworkChanged => {
+                self.with_gather(now, |gather, news| gather.network_changed(now, news));
+                self.network_changed(now);
             }
             Input::Resolved { name, addresses } => self.resolved(now, name, addresses),
             Input::Stream { .. } => {}
@@ -570,6 +580,11 @@ impl Node {
             transmit.local = given;
             self.outputs.push_back(Output::Transmit(transmit));
         }
+    }
+
+    fn network_changed(&mut self, now: Timestamp) {
+        self.network
+            .handle_input(now, network_io::Input::NetworkChanged);
     }
 }
 

@@ -27,7 +27,11 @@ impl Network {
             self.say_again(link);
             return;
         }
-        match self.admit(&peer, &hello, &offer) {
+        let admitted = match hello.resume {
+            None => self.admit(&peer, &hello, &offer),
+            Some(number) => self.admit_again(number, &hello, &offer),
+        };
+        match admitted {
             Ok(()) => self.open_link(peer, hello, offer),
             Err(reason) => {
                 self.counters.joins_refused = self.counters.joins_refused.saturating_add(1);
@@ -73,10 +77,11 @@ impl Network {
         let Role::Host(host) = &self.role else {
             return Err(Refusal::NetworkFull);
         };
+        // Who comes back has a place already.
         let under_way = if planted!(self.config, JoinNotCounted) {
             0
         } else {
-            joining.count()
+            joining.filter(|link| link.resumes().is_none()).count()
         };
         let places = self.roster.len().saturating_add(under_way);
         if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
@@ -153,7 +158,8 @@ impl Network {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
-        let Some(hello) = link.hello.filter(|_| link.is_joining()) else {
+        let new = link.is_joining() && link.resumes().is_none();
+        let Some(hello) = link.hello.filter(|_| new) else {
             return;
         };
         let number = host.next_number;
@@ -163,6 +169,7 @@ impl Network {
             node: hello.node,
         };
         let token = Token(host.tokens.bytes());
+        host.places.insert(number, token);
         link.stage = Stage::Open {
             number,
             greeted: false,

@@ -16,7 +16,8 @@ use crate::link::Stage;
 use crate::membership::{Delivered, GiveUp};
 use crate::planted::planted;
 use crate::wire::{
-    Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Number, Piece, State, Version, decode,
+    Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Member, Number, Piece, State, Version,
+    decode,
 };
 
 /// The sender of a frame broke the protocol; its link ends.
@@ -87,6 +88,7 @@ impl Network {
         match (&self.role, stage) {
             (Role::Joiner(_), Stage::Joining { .. }) => self.handle_first_of_host(id, frame),
             (Role::Joiner(_), Stage::Open { .. }) => self.handle_from_host(frame),
+            (Role::Host(_), Stage::Joining { .. }) => self.handle_first_of_returned(id, frame),
             (
                 Role::Host(_),
                 Stage::Open {
@@ -110,8 +112,15 @@ impl Network {
         if let Frame::Welcome(welcome) = frame {
             return self.welcomed(id, welcome).ok_or(Misbehaved);
         }
+        if let Frame::Resumed(resumed) = frame {
+            return self.resumed(id, resumed).ok_or(Misbehaved);
+        }
         if let Frame::Goodbye(why) = frame {
-            self.end(end_of(why));
+            if self.is_resuming(id) {
+                self.place_gone();
+            } else {
+                self.end(end_of(why));
+            }
             return Ok(());
         }
         Err(Misbehaved)
@@ -170,6 +179,10 @@ impl Network {
                 Ok(())
             }
             Frame::AckTo { to, ack } => self.relay_ack(number, to, ack),
+            Frame::Anew { number: to } => {
+                self.aware(number, to);
+                Ok(())
+            }
             Frame::Goodbye(why) => {
                 self.expel(number, own_reason(why), None);
                 Ok(())
@@ -181,6 +194,8 @@ impl Network {
             Frame::Unknown => Ok(()),
             Frame::Hello(_)
             | Frame::Welcome(_)
+            | Frame::Resume(_)
+            | Frame::Resumed(_)
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -192,17 +207,8 @@ impl Network {
 
     fn handle_from_host(&mut self, frame: Frame) -> Handled {
         match frame {
-            Frame::Joined(member) => {
-                self.make_place(member.node);
-                if self.roster.len() >= usize::from(MOST_NODES) || !self.roster.add(member) {
-                    return Err(Misbehaved);
-                }
-                let pair = Self::pair_of_joiner(self.terms, member.number);
-                self.pairs.insert(member.number, pair);
-                self.tell(Event::NodeJoined { node: member.node });
-                self.meet(member.number);
-                Ok(())
-            }
+            Frame::Joined(member) => self.node_came(member),
+            Frame::Anew { number } => self.begins_anew(number),
             Frame::Left { number, why } => {
                 if number == HOST || number == self.me {
                     return Err(Misbehaved);
@@ -240,12 +246,27 @@ impl Network {
             }
             Frame::Hello(_)
             | Frame::Welcome(_)
+            | Frame::Resume(_)
+            | Frame::Resumed(_)
             | Frame::Peer { .. }
             | Frame::StateTo { .. }
             | Frame::SignalTo { .. }
             | Frame::MessageTo { .. }
             | Frame::AckTo { .. } => Err(Misbehaved),
         }
+    }
+
+    /// The host says that somebody joined.
+    pub(super) fn node_came(&mut self, member: Member) -> Handled {
+        self.make_place(member.node);
+        if self.roster.len() >= usize::from(MOST_NODES) || !self.roster.add(member) {
+            return Err(Misbehaved);
+        }
+        let pair = Self::pair_of_joiner(self.terms, member.number);
+        self.pairs.insert(member.number, pair);
+        self.tell(Event::NodeJoined { node: member.node });
+        self.meet(member.number);
+        Ok(())
     }
 
     pub(super) fn handle_body(&mut self, origin: Number, route: Route, body: Body) -> Handled {

@@ -1,13 +1,14 @@
 //! The host's part: the code, the server, who has to go.
 
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Hosting, Network, Role};
 use crate::code::NetworkCode;
-use crate::config::Topology;
+use crate::config::{MOST_NODES, Topology};
 use crate::error::{EndReason, HostError};
 use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
@@ -22,7 +23,7 @@ use crate::signaling::{
     read_relayed,
 };
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Farewell, Frame, HOST, Member, Number};
+use crate::wire::{Farewell, Frame, HOST, Member, Number, Token};
 
 /// How many random codes are tried before the server is given up; with 32^6 codes one collision is
 /// rare and two mean that something else is wrong.
@@ -47,6 +48,10 @@ pub(super) struct Host {
     pub(super) next_number: Number,
     pub(super) tokens: Rng,
     pub(super) relay: Relay,
+    /// What each joiner proves with that it is the one who has the number.
+    pub(super) places: BTreeMap<Number, Token>,
+    /// Who left last, and why.
+    pub(super) departed: VecDeque<(Number, Farewell)>,
     /// When the joiners were last told how far we are from each of them.
     round_trips_told: Timestamp,
 }
@@ -103,6 +108,8 @@ impl Network {
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.networks),
             relay: Relay::new(self.terms),
+            places: BTreeMap::new(),
+            departed: VecDeque::new(),
             round_trips_told: self.now,
         }));
         self.epoch = 0;
@@ -276,8 +283,14 @@ impl Network {
             return;
         };
         self.pairs.remove(&number);
+        self.away.remove(&number);
         if let Role::Host(host) = &mut self.role {
             host.relay.remove(number);
+            host.places.remove(&number);
+            if host.departed.len() >= usize::from(MOST_NODES) {
+                host.departed.pop_front();
+            }
+            host.departed.push_back((number, reason.into()));
         }
         let deadline = self.now.plus(self.config.timeouts.leave);
         let mut silent = None;
@@ -336,12 +349,15 @@ impl Network {
             return None;
         };
         let patience = self.config.timeouts.too_slow;
+        // Who cannot be reached takes nothing, but that is another matter.
+        let is_judged = |number: Number| !self.away.contains_key(&number);
         let ours = self
             .pairs
             .iter()
+            .filter(|(number, _)| is_judged(**number))
             .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
             .min();
-        let relayed = host.relay.slowest(patience);
+        let relayed = host.relay.slowest(patience, is_judged);
         ours.into_iter().chain(relayed).min()
     }
 

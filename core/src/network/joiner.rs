@@ -1,22 +1,19 @@
 //! The joiner's part: the offer, the host's answer, the welcome.
 
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use super::attempt::Attempt;
 use super::{Network, Role};
 use crate::code::NetworkCode;
 use crate::error::{EndReason, JoinError};
 use crate::event::{Event, LinkState, Phase, Refusal};
 use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
-use crate::link::negotiation::{self, Admission, OfferHello, Verdict};
-use crate::link::{Link, PhaseClock, Stage, Via};
+use crate::link::negotiation::{self, Admission, Verdict};
+use crate::link::{PhaseClock, Stage};
 use crate::planted::planted;
-use crate::signaling::{
-    ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl, write_relayed,
-};
+use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
 use crate::time::Timestamp;
 use crate::wire::{Frame, HOST, Hello, Token, Version, Welcome};
 
@@ -27,17 +24,19 @@ const ID_ATTEMPTS: u8 = 3;
 #[derive(Debug)]
 pub(super) struct Joiner {
     pub(super) code: NetworkCode,
-    url: SignalingUrl,
+    pub(super) url: SignalingUrl,
     id_attempts: u8,
     last_failure: Option<SignalingFailure>,
     pub(super) link: LinkId,
     pub(super) phase: Phase,
     /// Until when the phase must be over; `None` once we are in.
     deadline: Option<Timestamp>,
-    /// Our offer, once it is made.
-    offer: Option<String>,
-    /// Our candidates so far: they follow the offer, whenever it leaves.
-    candidates: Vec<String>,
+    /// The link to the host that is being made: the first, or one in its place.
+    pub(super) attempt: Option<Attempt>,
+    /// When the path to the host is no more trusted, unless it shows that it works.
+    pub(super) doubt: Option<Timestamp>,
+    /// When the next attempt to come back begins.
+    pub(super) again_at: Option<Timestamp>,
     /// The host's id, once it has answered.
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
@@ -63,28 +62,20 @@ impl Network {
             .map_or_else(|| self.config.signaling_url.clone(), SignalingUrl::lan);
         let id = self.client.random_id();
         self.client.register(self.now, url.clone(), id);
-        // The offer is made while the signaling server is still being reached.
-        let link = self.new_link();
-        let connection = format!(
-            "dc_{:016x}",
-            self.fork("connection id", link.as_u64()).u64()
-        );
         let timeouts = self.config.timeouts;
         let deadline = self.now.plus(timeouts.signaling.min(timeouts.connect));
-        let via = Via::Signaling {
-            peer: code.signaling_id().to_string(),
-            connection,
-        };
-        // The link has no deadline of its own: the phases have.
-        let forever = Timestamp::from_nanos(u64::MAX);
-        let mut made = Link::new(self.now, via, self.bounds(), forever);
-        made.heard = true;
-        // Our first frame says who we are; it leaves when the channel opens, whatever comes first.
-        made.channels.push_control(&Frame::Hello(Hello {
+        let hello = Frame::Hello(Hello {
             version: Version::OURS,
             node: self.id,
-        }));
-        self.links.insert(link, made);
+        });
+        self.tell(Event::Phase(Phase::Signaling));
+        // The link has no deadline of its own: the phases have.
+        let forever = Timestamp::from_nanos(u64::MAX);
+        let attempt = self.begin_attempt(code, forever, &hello);
+        let link = attempt.link;
+        if let Some(link) = self.links.get_mut(&link) {
+            link.heard = true;
+        }
         self.role = Role::Joiner(Box::new(Joiner {
             code,
             url,
@@ -93,16 +84,14 @@ impl Network {
             link,
             phase: Phase::Signaling,
             deadline: Some(deadline),
-            offer: None,
-            candidates: Vec::new(),
+            attempt: Some(attempt),
+            doubt: None,
+            again_at: None,
             host: None,
             token: None,
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
-        self.tell(Event::Phase(Phase::Signaling));
-        self.command(link, LinkCommand::Open { offerer: true });
-        self.command(link, LinkCommand::CreateOffer);
         Ok(())
     }
 
@@ -122,6 +111,11 @@ impl Network {
                 let (url, id) = (joiner.url.clone(), self.client.random_id());
                 self.client.register(self.now, url, id);
             }
+            ClientEvent::IdTaken | ClientEvent::Unreachable(_) | ClientEvent::Refused(_)
+                if joiner.is_welcome() =>
+            {
+                self.attempt_failed();
+            }
             ClientEvent::IdTaken => {
                 self.end(EndReason::SignalingRefused(
                     crate::error::ServerRefusal::IdTaken,
@@ -136,73 +130,13 @@ impl Network {
         }
     }
 
-    /// Our offer is made.
-    pub(super) fn offer_made(&mut self, sdp: &str) {
-        let Role::Joiner(joiner) = &mut self.role else {
-            return;
-        };
-        joiner.offer = Some(sdp.to_string());
-        self.send_offer();
-    }
-
-    /// Sends the offer and the candidates that are known, if there is an offer and a server.
-    fn send_offer(&mut self) {
-        let Role::Joiner(joiner) = &self.role else {
-            return;
-        };
-        let Some(link) = self.links.get(&joiner.link) else {
-            return;
-        };
-        let Some(sdp) = &joiner.offer else { return };
-        if !self.client.is_registered() || joiner.is_welcome() {
-            return;
-        }
-        let hello = OfferHello {
-            version: Version::OURS,
-            node: self.id,
-            native: self.config.native,
-        };
-        let offer = negotiation::offer(sdp, link.connection_id(), &hello);
-        let host = link.signaling_id();
-        self.client
-            .send(write_relayed(RelayedKind::Offer, host, offer));
-        for candidate in &joiner.candidates {
-            let candidate = negotiation::candidate(link.connection_id(), candidate);
-            self.client
-                .send(write_relayed(RelayedKind::Candidate, host, candidate));
-        }
-    }
-
-    /// A candidate of ours was found.
-    pub(super) fn candidate_found(&mut self, candidate: &str) {
-        let Role::Joiner(joiner) = &mut self.role else {
-            return;
-        };
-        if joiner.is_welcome() || joiner.candidates.len() >= 64 {
-            return;
-        }
-        joiner.candidates.push(candidate.to_string());
-        let Some(link) = self
-            .links
-            .get(&joiner.link)
-            .filter(|_| joiner.offer.is_some())
-        else {
-            return;
-        };
-        let payload = negotiation::candidate(link.connection_id(), candidate);
-        self.client.send(write_relayed(
-            RelayedKind::Candidate,
-            link.signaling_id(),
-            payload,
-        ));
-    }
-
     /// A frame from the host or about it; `None` if it made no sense.
     pub(super) fn joiner_relayed(&mut self, relayed: Relayed) -> Option<()> {
         let Role::Joiner(joiner) = &self.role else {
             return None;
         };
-        let id = joiner.link;
+        let attempt = joiner.attempt.as_ref()?;
+        let (id, again) = (attempt.link, joiner.is_welcome());
         let link = self.links.get(&id)?;
         if relayed.peer != link.signaling_id() {
             return None;
@@ -211,7 +145,9 @@ impl Network {
             RelayedKind::Answer => {
                 let answer = negotiation::read_answer(&relayed.payload)?;
                 (answer.connection_id == link.connection_id()).then_some(())?;
-                if joiner.host.is_none() {
+                if again && link.clock.timing().signaling.is_none() {
+                    self.handle_verdict_again(id, answer.verdict);
+                } else if joiner.host.is_none() {
                     self.handle_verdict(id, answer.verdict);
                 }
                 Some(())
@@ -224,15 +160,21 @@ impl Network {
             }
             RelayedKind::Expire => {
                 // It also comes for our candidates, once per frame at worst.
-                if joiner.phase == Phase::Signaling {
+                if again {
+                    self.attempt_failed();
+                } else if joiner.phase == Phase::Signaling {
                     self.end(EndReason::CodeNotFound);
                 }
                 Some(())
             }
             RelayedKind::Leave => {
                 let left = negotiation::read_leave(&relayed.payload)?;
-                if left == link.connection_id() && !joiner.is_welcome() {
-                    self.end(EndReason::HostClosed);
+                if left == link.connection_id() {
+                    if again {
+                        self.attempt_failed();
+                    } else {
+                        self.end(EndReason::HostClosed);
+                    }
                 }
                 Some(())
             }
@@ -351,6 +293,7 @@ impl Network {
         link.clock.welcomed(self.now);
         joiner.clock.welcomed(self.now);
         joiner.token = Some(welcome.token);
+        joiner.attempt = None;
         joiner.deadline = None;
         let (from, timing) = (joiner.phase, joiner.clock.timing());
         joiner.phase = Phase::Datachannel;

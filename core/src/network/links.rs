@@ -34,7 +34,7 @@ impl Network {
             LinkUpdate::LocalDescription(sdp) => match self.role {
                 Role::Host(_) => self.send_answer(id, sdp),
                 Role::Joiner(_) if link.direct().is_some() => self.direct_described(id, sdp),
-                Role::Joiner(_) => self.offer_made(sdp),
+                Role::Joiner(_) => self.offer_made(id, sdp),
                 Role::Idle | Role::Leaving { .. } => {}
             },
             LinkUpdate::LocalCandidate(candidate) => self.local_candidate(id, candidate),
@@ -68,8 +68,13 @@ impl Network {
             }
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
             LinkUpdate::Report(report) => self.link_reported(id, report),
-            // Our own liveness decides; a passing loss of the path is no end.
-            LinkUpdate::Disconnected => self.diagnose_link(id, LinkState::Disconnected),
+            // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
+            LinkUpdate::Disconnected => {
+                self.diagnose_link(id, LinkState::Disconnected);
+                if self.links.get(&id).and_then(Link::number) == Some(HOST) {
+                    self.look_for_host();
+                }
+            }
             LinkUpdate::Failed(failure) => {
                 self.diagnose_link(id, LinkState::Failed(failure));
                 self.link_broke(id, Some(failure));
@@ -82,7 +87,7 @@ impl Network {
     }
 
     /// Something of what waited in a data channel has left.
-    fn data_moved(&mut self, over: Number) {
+    pub(super) fn data_moved(&mut self, over: Number) {
         let now = self.now;
         if let Role::Host(host) = &mut self.role {
             host.relay.moved(now, over);
@@ -136,7 +141,7 @@ impl Network {
             Role::Joiner(_) if self.links.get(&id).and_then(Link::direct).is_some() => {
                 self.direct_candidate(id, candidate);
             }
-            Role::Joiner(_) => self.candidate_found(candidate),
+            Role::Joiner(_) => self.candidate_found(id, candidate),
             Role::Idle | Role::Leaving { .. } => {}
         }
     }
@@ -167,15 +172,21 @@ impl Network {
         };
         link.heard = true;
         let was_suspect = link.liveness.heard(self.now, round_trip);
-        let (number, direct) = (link.number(), link.direct().is_some());
-        let Some(number) = number.filter(|_| was_suspect) else {
+        let direct = link.direct().is_some();
+        let Some(number) = link.number() else {
             return;
         };
+        if number == HOST {
+            self.host_heard();
+        }
+        if !was_suspect {
+            return;
+        }
         if direct && self.has_host() {
             // The node itself was never in doubt: the host hears it.
             self.choose_route(number);
-        } else if let Some(node) = self.roster.node(number) {
-            self.tell(Event::NodeBack { node });
+        } else {
+            self.found(number);
         }
     }
 
@@ -191,23 +202,28 @@ impl Network {
                 let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
                 self.direct_over(id, by, reason);
             }
-            (Stage::Open { .. }, Role::Joiner(_)) => match failure {
-                Some(failure) => self.host_gone(
-                    LeaveReason::LinkFailed(failure),
-                    EndReason::HostLinkFailed(failure),
-                ),
+            (Stage::Open { .. }, Role::Joiner(joiner)) => match failure {
+                Some(failure) => self.lose_link(id, HOST, LeaveReason::LinkFailed(failure)),
+                // The host has a new one already, perhaps, and we hear of it in a moment.
+                None if joiner.attempt.is_some() => {
+                    self.doubt_host();
+                    self.close_link(id);
+                }
                 None => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
             },
+            (Stage::Joining { .. }, Role::Joiner(joiner)) if joiner.is_welcome() => {
+                self.attempt_failed();
+            }
             (Stage::Joining { .. }, Role::Joiner(_)) => self.end(match failure {
                 Some(failure) => EndReason::LinkFailed(failure),
                 // A host that closes its network says so through the signaling server; this one gave
                 // up on the link.
                 None => EndReason::LinkFailed(LinkFailure::Channel),
             }),
-            (Stage::Open { number, .. }, Role::Host(_)) => {
-                let reason = failure.map_or(LeaveReason::Lost, LeaveReason::LinkFailed);
-                self.expel(number, reason, None);
-            }
+            (Stage::Open { number, .. }, Role::Host(_)) => match failure {
+                Some(failure) => self.lose_link(id, number, LeaveReason::LinkFailed(failure)),
+                None => self.expel(number, LeaveReason::Lost, None),
+            },
             (Stage::Joining { .. } | Stage::Closing { .. } | Stage::Open { .. }, _) => {
                 self.report_failure(id, failure.or(Some(LinkFailure::Channel)));
                 self.close_link(id);
@@ -249,6 +265,8 @@ impl Network {
                         tracing::debug!(phase = %Self::join_phase(link), "a join timed out");
                         if link.direct().is_some() {
                             self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+                        } else if self.is_resuming(id) {
+                            self.attempt_failed();
                         } else {
                             self.report_failure(id, None);
                             self.close_link(id);
@@ -260,7 +278,11 @@ impl Network {
                     if greeting.is_some_and(|at| at <= self.now) {
                         // Not its fault, perhaps: behind a slow line the hello may wait while states,
                         // which nobody sends again, come through.
-                        self.lost(id, number);
+                        if link.direct().is_some() {
+                            self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+                        } else {
+                            self.expel(number, LeaveReason::Lost, None);
+                        }
                     } else {
                         self.check_liveness(id);
                     }
@@ -302,11 +324,11 @@ impl Network {
     fn lost(&mut self, id: LinkId, number: Number) {
         let direct = self.links.get(&id).is_some_and(|l| l.direct().is_some());
         match self.role {
-            Role::Joiner(_) if direct => {
+            // While the host relays, a link between two joiners is no loss; and it is tried anew.
+            Role::Joiner(_) if direct && self.has_host() => {
                 self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
             }
-            Role::Joiner(_) => self.host_gone(LeaveReason::Lost, EndReason::HostLost),
-            Role::Host(_) => self.expel(number, LeaveReason::Lost, None),
+            Role::Joiner(_) | Role::Host(_) => self.lose(number, LeaveReason::Lost),
             Role::Idle | Role::Leaving { .. } => self.close_link(id),
         }
     }

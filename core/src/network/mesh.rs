@@ -10,7 +10,6 @@ use bytes::Bytes;
 
 use super::frames::{Handled, Misbehaved, own_reason};
 use super::links::link_to;
-use super::sending::pieces;
 use super::{Network, Role};
 use crate::config::MOST_NODES;
 use crate::error::EndReason;
@@ -20,7 +19,6 @@ use crate::io::LinkCommand;
 use crate::link::negotiation::Terms;
 use crate::link::{Link, Stage, Via};
 use crate::membership::{Direct, GiveUp, Pair};
-use crate::planted::planted;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
@@ -275,6 +273,9 @@ impl Network {
             Frame::Unknown => Ok(()),
             Frame::Hello(_)
             | Frame::Welcome(_)
+            | Frame::Resume(_)
+            | Frame::Resumed(_)
+            | Frame::Anew { .. }
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -330,16 +331,7 @@ impl Network {
         if let Some(pair) = self.pairs.get_mut(&number) {
             pair.say_ack_again(now);
         }
-        if !self.is_reachable(number) {
-            return;
-        }
-        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(route));
-        let besides = besides.filter(|_| !planted!(self.config, ReplayForgotten));
-        for (sequence, payload) in besides.unwrap_or_default() {
-            for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
-                self.queue_piece(&[(number, sequence)], &piece);
-            }
-        }
+        self.send_again(number, route);
     }
 
     /// The host says that a node left. If our link to it still works, its last words come first.
@@ -368,6 +360,7 @@ impl Network {
 
     /// A node is no longer part of the network, as this node sees it.
     pub(super) fn node_gone(&mut self, number: Number, reason: LeaveReason) {
+        self.away.remove(&number);
         if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
             self.close_link(link);
         }
@@ -399,7 +392,10 @@ impl Network {
         }
         joiner.without_host = Some(end);
         let link = joiner.link;
+        self.give_up_attempt();
         self.close_link(link);
+        self.client.close();
+        self.away.remove(&HOST);
         let Some(host) = self.roster.remove(HOST) else {
             return;
         };
@@ -437,10 +433,8 @@ impl Network {
         pairs
             .flat_map(|(number, pair)| {
                 let ours = pair.starves_at(patience).map(|at| (at, None));
-                let silent = pair
-                    .stall()
-                    .over_at(patience)
-                    .filter(|_| !pair.is_given_up());
+                let judged = !pair.is_given_up() && !self.away.contains_key(number);
+                let silent = pair.stall().over_at(patience).filter(|_| judged);
                 [ours, silent.map(|at| (at, Some(*number)))]
             })
             .flatten()

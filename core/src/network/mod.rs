@@ -2,6 +2,7 @@
 //! knows them all.
 
 mod admission;
+mod attempt;
 mod ending;
 mod frames;
 mod host;
@@ -9,8 +10,10 @@ mod inspect;
 mod joiner;
 mod links;
 mod mesh;
+mod recovery;
 mod relaying;
 mod reporting;
+mod resuming;
 mod sending;
 #[cfg(test)]
 mod tests;
@@ -37,6 +40,7 @@ use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, HOST, Number};
 use host::Host;
 use joiner::Joiner;
+use recovery::Away;
 
 /// Where a network is hosted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +86,8 @@ pub struct Network {
     pairs: BTreeMap<Number, Pair>,
     /// Joiner in a mesh: the links to the other joiners.
     directs: BTreeMap<Number, Direct>,
+    /// Nodes that are lost, and not given up yet.
+    away: BTreeMap<Number, Away>,
     /// Joiner: how far the host is from each of the others.
     round_trips: BTreeMap<Number, Duration>,
     next_state: u32,
@@ -134,6 +140,7 @@ impl Network {
             roster: Roster::default(),
             pairs: BTreeMap::new(),
             directs: BTreeMap::new(),
+            away: BTreeMap::new(),
             round_trips: BTreeMap::new(),
             next_state: 0,
             blocked: BTreeMap::new(),
@@ -253,6 +260,7 @@ impl Network {
         match input {
             Input::Signaling(update) => self.client.handle_update(self.now, update),
             Input::Server(input) => self.handle_server_input(input),
+            Input::NetworkChanged => self.network_changed(),
             Input::Link { link, update } => self.handle_link_update(link, update),
         }
         self.settle();
@@ -266,6 +274,7 @@ impl Network {
         self.joiner_timeout();
         self.mesh_timeout();
         self.links_timeout();
+        self.recovery_timeout();
         self.leaving_timeout();
         self.settle();
     }
@@ -293,6 +302,7 @@ impl Network {
             self.joiner_deadline(),
             self.mesh_deadline(),
             self.links_deadline(),
+            self.recovery_deadline(),
             self.leaving_deadline(),
             pairs,
         ]
@@ -400,6 +410,7 @@ impl Network {
         self.roster.clear();
         self.pairs.clear();
         self.directs.clear();
+        self.away.clear();
         self.round_trips.clear();
         self.blocked.clear();
         self.me = HOST;

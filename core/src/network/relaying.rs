@@ -30,6 +30,10 @@ impl Network {
         };
         match host.relay.pass(self.now, (origin, to), sequence, piece) {
             Ok(Passed::On) => {}
+            Ok(Passed::Nothing) => {
+                self.count_stale();
+                return Ok(());
+            }
             Ok(Passed::Again) => link.channels.drop_queued_of(origin),
             Err(error) => {
                 tracing::debug!(origin, to, %error, "a node broke the protocol");

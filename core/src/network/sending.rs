@@ -113,6 +113,20 @@ impl Network {
         })
     }
 
+    /// A route is used from now on, or begins anew: what may be lost otherwise goes there as well.
+    pub(super) fn send_again(&mut self, number: Number, route: Route) {
+        if !self.is_reachable(number) {
+            return;
+        }
+        let besides = self.pairs.get_mut(&number).map(|pair| pair.turn_to(route));
+        let besides = besides.filter(|_| !planted!(self.config, ReplayForgotten));
+        for (sequence, payload) in besides.unwrap_or_default() {
+            for piece in pieces(&payload, usize::from(self.config.limits.piece)) {
+                self.queue_piece(&[(number, sequence)], &piece);
+            }
+        }
+    }
+
     pub(super) fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {
         let me = self.me;
         let (mut direct, mut relayed) = (Vec::new(), Vec::new());

@@ -31,12 +31,20 @@ fn json(payload: impl serde::Serialize) -> String {
 #[test]
 fn offers_come_back() {
     check(
-        (text(), text(), version(), node(), any::<bool>()),
-        |(sdp, connection, version, node, native)| {
+        (
+            text(),
+            text(),
+            version(),
+            node(),
+            any::<bool>(),
+            any::<Option<u16>>(),
+        ),
+        |(sdp, connection, version, node, native, resume)| {
             let hello = OfferHello {
                 version,
                 node,
                 native,
+                resume,
             };
             let read =
                 negotiation::read_offer(&json(negotiation::offer(&sdp, &connection, &hello)));

@@ -219,6 +219,17 @@ impl Client {
         self.open(now);
     }
 
+    /// The way to the server may have changed: connects anew, with the same id, instead of waiting for
+    /// what may never come.
+    pub(crate) fn reconnect(&mut self, now: Timestamp) {
+        if let Some(connection) = self.connection() {
+            self.commands.push_back(SignalingCommand::Close(connection));
+        }
+        if !self.is_idle() {
+            self.open(now);
+        }
+    }
+
     /// Gives the id back.
     pub(crate) fn close(&mut self) {
         if let Some(connection) = self.connection() {

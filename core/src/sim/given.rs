@@ -49,6 +49,7 @@ impl Given {
             Input::Signaling(_)
             | Input::Server(_)
             | Input::Interfaces(_)
+            | Input::NetworkChanged
             | Input::Stream { .. } => {}
             Input::Resolved { addresses, .. } => self.servers.extend(*addresses),
         }

@@ -291,6 +291,11 @@ impl World {
                 return;
             }
             #[cfg(feature = "native")]
+            (Some(Machine::Native(_)), Input::NetworkChanged) => {
+                self.input_native(index, native::Input::NetworkChanged);
+                return;
+            }
+            #[cfg(feature = "native")]
             (Some(Machine::Native(_)), Input::Link { .. }) => return,
             (None, _) => return,
         }
@@ -480,6 +485,7 @@ enum Outline<'a> {
     SignalingSend(SignalingId),
     SignalingClose(SignalingId),
     Server,
+    NetworkChanged,
     Event(&'a Event),
     Resolved(&'a str, &'a [core::net::IpAddr]),
     Resolve(&'a str),
@@ -502,6 +508,7 @@ impl<'a> Outline<'a> {
             native::Input::Server(_) => Self::Server,
             native::Input::Resolved { name, addresses } => Self::Resolved(name, addresses),
             native::Input::Stream { stream, .. } => Self::StreamUpdate(*stream),
+            native::Input::NetworkChanged => Self::NetworkChanged,
         }
     }
 

@@ -156,6 +156,8 @@ fn what_is_left_out_changes_nothing_elsewhere() {
 fn a_dark_link_is_disconnected_and_back_and_its_data_waits() {
     let mut world = World::new(4);
     let nodes = star(&mut world, &patient(), 2);
+    // Without a server there is no other link.
+    world.stop_server();
     world.partition(nodes[0], nodes[1]);
     let sent = world.now();
     world.broadcast(nodes[0], "waits").unwrap();

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    Ack, Body, Farewell, Frame, Hello, Member, Piece, Signal, State, Step, Token, Version, Welcome,
-    decode,
+    Ack, Body, Farewell, Frame, Hello, Member, Piece, Resume, Resumed, Signal, State, Step, Token,
+    Version, Welcome, decode,
 };
 use crate::event::Refusal;
 use crate::id::NodeId;
@@ -68,6 +68,24 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
             })],
         ),
         ("WELCOME", vec![Frame::Welcome(welcome)]),
+        (
+            "RESUME",
+            vec![Frame::Resume(Resume {
+                version: Version::OURS,
+                node: JOINER,
+                number: 1,
+                token: Token([0xaa; 16]),
+            })],
+        ),
+        (
+            "RESUMED",
+            vec![Frame::Resumed(Resumed {
+                epoch: 0,
+                roster: vec![member(0, HOST), member(1, JOINER)],
+                departed: vec![(2, Farewell::Lost)],
+            })],
+        ),
+        ("ANEW", vec![Frame::Anew { number: 1 }]),
         ("JOINED", vec![Frame::Joined(member(2, HOST))]),
         (
             "LEFT",
@@ -217,6 +235,7 @@ fn every_payload_is_documented_as_it_is() {
         version,
         node: JOINER,
         native: true,
+        resume: None,
     };
     let admission = Admission {
         sdp: "v=0\r\n…".into(),

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::hello::{Hello, Member, Welcome};
+use super::hello::{Hello, Member, Resume, Resumed, Welcome};
 use super::signal::Signal;
 use super::varint::{Reader, groups, length, put};
 use super::{Number, Outgoing};
@@ -19,6 +19,9 @@ mod kind {
     pub(super) const PING: u8 = 0x06;
     pub(super) const PONG: u8 = 0x07;
     pub(super) const ROUND_TRIPS: u8 = 0x08;
+    pub(super) const RESUME: u8 = 0x09;
+    pub(super) const RESUMED: u8 = 0x0a;
+    pub(super) const ANEW: u8 = 0x0b;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_TO: u8 = 0x11;
     pub(super) const MESSAGE_FROM: u8 = 0x12;
@@ -66,6 +69,15 @@ pub(crate) enum Frame {
     },
     /// How far the host is from each joiner, in microseconds there and back.
     RoundTrips(Vec<(Number, u32)>),
+    /// The joiner's first frame on a link that takes the place of its old one.
+    Resume(Resume),
+    /// The host's answer to it.
+    Resumed(Resumed),
+    /// From the host: this node has a new link, and what was on its way to or from it may be lost.
+    /// From a joiner: it knows, and what follows for this node begins with what that may lack.
+    Anew {
+        number: Number,
+    },
     /// The first frame on a link between two joiners: who is at this end.
     Peer {
         epoch: u32,
@@ -165,7 +177,7 @@ impl Farewell {
         (Self::Closed, 6),
     ];
 
-    fn to_byte(self) -> u8 {
+    pub(super) fn to_byte(self) -> u8 {
         Self::ALL
             .iter()
             .find(|(one, _)| *one == self)
@@ -173,7 +185,7 @@ impl Farewell {
     }
 
     /// A reason that we do not know (of a later minor version) must not look like a clean end.
-    fn from_byte(byte: u8) -> Self {
+    pub(super) fn from_byte(byte: u8) -> Self {
         Self::ALL
             .iter()
             .find(|(_, one)| *one == byte)
@@ -254,6 +266,18 @@ impl Frame {
             Self::Goodbye(why) => {
                 body.push(why.to_byte());
                 kind::GOODBYE
+            }
+            Self::Resume(resume) => {
+                resume.write(&mut body);
+                kind::RESUME
+            }
+            Self::Resumed(resumed) => {
+                resumed.write(&mut body);
+                kind::RESUMED
+            }
+            Self::Anew { number } => {
+                put(&mut body, (*number).into());
+                kind::ANEW
             }
             Self::Ping { stamp } => {
                 put(&mut body, (*stamp).into());
@@ -355,6 +379,11 @@ impl Frame {
                 why: Farewell::from_byte(from.u8()?),
             },
             kind::GOODBYE => Self::Goodbye(Farewell::from_byte(from.u8()?)),
+            kind::RESUME => Self::Resume(Resume::read(from)?),
+            kind::RESUMED => Self::Resumed(Resumed::read(from)?),
+            kind::ANEW => Self::Anew {
+                number: from.u16()?,
+            },
             kind::PING => Self::Ping { stamp: from.u32()? },
             kind::PONG => Self::Pong { stamp: from.u32()? },
             kind::MESSAGE => Self::Direct(Body::read_message(from)?),
@@ -416,7 +445,7 @@ impl Frame {
 
 /// How many nodes follow: at most as many as a network has; more is a mistake, not a reason to
 /// allocate.
-fn count(from: &mut Reader) -> Result<u16, WireError> {
+pub(super) fn count(from: &mut Reader) -> Result<u16, WireError> {
     let count = from.u16()?;
     if count > u16::from(MOST_NODES) {
         return Err(WireError::Number);
@@ -529,6 +558,18 @@ mod tests {
                 token: Token([4; 16]),
                 roster: vec![member, member],
             }),
+            Frame::Resume(Resume {
+                version: Version::OURS,
+                node,
+                number: 9,
+                token: Token([4; 16]),
+            }),
+            Frame::Resumed(Resumed {
+                epoch: 1,
+                roster: vec![member],
+                departed: vec![(3, Farewell::Kicked), (70, Farewell::Lost)],
+            }),
+            Frame::Anew { number: 300 },
             Frame::Joined(member),
             Frame::Left {
                 number: 3,

@@ -3,9 +3,8 @@
 use alloc::vec::Vec;
 
 use super::Number;
-use super::frame::WireError;
+use super::frame::{Farewell, WireError, count};
 use super::varint::{Reader, put};
-use crate::config::MOST_NODES;
 use crate::id::NodeId;
 
 /// The version of the wire format. Another major is refused; a minor adds only frames that can be
@@ -53,6 +52,81 @@ impl Hello {
                 minor: from.u16()?,
             },
             node: NodeId::from_bytes(from.array()?),
+        })
+    }
+}
+
+/// The joiner's first frame on a link that takes the place of its old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resume {
+    pub(crate) version: Version,
+    pub(crate) node: NodeId,
+    /// The number that it has.
+    pub(crate) number: Number,
+    /// What the welcome gave it to prove that.
+    pub(crate) token: Token,
+}
+
+impl Resume {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.version.major.into());
+        put(out, self.version.minor.into());
+        out.extend_from_slice(self.node.as_bytes());
+        put(out, self.number.into());
+        out.extend_from_slice(&self.token.0);
+    }
+
+    pub(super) fn read(mut from: Reader) -> Result<Self, WireError> {
+        Ok(Self {
+            version: Version {
+                major: from.u16()?,
+                minor: from.u16()?,
+            },
+            node: NodeId::from_bytes(from.array()?),
+            number: from.u16()?,
+            token: Token(from.array()?),
+        })
+    }
+}
+
+/// The host's first frame on such a link: what happened meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    pub(crate) epoch: u32,
+    /// All nodes in join order, the host first.
+    pub(crate) roster: Vec<Member>,
+    /// Why those left that left last; the joiner may know of some.
+    pub(crate) departed: Vec<(Number, Farewell)>,
+}
+
+impl Resumed {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put(out, self.epoch.into());
+        put(out, self.roster.len() as u64);
+        for member in &self.roster {
+            member.write(out);
+        }
+        put(out, self.departed.len() as u64);
+        for (number, why) in &self.departed {
+            put(out, (*number).into());
+            out.push(why.to_byte());
+        }
+    }
+
+    pub(super) fn read(mut from: Reader) -> Result<Self, WireError> {
+        let epoch = from.u32()?;
+        let members = count(&mut from)?;
+        let roster = (0..members)
+            .map(|_| Member::read(&mut from))
+            .collect::<Result<_, _>>()?;
+        let gone = count(&mut from)?;
+        let departed = (0..gone)
+            .map(|_| Ok((from.u16()?, Farewell::from_byte(from.u8()?))))
+            .collect::<Result<_, WireError>>()?;
+        Ok(Self {
+            epoch,
+            roster,
+            departed,
         })
     }
 }
@@ -105,11 +179,7 @@ impl Welcome {
         let epoch = from.u32()?;
         let number = from.u16()?;
         let token = Token(from.array()?);
-        let count = from.u16()?;
-        // A network has at most 64 nodes; a larger number is a mistake, not a reason to allocate.
-        if count > u16::from(MOST_NODES) {
-            return Err(WireError::Number);
-        }
+        let count = count(&mut from)?;
         let roster = (0..count)
             .map(|_| Member::read(&mut from))
             .collect::<Result<_, _>>()?;

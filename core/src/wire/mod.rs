@@ -12,7 +12,7 @@ mod varint;
 
 pub(crate) use bundle::{Bundle, Outgoing};
 pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode};
-pub(crate) use hello::{Hello, Member, Token, Version, Welcome};
+pub(crate) use hello::{Hello, Member, Resume, Resumed, Token, Version, Welcome};
 pub(crate) use signal::{Signal, Step};
 
 /// The number of a node within one epoch of a network; 0 is the host. Never used again.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::varint::{Reader, length, put};
 use super::{
-    Ack, Body, Bundle, Farewell, Frame, Hello, Member, Piece, Signal, State, Step, Token, Version,
-    Welcome, decode,
+    Ack, Body, Bundle, Farewell, Frame, Hello, Member, Piece, Resume, Resumed, Signal, State, Step,
+    Token, Version, Welcome, decode,
 };
 use crate::id::NodeId;
 use crate::properties::check;
@@ -95,6 +95,16 @@ fn welcome() -> impl Strategy<Value = Welcome> {
     })
 }
 
+fn resumed() -> impl Strategy<Value = Resumed> {
+    let roster = prop::collection::vec(member(), 0..=64);
+    let departed = prop::collection::vec((any::<u16>(), farewell()), 0..=64);
+    (small(), roster, departed).prop_map(|(epoch, roster, departed)| Resumed {
+        epoch,
+        roster,
+        departed,
+    })
+}
+
 fn frame() -> impl Strategy<Value = Frame> {
     let targets = prop::collection::vec((any::<u16>(), number()), 0..=64);
     let numbers = prop::collection::vec(any::<u16>(), 0..=64);
@@ -107,6 +117,16 @@ fn frame() -> impl Strategy<Value = Frame> {
             })
         }),
         welcome().prop_map(Frame::Welcome),
+        (any::<u16>(), any::<[u8; 16]>(), any::<[u8; 16]>()).prop_map(|(number, node, token)| {
+            Frame::Resume(Resume {
+                version: Version::OURS,
+                node: NodeId::from_bytes(node),
+                number,
+                token: Token(token),
+            })
+        }),
+        resumed().prop_map(Frame::Resumed),
+        any::<u16>().prop_map(|number| Frame::Anew { number }),
         member().prop_map(Frame::Joined),
         (any::<u16>(), farewell()).prop_map(|(number, why)| Frame::Left { number, why }),
         farewell().prop_map(Frame::Goodbye),
@@ -132,6 +152,9 @@ fn is_made(frame: &Frame) -> bool {
     match frame {
         Frame::Hello(_)
         | Frame::Welcome(_)
+        | Frame::Resume(_)
+        | Frame::Resumed(_)
+        | Frame::Anew { .. }
         | Frame::Joined(_)
         | Frame::Left { .. }
         | Frame::Goodbye(_)

@@ -26,7 +26,8 @@ use crate::report::{NatMapping, ServerReport, ServerResult};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
-/// Servers are asked again when the driver tells of interfaces, but not more often than this.
+/// Servers are asked again when the driver says that the network has changed, but not more often than
+/// this.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// An address of ours that others may be told of.
@@ -34,6 +35,12 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub(super) enum Local {
     Host(HostAddress),
     Reflexive(Reflexive),
+}
+
+impl Local {
+    pub(super) const fn is_host(&self) -> bool {
+        matches!(self, Self::Host(_))
+    }
 }
 
 /// Where the world sees a socket.
@@ -110,14 +117,21 @@ impl Gather {
         self.hosts.given(address)
     }
 
-    /// Takes the new set of sockets. The network may have changed even if they are the same.
+    /// Takes the new set of sockets.
     pub(super) fn interfaces(&mut self, now: Timestamp, interfaces: &[Interface], news: &mut News) {
         let change = self.hosts.update(interfaces);
         let changed = !change.added.is_empty() || !change.removed.is_empty();
-        if self.running && (changed || now.since(self.asked) >= SETTLE) {
+        if self.running && changed {
             self.ask(now, true, news);
         }
         self.settle(news);
+    }
+
+    /// The network is another behind the same sockets.
+    pub(super) fn network_changed(&mut self, now: Timestamp, news: &mut News) {
+        if self.running && now.since(self.asked) >= SETTLE {
+            self.ask(now, true, news);
+        }
     }
 
     /// Replaces the servers. What stays is not disturbed.

@@ -637,7 +637,7 @@ fn anything_in_any_order_at_any_time() {
 #[test]
 fn every_join_comes_to_its_end_by_itself() {
     let timeouts = Config::default().timeouts;
-    let expected = [timeouts.signaling, timeouts.ice, timeouts.lost_after];
+    let expected = [timeouts.signaling, timeouts.ice, timeouts.grace];
     for (stage, expected) in expected.into_iter().enumerate() {
         let mut bare = match stage {
             0 => Bare::offering(Config::default(), 1),

@@ -427,6 +427,7 @@ pub(super) fn offer_frame(source: &str, connection: &str, node: NodeId, sdp: &st
         version: Version::OURS,
         node,
         native: false,
+        resume: None,
     };
     let offer = negotiation::offer(sdp, connection, &hello);
     with_source(source, &write_relayed(RelayedKind::Offer, CODE, offer))

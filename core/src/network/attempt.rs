@@ -1,0 +1,124 @@
+//! A joiner's way to the host through the signaling server: its offer and its candidates, the first
+//! time and whenever it comes back.
+
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use super::{Network, Role};
+use crate::code::NetworkCode;
+use crate::id::LinkId;
+use crate::io::LinkCommand;
+use crate::link::negotiation::{self, OfferHello};
+use crate::link::{Link, Via};
+use crate::signaling::{RelayedKind, write_relayed};
+use crate::time::Timestamp;
+use crate::wire::{Frame, Version};
+
+/// More candidates of our own than this are not told.
+const CANDIDATES: usize = 64;
+
+/// A link to the host in the making.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) link: LinkId,
+    /// Our offer, once it is made.
+    offer: Option<String>,
+    /// Our candidates so far: they follow the offer, whenever it leaves.
+    candidates: Vec<String>,
+    /// It is made even if the old link works again: the host has answered, or the old one is too slow.
+    pub(super) settled: bool,
+}
+
+impl Network {
+    /// Begins a link to the host; its first frame, whatever comes first, is this one.
+    pub(super) fn begin_attempt(
+        &mut self,
+        code: NetworkCode,
+        deadline: Timestamp,
+        first: &Frame,
+    ) -> Attempt {
+        let id = self.new_link();
+        let via = Via::Signaling {
+            peer: code.signaling_id().to_string(),
+            connection: format!("dc_{:016x}", self.fork("connection id", id.as_u64()).u64()),
+        };
+        let mut link = Link::new(self.now, via, self.bounds(), deadline);
+        link.channels.push_control(first);
+        self.links.insert(id, link);
+        // The offer is made while the signaling server is still being reached.
+        self.command(id, LinkCommand::Open { offerer: true });
+        self.command(id, LinkCommand::CreateOffer);
+        Attempt {
+            link: id,
+            offer: None,
+            candidates: Vec::new(),
+            settled: false,
+        }
+    }
+
+    /// The attempt that this link is.
+    fn attempt(&mut self, id: LinkId) -> Option<&mut Attempt> {
+        match &mut self.role {
+            Role::Joiner(joiner) => joiner.attempt.as_mut().filter(|one| one.link == id),
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
+        }
+    }
+
+    /// Our offer is made.
+    pub(super) fn offer_made(&mut self, id: LinkId, sdp: &str) {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.offer = Some(sdp.to_string());
+            self.send_offer();
+        }
+    }
+
+    /// Sends the offer and the candidates that are known, if there is an offer and a server.
+    pub(super) fn send_offer(&mut self) {
+        let Role::Joiner(joiner) = &self.role else {
+            return;
+        };
+        let Some(attempt) = &joiner.attempt else {
+            return;
+        };
+        let (Some(link), Some(sdp)) = (self.links.get(&attempt.link), &attempt.offer) else {
+            return;
+        };
+        if !self.client.is_registered() {
+            return;
+        }
+        let hello = OfferHello {
+            version: Version::OURS,
+            node: self.id,
+            native: self.config.native,
+            resume: joiner.is_welcome().then_some(self.me),
+        };
+        let offer = negotiation::offer(sdp, link.connection_id(), &hello);
+        let host = link.signaling_id();
+        self.client
+            .send(write_relayed(RelayedKind::Offer, host, offer));
+        for candidate in &attempt.candidates {
+            let candidate = negotiation::candidate(link.connection_id(), candidate);
+            self.client
+                .send(write_relayed(RelayedKind::Candidate, host, candidate));
+        }
+    }
+
+    /// A candidate of ours was found.
+    pub(super) fn candidate_found(&mut self, id: LinkId, candidate: &str) {
+        let Some(attempt) = self.attempt(id) else {
+            return;
+        };
+        if attempt.candidates.len() >= CANDIDATES {
+            return;
+        }
+        attempt.candidates.push(candidate.to_string());
+        let told = attempt.offer.is_some();
+        if let Some(link) = self.links.get(&id).filter(|_| told) {
+            let payload = negotiation::candidate(link.connection_id(), candidate);
+            let host = link.signaling_id();
+            self.client
+                .send(write_relayed(RelayedKind::Candidate, host, payload));
+        }
+    }
+}

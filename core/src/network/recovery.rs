@@ -1,0 +1,139 @@
+//! Nodes that are lost for the moment: how long they are waited for, and what is done about it.
+//!
+//! A link that is silent is kept: its path may come back. A joiner besides looks for another one to the
+//! host ([`resuming`](super::resuming)). What is sent meanwhile waits in the pairs.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Network, Role};
+use crate::error::EndReason;
+use crate::event::{Event, LeaveReason};
+use crate::id::LinkId;
+use crate::time::{Timestamp, earliest};
+use crate::wire::{HOST, Number};
+
+/// How long a path that is in doubt has to show that it works, before another one is looked for.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// A node that is lost and not given up yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Away {
+    until: Timestamp,
+    /// Why it left, if it does not come back until then.
+    reason: LeaveReason,
+}
+
+impl Network {
+    /// Nothing is heard of a node any more, or its link broke: a joiner looks for another way to its host.
+    pub(super) fn lose(&mut self, number: Number, reason: LeaveReason) {
+        self.miss(number, reason);
+        if number == HOST {
+            self.look_for_host();
+        }
+    }
+
+    /// Waits for a node, for as long as the grace time.
+    pub(super) fn miss(&mut self, number: Number, reason: LeaveReason) {
+        let heard = self
+            .links
+            .values()
+            .find(|link| link.number() == Some(number))
+            .map_or(self.now, |link| link.liveness.heard_at());
+        let Some(node) = self.roster.node(number) else {
+            return;
+        };
+        if !self.away.contains_key(&number) {
+            let timeouts = self.config.timeouts;
+            let until = heard.plus(timeouts.grace.max(timeouts.lost_after));
+            self.away.insert(number, Away { until, reason });
+            tracing::info!(%node, reason = reason.name(), "node lost");
+            self.tell(Event::NodeLost { node });
+        }
+    }
+
+    /// A node that was suspected or lost is there again.
+    pub(super) fn found(&mut self, number: Number) {
+        self.away.remove(&number);
+        // What it did not take while it could not be reached is not held against it.
+        self.data_moved(number);
+        if let Some(node) = self.roster.node(number) {
+            self.tell(Event::NodeBack { node });
+        }
+    }
+
+    /// The link of a node can never be used again.
+    pub(super) fn lose_link(&mut self, id: LinkId, number: Number, reason: LeaveReason) {
+        self.lose(number, reason);
+        self.close_link(id);
+    }
+
+    /// The machine's network is another: every path may be gone.
+    pub(super) fn network_changed(&mut self) {
+        self.client.reconnect(self.now);
+        for link in self.links.values_mut() {
+            link.liveness.doubt();
+        }
+        self.doubt_host();
+    }
+
+    /// The path to the host may be gone: soon it has to have shown that it is not.
+    pub(super) fn doubt_host(&mut self) {
+        let doubt = self.now.plus(DOUBT);
+        if let Role::Joiner(joiner) = &mut self.role
+            && joiner.is_welcome()
+            && joiner.without_host.is_none()
+        {
+            joiner.doubt = Some(doubt);
+        }
+    }
+
+    pub(super) fn recovery_deadline(&self) -> Option<Timestamp> {
+        let away = self.away.values().map(|away| away.until).min();
+        let Role::Joiner(joiner) = &self.role else {
+            return away;
+        };
+        earliest(away, earliest(joiner.doubt, joiner.again_at))
+    }
+
+    pub(super) fn recovery_timeout(&mut self) {
+        let now = self.now;
+        let due = |at: Timestamp| at <= now;
+        let gone: Vec<(Number, LeaveReason)> = self
+            .away
+            .iter()
+            .filter(|(_, away)| due(away.until))
+            .map(|(number, away)| (*number, away.reason))
+            .collect();
+        for (number, reason) in gone {
+            self.away.remove(&number);
+            self.given_up(number, reason);
+        }
+        if let Role::Joiner(joiner) = &mut self.role {
+            let doubt = joiner.doubt.take_if(|at| due(*at)).is_some();
+            let again = joiner.again_at.take_if(|at| due(*at)).is_some();
+            if doubt && !self.links.values().any(|link| link.number() == Some(HOST)) {
+                self.lose(HOST, LeaveReason::Lost);
+            } else if doubt || again {
+                self.look_for_host();
+            }
+        }
+    }
+
+    /// The time in which a node could have come back is over.
+    fn given_up(&mut self, number: Number, reason: LeaveReason) {
+        match self.role {
+            Role::Host(_) => self.expel(number, reason, None),
+            Role::Joiner(_) if number == HOST => {
+                let end = if let LeaveReason::LinkFailed(failure) = reason {
+                    EndReason::HostLinkFailed(failure)
+                } else {
+                    EndReason::HostLost
+                };
+                self.host_gone(reason, end);
+            }
+            Role::Joiner(_) => self.node_gone(number, reason),
+            Role::Idle | Role::Leaving { .. } => {}
+        }
+    }
+}

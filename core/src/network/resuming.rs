@@ -1,0 +1,361 @@
+//! A new link in the place of a joiner's old one to the host, negotiated through the signaling server.
+//!
+//! The joiner offers, with its number; the host lets it, and knows it by the token of its welcome, which
+//! only travels on the new link. Then both ends send again what the other has not acknowledged, and every
+//! other joiner is told that the way through the host to this one begins anew.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::frames::{Handled, Misbehaved};
+use super::links::{link_to, reason_of};
+use super::{Network, Role};
+use crate::config::Probing;
+use crate::error::EndReason;
+use crate::event::{LeaveReason, LinkState, Refusal, Route};
+use crate::id::LinkId;
+use crate::io::LinkCommand;
+use crate::link::Stage;
+use crate::link::negotiation::{self, Admission, Offer, OfferHello, Verdict};
+use crate::signaling::{RelayedKind, write_relayed};
+use crate::wire::{Farewell, Frame, HOST, Number, Resume, Resumed, Token, Version};
+
+/// How long after one attempt that came to nothing the next one begins.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many attempts of one node to come back may be under way at the host.
+const ATTEMPTS: usize = 2;
+
+impl Network {
+    // ---- The joiner.
+
+    /// Begins a new link to the host, unless one is under way.
+    pub(super) fn look_for_host(&mut self) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        let (Some(token), None, None) = (joiner.token, &joiner.attempt, joiner.without_host) else {
+            return;
+        };
+        joiner.again_at = None;
+        let (code, url) = (joiner.code, joiner.url.clone());
+        if self.client.is_idle() {
+            let id = self.client.random_id();
+            self.client.register(self.now, url, id);
+        }
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
+        let first = Frame::Resume(Resume {
+            version: Version::OURS,
+            node: self.id,
+            number: self.me,
+            token,
+        });
+        let attempt = self.begin_attempt(code, deadline, &first);
+        if let Role::Joiner(joiner) = &mut self.role {
+            joiner.attempt = Some(attempt);
+        }
+    }
+
+    /// Whether this link is to take the place of the one to the host.
+    pub(super) fn is_resuming(&self, id: LinkId) -> bool {
+        match &self.role {
+            Role::Joiner(joiner) => {
+                joiner.is_welcome() && joiner.attempt.as_ref().is_some_and(|one| one.link == id)
+            }
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => false,
+        }
+    }
+
+    /// The host was heard on its old link: a new one is not needed, unless the host may have it already.
+    ///
+    /// After a long darkness it is, where links cannot be asked below SCTP: what waits there is sent again
+    /// only after about as long again.
+    pub(super) fn host_heard(&mut self) {
+        let was_lost = self.away.contains_key(&HOST);
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        joiner.doubt = None;
+        if !joiner.is_welcome() || joiner.attempt.as_ref().is_some_and(|one| one.settled) {
+            return;
+        }
+        if was_lost && self.config.probing == Probing::ByFrames {
+            self.look_for_host();
+            if let Role::Joiner(joiner) = &mut self.role
+                && let Some(attempt) = &mut joiner.attempt
+            {
+                attempt.settled = true;
+            }
+            return;
+        }
+        joiner.again_at = None;
+        if joiner.attempt.is_some() {
+            self.give_up_attempt();
+            self.client.close();
+        }
+    }
+
+    /// Gives up the attempt to come back that is under way, if there is one.
+    pub(super) fn give_up_attempt(&mut self) {
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        let Some(attempt) = joiner.attempt.take() else {
+            return;
+        };
+        if let Some(link) = self.links.get(&attempt.link) {
+            let leave = negotiation::leave(link.connection_id());
+            let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
+            self.client.send(text);
+        }
+        self.close_link(attempt.link);
+    }
+
+    /// The attempt came to nothing: another one follows, for as long as the host is missed.
+    pub(super) fn attempt_failed(&mut self) {
+        self.give_up_attempt();
+        let again = self.now.plus(AGAIN);
+        if link_to(&mut self.links, HOST).is_none() {
+            self.miss(HOST, LeaveReason::Lost);
+        }
+        let missed = self.away.contains_key(&HOST);
+        if let Role::Joiner(joiner) = &mut self.role {
+            if missed {
+                joiner.again_at = Some(again);
+            } else {
+                self.client.close();
+            }
+        }
+    }
+
+    /// The host has no place for us any more.
+    pub(super) fn place_gone(&mut self) {
+        self.host_gone(LeaveReason::Lost, EndReason::HostLost);
+    }
+
+    /// What the host answers to our wish to come back.
+    pub(super) fn handle_verdict_again(&mut self, id: LinkId, verdict: Verdict) {
+        match verdict {
+            Verdict::Admitted(Admission {
+                sdp,
+                host,
+                epoch,
+                terms,
+                led,
+                ..
+            }) if self.roster.node(HOST) == Some(host)
+                && epoch == self.epoch
+                && terms == self.terms
+                && sdp.len() <= self.config.limits.description as usize =>
+            {
+                let now = self.now;
+                if let Role::Joiner(joiner) = &mut self.role
+                    && let Some(attempt) = &mut joiner.attempt
+                {
+                    attempt.settled = true;
+                }
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.clock.answered(now);
+                }
+                self.command(id, LinkCommand::AcceptAnswer { sdp, led });
+            }
+            Verdict::Refused(_, Some(Refusal::PlaceGone)) => self.place_gone(),
+            // Somebody else has the code now, or the host cannot just now.
+            Verdict::Admitted(_) | Verdict::Refused(..) | Verdict::Foreign => self.attempt_failed(),
+        }
+    }
+
+    /// The host's first frame on the new link; `None` if it is not what it should be.
+    pub(super) fn resumed(&mut self, id: LinkId, resumed: Resumed) -> Option<()> {
+        let Resumed {
+            epoch,
+            roster,
+            departed,
+        } = resumed;
+        let me = (self.me, self.id);
+        let first = roster.first()?;
+        let as_promised = self.is_resuming(id)
+            && epoch == self.epoch
+            && first.number == HOST
+            && Some(first.node) == self.roster.node(HOST)
+            && roster
+                .iter()
+                .any(|member| (member.number, member.node) == me);
+        let Role::Joiner(joiner) = &mut self.role else {
+            return None;
+        };
+        as_promised.then_some(())?;
+        let old = core::mem::replace(&mut joiner.link, id);
+        joiner.attempt = None;
+        joiner.again_at = None;
+        joiner.doubt = None;
+        let was_silent = self.links.get(&old).is_some_and(|link| link.is_silent());
+        self.close_link(old);
+        self.client.close();
+        let link = self.links.get_mut(&id)?;
+        link.stage = Stage::Open {
+            number: HOST,
+            greeted: true,
+        };
+        link.clock.welcomed(self.now);
+        self.diagnose_link(id, LinkState::Open);
+        if was_silent || self.away.contains_key(&HOST) {
+            self.found(HOST);
+        }
+        let known = self.roster.members().to_vec();
+        for member in known {
+            if !roster.contains(&member) {
+                let why = departed.iter().find(|(number, _)| *number == member.number);
+                let reason = why.map_or(LeaveReason::Lost, |(_, why)| reason_of(*why));
+                self.told_left(member.number, reason);
+            }
+        }
+        for member in roster {
+            if self.roster.node(member.number).is_none() {
+                self.node_came(member).ok()?;
+            }
+        }
+        let numbers: Vec<Number> = self.pairs.keys().copied().collect();
+        for number in numbers {
+            self.route_anew(number);
+        }
+        Some(())
+    }
+
+    /// What was on its way between this node and us, through the host, may be lost.
+    fn route_anew(&mut self, number: Number) {
+        let now = self.now;
+        if let Some(pair) = self.pairs.get_mut(&number) {
+            pair.route_ended(Route::Relayed);
+            pair.say_ack_again(now);
+        }
+        if number == HOST || self.me == HOST || !self.goes_directly(number) {
+            self.send_again(number, Route::Relayed);
+        }
+    }
+
+    /// The host says that another joiner has a new link.
+    pub(super) fn begins_anew(&mut self, number: Number) -> Handled {
+        if number == HOST || number == self.me {
+            return Err(Misbehaved);
+        }
+        // What of ours is on its way to the host now comes to nothing there, until this.
+        let me = self.me;
+        if let Some(link) = link_to(&mut self.links, HOST) {
+            link.channels.push(me, Frame::Anew { number }.encode());
+        }
+        self.route_anew(number);
+        Ok(())
+    }
+
+    // ---- The host.
+
+    /// Whether a node may come back.
+    pub(super) fn admit_again(
+        &self,
+        number: Number,
+        hello: &OfferHello,
+        offer: &Offer,
+    ) -> Result<(), Refusal> {
+        if hello.version.major != Version::OURS.major {
+            return Err(Refusal::Version);
+        }
+        if offer.sdp.len() > self.config.limits.description as usize {
+            return Err(Refusal::BadOffer);
+        }
+        if number == HOST || self.roster.node(number) != Some(hello.node) {
+            return Err(Refusal::PlaceGone);
+        }
+        let returning = self.links.values().filter(|link| link.is_joining());
+        let same = returning.filter(|link| link.resumes() == Some(number));
+        if same.count() >= ATTEMPTS {
+            return Err(Refusal::TooManyAttempts);
+        }
+        Ok(())
+    }
+
+    /// The first frame on a link that is to replace another.
+    pub(super) fn handle_first_of_returned(&mut self, id: LinkId, frame: Frame) -> Handled {
+        let Some(link) = self.links.get(&id) else {
+            return Ok(());
+        };
+        let Some(promised) = link.hello.filter(|hello| hello.resume.is_some()) else {
+            // A joiner's hello, before we were told that the channel is open.
+            return Ok(());
+        };
+        match frame {
+            Frame::Resume(resume)
+                if promised.resume == Some(resume.number) && promised.node == resume.node =>
+            {
+                self.take_back(id, resume.number, resume.token);
+                Ok(())
+            }
+            Frame::Goodbye(_) => {
+                self.close_link(id);
+                Ok(())
+            }
+            _ => Err(Misbehaved),
+        }
+    }
+
+    fn take_back(&mut self, id: LinkId, number: Number, token: Token) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        let deadline = self.now.plus(self.config.timeouts.leave);
+        let is_its_own = host.places.get(&number) == Some(&token);
+        if !is_its_own {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.close_after(Farewell::Lost, deadline);
+            }
+            return;
+        }
+        let others = self.roster.members().iter().map(|member| member.number);
+        let others = others.filter(|other| *other != HOST && *other != number);
+        host.relay.anew(number, others);
+        let departed: Vec<(Number, Farewell)> = host.departed.iter().copied().collect();
+        let old = self
+            .links
+            .iter()
+            .find(|(_, link)| link.number() == Some(number))
+            .map(|(id, link)| (*id, link.is_silent()));
+        if let Some((old, _)) = old {
+            self.close_link(old);
+        }
+        let roster = self.roster.members().to_vec();
+        let epoch = self.epoch;
+        for (other, link) in &mut self.links {
+            if *other == id {
+                link.stage = Stage::Open {
+                    number,
+                    greeted: true,
+                };
+                link.clock.welcomed(self.now);
+                link.said.clear();
+                link.channels.push_control(&Frame::Resumed(Resumed {
+                    epoch,
+                    roster: roster.clone(),
+                    departed: departed.clone(),
+                }));
+            } else if link.number().is_some() {
+                // All of it comes again.
+                link.channels.drop_queued_of(number);
+                link.channels.push(number, Frame::Anew { number }.encode());
+            }
+        }
+        self.diagnose_link(id, LinkState::Open);
+        let was_silent = old.is_some_and(|(_, silent)| silent);
+        if was_silent || self.away.contains_key(&number) {
+            self.found(number);
+        }
+        self.route_anew(number);
+    }
+
+    /// A joiner knows that the way to another begins anew.
+    pub(super) fn aware(&mut self, origin: Number, to: Number) {
+        if let Role::Host(host) = &mut self.role {
+            host.relay.aware(origin, to);
+        }
+    }
+}

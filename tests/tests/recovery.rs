@@ -1,0 +1,151 @@
+//! Nodes that are lost and come back: their applications notice a pause, and nothing else.
+
+use core::time::Duration;
+
+use wattle_core::sim::{NodeIndex, Place, World};
+use wattle_core::{Config, Event, LeaveReason, NodeId, Topology};
+use wattle_tests::{assemble, ended, messages, settle};
+
+const STEP: Duration = Duration::from_millis(100);
+
+/// A number as a message.
+fn number(number: u32) -> Vec<u8> {
+    number.to_be_bytes().to_vec()
+}
+
+/// What one node has of another, as numbers.
+fn heard(world: &World, node: NodeIndex, from: NodeId) -> Vec<u32> {
+    messages(world, node)
+        .into_iter()
+        .filter(|(origin, _)| *origin == from)
+        .map(|(_, payload)| u32::from_be_bytes(payload.try_into().unwrap()))
+        .collect()
+}
+
+fn count(world: &World, node: NodeIndex, wanted: impl Fn(&Event) -> bool) -> usize {
+    world.count_events(node, |event| wanted(event))
+}
+
+/// Everybody sends numbered messages to everybody for this long, one each 100 ms; then everything
+/// must arrive once and in order, and nobody may have left.
+fn talk(world: &mut World, nodes: &[NodeIndex], first: u32, time: Duration) -> u32 {
+    let steps = u32::try_from(time.as_millis() / STEP.as_millis()).unwrap();
+    for step in 0..steps {
+        for node in nodes {
+            let sent = world.broadcast(*node, number(first + step));
+            assert_eq!(sent, Ok(()), "{node:?} {:?}", ended(world, *node));
+        }
+        world.run_for(STEP);
+    }
+    first + steps
+}
+
+fn all_arrived(world: &World, nodes: &[NodeIndex], last: u32) {
+    let expected: Vec<u32> = (0..last).collect();
+    for node in nodes {
+        for other in nodes.iter().filter(|other| *other != node) {
+            let from = world.id(*other).unwrap();
+            assert_eq!(heard(world, *node, from), expected, "{other:?} to {node:?}");
+        }
+        let left = count(world, *node, |event| {
+            matches!(event, Event::NodeLeft { .. } | Event::Ended { .. })
+        });
+        assert_eq!(left, 0, "{node:?} lost somebody for good");
+    }
+}
+
+fn nodes(world: &mut World, native: bool, topology: Topology, count: usize) -> Vec<NodeIndex> {
+    let config = Config::default().with_topology(topology);
+    let nodes: Vec<NodeIndex> = (0..count)
+        .map(|_| match native {
+            true => world.add_native(config.clone()),
+            false => world.add_model(config.clone()),
+        })
+        .collect();
+    assemble(world, &nodes);
+    nodes
+}
+
+const ALL: [(bool, Topology); 4] = [
+    (false, Topology::Star),
+    (false, Topology::Mesh),
+    (true, Topology::Star),
+    (true, Topology::Mesh),
+];
+
+#[test]
+fn darkness_costs_a_pause_and_no_message() {
+    for (native, topology) in ALL {
+        for dark in [1, 5, 8, 15].map(Duration::from_secs) {
+            let mut world = World::new(dark.as_secs());
+            let all = nodes(&mut world, native, topology, 4);
+            let mut next = talk(&mut world, &all, 0, Duration::from_secs(1));
+            world.isolate(all[1]);
+            next = talk(&mut world, &all, next, dark);
+            world.reconnect(all[1]);
+            next = talk(&mut world, &all, next, Duration::from_secs(2));
+            world.run_for(Duration::from_secs(4));
+            all_arrived(&world, &all, next);
+            let lost = |event: &Event| matches!(event, Event::NodeLost { .. });
+            let back = |event: &Event| matches!(event, Event::NodeBack { .. });
+            if dark > Duration::from_secs(5) {
+                assert_eq!(
+                    count(&world, all[0], lost),
+                    1,
+                    "{native} {topology:?} {dark:?}"
+                );
+                assert_eq!(
+                    count(&world, all[1], lost),
+                    1,
+                    "{native} {topology:?} {dark:?}"
+                );
+            }
+            assert_eq!(
+                count(&world, all[0], back) >= 1,
+                dark > Duration::from_secs(2),
+                "{native} {topology:?} {dark:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn who_does_not_come_back_has_left_once() {
+    for (native, topology) in ALL {
+        let mut world = World::new(7);
+        let all = nodes(&mut world, native, topology, 3);
+        world.crash(all[1]);
+        world.run_for(Duration::from_secs(25));
+        for node in [all[0], all[2]] {
+            let left = count(&world, node, |event| {
+                matches!(
+                    event,
+                    Event::NodeLeft {
+                        reason: LeaveReason::Lost,
+                        ..
+                    }
+                )
+            });
+            assert_eq!(left, 1, "{native} {topology:?} {node:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_moves_to_another_network_keeps_its_place() {
+    for topology in [Topology::Star, Topology::Mesh] {
+        for moving in [1, 0] {
+            let mut world = World::new(11);
+            let config = Config::default().with_topology(topology);
+            let all: Vec<NodeIndex> = (0..3)
+                .map(|_| world.add_native_at(config.clone(), Place::internet()))
+                .collect();
+            assemble(&mut world, &all);
+            let mut next = talk(&mut world, &all, 0, Duration::from_secs(1));
+            world.roam(all[moving], Place::internet());
+            next = talk(&mut world, &all, next, Duration::from_secs(5));
+            settle(&mut world);
+            all_arrived(&world, &all, next);
+        }
+    }
+}
