@@ -51,7 +51,7 @@ impl EventQueue {
                 let place = self.next_number();
                 self.states.insert(*from, place);
             }
-            Event::Diagnostic(_) => {
+            Event::Diagnostic(_) | Event::ConnectReport(_) => {
                 if self.diagnostics >= DIAGNOSTICS {
                     return cancelled;
                 }
@@ -71,9 +71,12 @@ impl EventQueue {
                 }
             }
             Event::NodeBack { node } => {
-                let suspect = Event::NodeSuspect { node: *node };
-                if self.is_crowded() && self.cancel_last(&suspect) {
-                    return cancelled;
+                if self.is_crowded() {
+                    // A suspicion comes before every loss.
+                    self.cancel_last(&Event::NodeLost { node: *node });
+                    if self.cancel_last(&Event::NodeSuspect { node: *node }) {
+                        return cancelled;
+                    }
                 }
             }
             Event::NodeRoute { node, route }
@@ -101,7 +104,9 @@ impl EventQueue {
                 Event::State { from, .. } if self.states.get(from) == Some(&number) => {
                     self.states.remove(from);
                 }
-                Event::Diagnostic(_) => self.diagnostics = self.diagnostics.saturating_sub(1),
+                Event::Diagnostic(_) | Event::ConnectReport(_) => {
+                    self.diagnostics = self.diagnostics.saturating_sub(1);
+                }
                 Event::Writable => self.writable = false,
                 _ => {}
             }
@@ -144,6 +149,7 @@ impl EventQueue {
                 Some(
                     Event::NodeJoined { node: of }
                     | Event::NodeSuspect { node: of }
+                    | Event::NodeLost { node: of }
                     | Event::NodeBack { node: of }
                     | Event::NodeRoute { node: of, .. }
                     | Event::State { from: of, .. },

@@ -9,9 +9,9 @@ import { readdirSync } from "node:fs";
 import { createServer, connect } from "node:net";
 import { createInterface } from "node:readline";
 
-const program = (name) => {
+export const program = (name) => {
   const path = process.env[name];
-  if (!path) throw new Error(`${name} is not set: run these tests by 'tests/run interop'`);
+  if (!path) throw new Error(`${name} is not set: run these tests by 'tests/run'`);
   return path;
 };
 
@@ -44,8 +44,8 @@ export const until = async (what, milliseconds, condition) => {
   }
 };
 
-/** One `wattle` process: commands go in, events come out. */
-export class Wattle {
+/** A process of a program with `wattle`'s JSON interface: commands go in, events come out. */
+export class Process {
   events = [];
   #name;
   #child;
@@ -53,14 +53,11 @@ export class Wattle {
   #waiting = new Set();
   #exit;
 
-  /**
-   * Starts `wattle ...args` with JSON in and out, on loopback alone. `t` is the test that it ends
-   * with; `name` is for its messages.
-   */
-  constructor(t, name, ...args) {
+  /** Starts a command. `t` is the test that it ends with; `name` is for its messages. */
+  constructor(t, name, command, args, environment = {}) {
     this.#name = name;
-    const all = [...args, "--no-ice", "--bind", "127.0.0.1", "--json"];
-    this.#child = spawn(program("WATTLE"), all, { stdio: ["pipe", "pipe", "pipe"] });
+    const env = { ...process.env, ...environment };
+    this.#child = spawn(command, args, { env, stdio: ["pipe", "pipe", "pipe"] });
     this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.#errors += text));
     // A process that was killed does not read: that is what some tests are about.
     this.#child.stdin.on("error", () => {});
@@ -204,6 +201,13 @@ export class Wattle {
     } catch {
       return 0;
     }
+  }
+}
+
+/** One `wattle` process, with JSON in and out, on loopback alone. */
+export class Wattle extends Process {
+  constructor(t, name, ...args) {
+    super(t, name, program("WATTLE"), [...args, "--no-ice", "--bind", "127.0.0.1", "--json"]);
   }
 }
 

@@ -12,6 +12,7 @@ mod echo;
 pub(crate) mod fuzzing;
 mod gather;
 mod hidden;
+mod integrity;
 mod io;
 mod link;
 mod node;

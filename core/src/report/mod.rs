@@ -14,7 +14,7 @@ use core::time::Duration;
 
 pub(crate) use candidate::is_public;
 pub use candidate::{CandidateCounts, CandidateReport};
-pub(crate) use judge::{Facts, judge};
+pub(crate) use judge::{Facts, judge, servers};
 pub use mapping::{NatMapping, Observation};
 pub use verdict::Verdict;
 
@@ -166,7 +166,7 @@ impl ServerResult {
             Self::Silent => "silent",
             Self::Refused(_) => "refused",
             Self::Unresolved => "unresolved",
-            Self::StreamFailed(failure) => failure.name(),
+            Self::StreamFailed(_) => "stream_failed",
         }
     }
 
@@ -177,28 +177,33 @@ impl ServerResult {
     }
 }
 
-/// Why a TCP or TLS connection to a server could not be made, or broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Why a TCP or TLS connection to a server is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamFailure {
-    /// Nothing listens there.
+    /// Nobody listens there.
+    #[error("the connection was refused")]
     Refused,
-    /// No way leads there.
+    /// There is no way there.
+    #[error("there is no way to the server")]
     Unreachable,
-    /// No answer came in time.
+    /// No answer came.
+    #[error("the server did not answer in time")]
     TimedOut,
-    /// TLS failed, or the certificate is not valid.
+    /// The TLS handshake failed, or the certificate is not that of the name.
+    #[error("TLS failed: the server's certificate was not accepted, or it does not speak TLS")]
     Tls,
-    /// It was open and broke, or the server closed it.
+    /// It was open, and broke.
+    #[error("the connection broke")]
     Broken,
 }
 
 impl StreamFailure {
-    /// The failure's name in JSON output.
+    /// A short name, as the `wattle` command writes it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Refused => "connection_refused",
+            Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Tls => "tls",

@@ -359,15 +359,20 @@ fn symmetric_is_said_with_evidence_of_both_alone() {
     let symmetric = [HOST, REFLEXIVE, OTHER_PORT];
     let dependent = NatMapping::Dependent;
     assert_eq!(verdict(dependent, &symmetric), Verdict::SymmetricNats);
-    assert_eq!(verdict(dependent, &[REFLEXIVE]), Verdict::NoDirectPath);
     assert_eq!(
-        verdict(NatMapping::Independent, &symmetric),
-        Verdict::NoDirectPath
+        verdict(dependent, &[REFLEXIVE]),
+        Verdict::SymmetricNat(Side::Local)
     );
     assert_eq!(
-        verdict(NatMapping::Unknown, &symmetric),
+        verdict(NatMapping::Independent, &[REFLEXIVE]),
         Verdict::NoDirectPath
     );
+    for unproven in [NatMapping::Independent, NatMapping::Unknown] {
+        assert_eq!(
+            verdict(unproven, &symmetric),
+            Verdict::SymmetricNat(Side::Remote)
+        );
+    }
     let relayed = [REFLEXIVE, OTHER_PORT, RELAY];
     assert_eq!(verdict(dependent, &relayed), Verdict::RelayUseless);
 }
@@ -501,5 +506,165 @@ fn addresses_of_the_internet_are_known() {
     ];
     for (ip, public) in cases {
         assert_eq!(is_public(ip.parse().unwrap()), public, "{ip}");
+    }
+}
+
+/// Every verdict, those with something inside with all that the judgement puts there: a signaling server
+/// or a host that says nothing has a verdict of its own.
+fn all_verdicts() -> Vec<Verdict> {
+    use SignalingFailure as Signaling;
+    let mut all = vec![
+        Verdict::Connected,
+        Verdict::ConnectedByRelay,
+        Verdict::GivenUp,
+        Verdict::SignalingSilent,
+        Verdict::CodeNotFound,
+        Verdict::ForeignHost,
+        Verdict::HostSilent,
+        Verdict::HostClosed,
+        Verdict::NetworkFull,
+        Verdict::Misbehaved,
+        Verdict::ServersUnresolved,
+        Verdict::StunSilent,
+        Verdict::UdpBlocked,
+        Verdict::SymmetricNats,
+        Verdict::NoDirectPath,
+        Verdict::TurnCredentialsRefused,
+        Verdict::TurnUnreachable,
+        Verdict::TurnRefused(486),
+        Verdict::RelayUseless,
+        Verdict::OneWay,
+        Verdict::FingerprintMismatch,
+        Verdict::PeerSilent,
+        Verdict::LinkFailed(LinkFailure::Dtls),
+    ];
+    for side in [Side::Local, Side::Remote] {
+        all.push(Verdict::NoCandidates(side));
+        all.push(Verdict::OnlyHostCandidates(side));
+        all.push(Verdict::SymmetricNat(side));
+    }
+    for phase in [Phase::Ice, Phase::Datachannel] {
+        all.push(Verdict::TimedOut(phase));
+    }
+    for failure in [
+        Signaling::UnknownHost,
+        Signaling::ConnectionRefused,
+        Signaling::Unreachable,
+        Signaling::Certificate,
+        Signaling::Tls,
+        Signaling::Http(404),
+        Signaling::Protocol,
+        Signaling::Closed,
+    ] {
+        all.push(Verdict::SignalingUnreachable(failure));
+    }
+    for refusal in [
+        ServerRefusal::IdTaken,
+        ServerRefusal::InvalidKey,
+        ServerRefusal::Full,
+        ServerRefusal::Other,
+    ] {
+        all.push(Verdict::SignalingRefused(refusal));
+    }
+    for refusal in [
+        Refusal::NodeIdTaken,
+        Refusal::Version,
+        Refusal::TooManyAttempts,
+        Refusal::BadOffer,
+    ] {
+        all.push(Verdict::Refused(refusal));
+    }
+    all
+}
+
+/// Grows with the enum: whoever adds a verdict is led to the list above.
+const fn is_listed(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Connected
+        | Verdict::ConnectedByRelay
+        | Verdict::GivenUp
+        | Verdict::SignalingUnreachable(_)
+        | Verdict::SignalingSilent
+        | Verdict::SignalingRefused(_)
+        | Verdict::CodeNotFound
+        | Verdict::ForeignHost
+        | Verdict::HostSilent
+        | Verdict::HostClosed
+        | Verdict::NetworkFull
+        | Verdict::Refused(_)
+        | Verdict::Misbehaved
+        | Verdict::NoCandidates(_)
+        | Verdict::ServersUnresolved
+        | Verdict::StunSilent
+        | Verdict::UdpBlocked
+        | Verdict::OnlyHostCandidates(_)
+        | Verdict::SymmetricNats
+        | Verdict::SymmetricNat(_)
+        | Verdict::NoDirectPath
+        | Verdict::TurnCredentialsRefused
+        | Verdict::TurnUnreachable
+        | Verdict::TurnRefused(_)
+        | Verdict::RelayUseless
+        | Verdict::OneWay
+        | Verdict::FingerprintMismatch
+        | Verdict::PeerSilent
+        | Verdict::LinkFailed(_)
+        | Verdict::TimedOut(_) => true,
+    }
+}
+
+/// The row of `docs/troubleshooting.md` that a verdict must have.
+fn row(verdict: Verdict) -> String {
+    // Numbers stand for all of their kind.
+    let meaning = verdict
+        .to_string()
+        .replace("486", "…")
+        .replace("404", "…")
+        .replace(
+            &LinkFailure::Dtls.to_string(),
+            "the link could not be made, for the reason that is shown",
+        );
+    let mut first = meaning.chars();
+    let begin = first.next().unwrap().to_uppercase();
+    alloc::format!(
+        "| `{}` | {begin}{}. | {} |",
+        verdict.name(),
+        first.as_str(),
+        verdict.remedy()
+    )
+}
+
+#[test]
+fn every_verdict_is_documented_with_its_remedy() {
+    const DOCUMENT: &str = include_str!("../../../docs/troubleshooting.md");
+    let (_, table) = DOCUMENT.split_once("## The verdicts").unwrap();
+    let rows: Vec<String> = all_verdicts().into_iter().map(row).collect();
+    let missing: Vec<&String> = rows
+        .iter()
+        .filter(|row| !table.lines().any(|line| line == **row))
+        .collect();
+    assert!(missing.is_empty(), "{}", rows.join("\n"));
+    let stale: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| `") && !rows.iter().any(|row| row == line))
+        .collect();
+    assert!(stale.is_empty(), "{stale:?}");
+    assert!(all_verdicts().into_iter().all(is_listed));
+}
+
+#[test]
+fn every_failure_has_a_name_of_its_own_and_one_sentence_of_remedy() {
+    let mut names = Vec::new();
+    for verdict in all_verdicts() {
+        assert!(!names.contains(&verdict.name()), "{verdict:?}");
+        names.push(verdict.name());
+        let remedy = verdict.remedy();
+        let nothing_to_do = verdict.is_connected() || verdict == Verdict::GivenUp;
+        assert_eq!(remedy.is_empty(), nothing_to_do, "{verdict:?}");
+        assert!(
+            remedy.is_empty() || remedy.ends_with(['.', '…']),
+            "{remedy}"
+        );
+        assert!(!remedy.contains(". "), "more than one sentence: {remedy}");
     }
 }

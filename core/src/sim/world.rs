@@ -95,6 +95,8 @@ pub(super) struct WorldNode {
     pub(super) messages: u64,
     /// How many it asked to be sent.
     pub(super) datagrams: u64,
+    /// How many model links it has opened in all its lives.
+    pub(super) links_opened: u64,
     /// Its ends of model links.
     pub(super) ends: BTreeMap<LinkId, EndIndex>,
     /// Cut off from everybody, the signaling server included.
@@ -185,6 +187,7 @@ impl World {
             paused: false,
             messages: 0,
             datagrams: 0,
+            links_opened: 0,
             ends: BTreeMap::new(),
             isolated: false,
             clock: Clock::default(),
@@ -213,7 +216,8 @@ impl World {
         self.trace.set_name(node.0, name.into());
     }
 
-    /// Starts a crashed node again: a new life, with a new seed and so a new name.
+    /// Starts a crashed node again: a new life, with a new seed and so a new name. Its application
+    /// takes messages, even if that of the last life did not.
     ///
     /// Datagrams that were on their way to a native node reach the new life, as they have the same
     /// address; of old model links and signaling connections it hears nothing.
@@ -233,6 +237,7 @@ impl World {
             .fork(&alloc::format!("node {index} life {}", node.life))
             .bytes();
         node.life = node.life.saturating_add(1);
+        node.paused = false;
         #[cfg(feature = "native")]
         if native {
             #[expect(

@@ -139,6 +139,7 @@ impl Link {
         let is_left = |(local, _): &(SocketAddr, SocketAddr)| *local != address;
         self.path = self.path.filter(is_left);
         self.heard_at = self.heard_at.filter(is_left);
+        self.detour.retain(is_left);
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
     }

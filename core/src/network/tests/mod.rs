@@ -10,5 +10,6 @@ mod harm;
 mod hostile;
 mod mesh;
 mod repeats;
+mod reports;
 mod room;
 mod watched;

@@ -4,11 +4,10 @@
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
-use super::NodeVerb;
 use super::run::Run;
+use super::{Missing, NodeVerb};
 use crate::config::{Timeouts, Topology};
 use crate::id::NodeId;
 use crate::sim::{
@@ -16,128 +15,6 @@ use crate::sim::{
 };
 use crate::stats::Status;
 use crate::time::Timestamp;
-
-/// What a healed core did not come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Missing {
-    /// The host lives, and this node is not in its network.
-    NotJoined {
-        /// Which node.
-        node: u8,
-        /// What it is instead; `None`: crashed.
-        status: Option<Status>,
-    },
-    /// A node of the core does not see exactly the others of the core.
-    Roster {
-        /// Which node.
-        node: u8,
-        /// Whom it sees; `None` for one that is none of ours.
-        sees: Vec<Option<u8>>,
-    },
-    /// The host is lost, and this node still believes to be in its network.
-    NotTold {
-        /// Which node.
-        node: u8,
-    },
-    /// A node of the core did not hear all that another one said.
-    Unheard {
-        /// Who said it.
-        from: u8,
-        /// Who did not hear it.
-        to: u8,
-        /// How many messages; `None`: it was not even possible to send them.
-        messages: Option<u32>,
-    },
-    /// A node counts messages as under way to another that has taken all: its credit did not come
-    /// back.
-    Uncredited {
-        /// Who sent them.
-        from: u8,
-        /// Who took them.
-        to: u8,
-        /// How many bytes, with what each message costs.
-        bytes: u32,
-    },
-    /// A node cannot reach the host, and its attempt to join has not ended.
-    NotEnded {
-        /// Which node.
-        node: u8,
-    },
-    /// In a mesh: a node reaches another only through the host, though there is a direct path.
-    Relayed {
-        /// Which node.
-        from: u8,
-        /// The other.
-        to: u8,
-    },
-    /// A node has links or connections that it needs no more.
-    Leftovers {
-        /// Which node.
-        node: u8,
-        /// Links, and those it needs.
-        links: (u32, u32),
-        /// Connections to signaling servers, and those it needs.
-        connections: (u32, u32),
-    },
-    /// A node that is in no network still wants to be woken.
-    Awake {
-        /// Which node.
-        node: u8,
-    },
-    /// There is more traffic than liveness needs.
-    Loud {
-        /// Inputs and outputs of all nodes in [`QUIET`] of rest.
-        entries: u64,
-        /// The most there should be.
-        most: u64,
-    },
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotJoined { node, status } => {
-                write!(f, "node {node} is not in the network but {status:?}")
-            }
-            Self::Roster { node, sees } => write!(f, "node {node} sees the nodes {sees:?}"),
-            Self::NotTold { node } => {
-                write!(f, "node {node} was not told that the host is lost")
-            }
-            Self::Unheard {
-                from,
-                to,
-                messages: Some(messages),
-            } => write!(f, "node {to} misses {messages} messages of node {from}"),
-            Self::Unheard { from, to, .. } => write!(f, "node {from} cannot send to node {to}"),
-            Self::Uncredited { from, to, bytes } => write!(
-                f,
-                "node {from} counts {bytes} bytes as under way to node {to}, which has taken all"
-            ),
-            Self::NotEnded { node } => write!(
-                f,
-                "node {node} cannot reach the host, and its join has not ended"
-            ),
-            Self::Relayed { from, to } => write!(
-                f,
-                "node {from} reaches node {to} only through the host, though there is a direct path"
-            ),
-            Self::Leftovers {
-                node,
-                links,
-                connections,
-            } => write!(
-                f,
-                "node {node} has {} links of {} that it needs, and {} connections of {}",
-                links.0, links.1, connections.0, connections.1
-            ),
-            Self::Awake { node } => write!(f, "node {node} is idle and wants to be woken"),
-            Self::Loud { entries, most } => {
-                write!(f, "{entries} inputs and outputs at rest instead of {most}")
-            }
-        }
-    }
-}
 
 /// How often the core's applications look whether they are where they want to be.
 const LOOK: Duration = Duration::from_millis(250);
@@ -154,7 +31,7 @@ const ENTRIES_PER_NODE: u64 = 2;
 /// How long a core may take to come to terms.
 ///
 /// At worst a joiner has just begun a join that cannot succeed, and begins another when that ends;
-/// the host needs as long to notice whom it has lost, and to let go of the places that dead joins
+/// the host needs its time until who is lost has left, and to let go of the places that dead joins
 /// hold.
 #[must_use]
 pub fn bound(timeouts: &Timeouts) -> Duration {
@@ -163,7 +40,7 @@ pub fn bound(timeouts: &Timeouts) -> Duration {
         .connect
         .saturating_mul(2)
         .saturating_add(dead_join)
-        .saturating_add(timeouts.lost_after.saturating_mul(2))
+        .saturating_add(timeouts.grace.max(timeouts.lost_after).saturating_mul(2))
         .saturating_add(timeouts.leave)
 }
 
@@ -192,8 +69,8 @@ impl Run<'_> {
         self.follow()?;
         let now = self.world.now();
         let deadline = now.plus(bound(&Timeouts::default()));
-        // Who was silent for too long before will be lost by then.
-        self.run_until(now.plus(Timeouts::default().lost_after))?;
+        // Who was silent for too long before will have left by then.
+        self.run_until(now.plus(Timeouts::default().grace))?;
         let (mut unsaid, mut tried) = (None, BTreeSet::new());
         let missing = self.until(deadline, |run| {
             run.reenter(&core, &mut tried);
@@ -203,7 +80,9 @@ impl Run<'_> {
                 return apart;
             }
             let unsaid = unsaid.get_or_insert_with(|| run.said_by(&core));
-            unsaid.retain(|node| !run.send((*node).into(), None, MARKER));
+            // Whose network has ended meanwhile, has nobody to say it to.
+            let sayers = run.said_by(&core);
+            unsaid.retain(|node| sayers.contains(node) && !run.send((*node).into(), None, MARKER));
             run.unheard(&core, unsaid)
         })?;
         if !missing.is_empty() {
@@ -246,7 +125,6 @@ impl Run<'_> {
     pub(super) fn heal(&mut self) -> Vec<u8> {
         self.agenda.clear();
         self.reasons.broken();
-        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         let most = usize::from(self.plan.max_nodes);
         let core: Vec<u8> = self.plan.core.iter().copied().take(most).collect();
         self.world.heal_all();
@@ -454,10 +332,6 @@ impl Run<'_> {
     fn uncredited(&self, core: &[u8]) -> Vec<Missing> {
         let id = |node: u8| self.apps.get(usize::from(node)).and_then(|app| app.id);
         let mut missing = Vec::new();
-        // Where taking is the application's word, it is the plan's application that is to blame.
-        if self.plan.release {
-            return missing;
-        }
         for from in core {
             let stats = self.world.stats(NodeIndex(usize::from(*from)));
             for other in stats.into_iter().flat_map(|stats| stats.nodes) {

@@ -4,6 +4,7 @@ mod apply;
 mod draw;
 mod ledger;
 mod liveness;
+mod missing;
 mod places;
 mod reason;
 mod run;
@@ -17,7 +18,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use draw::{Family, FamilyError};
-pub use liveness::{Missing, QUIET, bound, direct_bound};
+pub use liveness::{QUIET, bound, direct_bound};
+pub use missing::Missing;
 pub use places::{Nat, NatVerb, Spot, Stack};
 pub use run::{Report, Verdict};
 pub use shrink::Shrunk;

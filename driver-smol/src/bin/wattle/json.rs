@@ -11,6 +11,8 @@ use wattle_smol::{
     Route, Side, SignalingDiagnostic, Stats, Status,
 };
 
+use crate::report::ReportLine;
+
 /// One line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -35,6 +37,9 @@ pub(crate) enum Line {
         node: String,
     },
     NodeSuspect {
+        node: String,
+    },
+    NodeLost {
         node: String,
     },
     NodeBack {
@@ -73,6 +78,7 @@ pub(crate) enum Line {
         message: String,
     },
     SignalingRestored,
+    ConnectReport(Box<ReportLine>),
     Diagnostic {
         phase: &'static str,
         #[serde(flatten)]
@@ -379,6 +385,7 @@ impl Line {
             },
             Event::NodeJoined { node } => Self::NodeJoined { node: text(node) },
             Event::NodeSuspect { node } => Self::NodeSuspect { node: text(node) },
+            Event::NodeLost { node } => Self::NodeLost { node: text(node) },
             Event::NodeBack { node } => Self::NodeBack { node: text(node) },
             Event::NodeStalled { node } => Self::NodeStalled { node: text(node) },
             Event::NodeRoute { node, route } => Self::NodeRoute {
@@ -420,6 +427,7 @@ impl Line {
                 phase: diagnostic.phase().name(),
                 detail: diagnostic.into(),
             },
+            Event::ConnectReport(report) => Self::ConnectReport(Box::new((&*report).into())),
             Event::Ended { reason } => Self::ended(reason),
             other => Self::Warning {
                 kind: "unknown_event",

@@ -18,6 +18,7 @@ mod ice;
 mod input;
 mod json;
 mod output;
+mod report;
 mod run;
 mod serve;
 mod sim;

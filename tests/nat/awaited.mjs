@@ -1,0 +1,14 @@
+// Parts of wattle that these tests are about and that are not there yet: a test of such a part is
+// skipped and says why. `false`: it is there.
+
+export const AWAITED = {
+  stun: false,
+  turn: "not run: nodes do not use TURN servers yet",
+  report: "not run: there is no connect_report yet",
+  recovery: false,
+  doctor: "not run: there is no 'wattle doctor' yet",
+  credentials: "not run: credentials cannot be replaced while running yet",
+};
+
+/** What a test needs: why it is skipped, or `false`. */
+export const needs = (...parts) => parts.map((part) => AWAITED[part]).find(Boolean) ?? false;

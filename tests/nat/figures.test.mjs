@@ -1,0 +1,83 @@
+// What STUN and TURN cost, counted by the joiner's gateway: packets until the joiner is in, and bytes
+// per relayed message.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { needs } from "./awaited.mjs";
+import { Coturn } from "./coturn.mjs";
+import { Internet } from "./internet.mjs";
+import { connected, host, ice, joiner, scope, signaling } from "./nodes.mjs";
+import { numbers } from "./numbers.mjs";
+
+const own = scope();
+let internet;
+let url;
+let coturn;
+
+before(async () => {
+  internet = new Internet();
+  url = (await signaling(own, internet)).ipv4;
+  coturn = await Coturn.start(own, internet, [internet.server(), internet.server()]);
+});
+
+after(async () => {
+  await own.end();
+  internet.remove();
+});
+
+/** Connects a host at an open site with a joiner behind a NAT. */
+const start = async (t, hostIce, joinIce) => {
+  const site = internet.site("port-restricted");
+  site.count();
+  const first = await host(t, internet.site("open"), url, ...hostIce);
+  const second = joiner(t, site, first.code, url, ...joinIce);
+  await second.event("joined");
+  const joined = site.counted();
+  await connected(first, second);
+  return { site, first, second, joined };
+};
+
+const COUNT = 500;
+
+/** The UDP bytes, IP headers included, that one message costs the joiner who sends it. */
+const bytesPerMessage = async ({ site, first, second }) => {
+  const before = site.counted();
+  await numbers(second, first.node, { count: COUNT, perSecond: 100 });
+  return (site.counted().out.bytes - before.out.bytes) / COUNT;
+};
+
+test("packets until the joiner is in", { skip: needs("stun", "turn") }, async (t) => {
+  const found = {};
+  for (const [name, servers] of Object.entries({
+    "no server": ice(),
+    "two STUN servers": ice(...coturn.stuns),
+    "two STUN servers and TURN over UDP": ice(...coturn.stuns, coturn.turn("udp")),
+  })) {
+    await t.test(name, async (each) => {
+      const { joined } = await start(each, servers, servers);
+      found[name] = joined.out.packets;
+      each.diagnostic(`UDP packets out ${joined.out.packets}, in ${joined.in.packets}`);
+    });
+  }
+  const [none, stun, turn] = Object.values(found);
+  // One request to each server, and one more check for each candidate that comes of it.
+  assert.ok(stun <= none + 8, `${stun} with STUN, ${none} without`);
+  assert.ok(turn <= stun + 20, `${turn} with TURN, ${stun} without`);
+});
+
+test("bytes per relayed message", { skip: needs("turn") }, async (t) => {
+  let direct;
+  let relayed;
+  await t.test("direct", async (each) => {
+    direct = await bytesPerMessage(await start(each, ice(), ice()));
+    each.diagnostic(`${direct.toFixed(1)} bytes for each message of a few bytes`);
+  });
+  await t.test("relayed", async (each) => {
+    const joinIce = [...ice(coturn.turn("udp")), "--ice-policy", "relay-only"];
+    relayed = await bytesPerMessage(await start(each, ice(), joinIce));
+    each.diagnostic(`${relayed.toFixed(1)} bytes for each message of a few bytes`);
+  });
+  // ChannelData has 4 bytes; a packet that only acknowledges has them, too.
+  assert.ok(relayed - direct <= 16, `${relayed} relayed, ${direct} direct`);
+});
