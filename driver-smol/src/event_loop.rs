@@ -178,12 +178,13 @@ impl EventLoop {
             tracing::debug!(sockets = self.sockets.len(), "interfaces changed");
             self.announce_interfaces();
         }
-        if followed.anew {
+        // Also when there is only more than before: what waits for a way is tried at once.
+        if followed.changed || followed.anew {
             tracing::debug!("the network may be another");
             self.shared.lock().input(Input::NetworkChanged);
             self.drain();
         }
-        if !look.went.is_empty() || followed.anew {
+        if followed.changed || followed.anew || !look.went.is_empty() {
             self.give_up_connections();
         }
         true
