@@ -22,7 +22,7 @@ use super::io::{Interface, Transmit};
 use super::stun::Transaction;
 use crate::config::Config;
 use crate::ice::{IcePolicy, IceServer};
-use crate::report::{NatMapping, ServerReport, ServerResult};
+use crate::report::{NatMapping, Observation, ServerReport, ServerResult};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -223,6 +223,11 @@ impl Gather {
     /// What our NAT does with ports, as far as the servers' answers show it.
     pub(super) fn mapping(&self) -> NatMapping {
         NatMapping::of(&self.bindings.observations())
+    }
+
+    /// What was seen by which server, over UDP.
+    pub(super) fn observations(&self) -> Vec<Observation> {
+        self.bindings.observations()
     }
 
     /// Asks all servers, the resolver included.
