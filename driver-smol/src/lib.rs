@@ -53,6 +53,7 @@ mod server;
 mod shared;
 mod signaling;
 mod streams;
+mod tcp;
 mod tls;
 mod udp;
 mod websocket;

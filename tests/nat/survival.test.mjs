@@ -34,9 +34,9 @@ const SOON = 2000;
 
 /**
  * Two nodes at these sites talk both ways for `seconds`; in the middle of it `trouble` happens, which
- * ends with the return of a path.
+ * ends with the return of a path. `isDark`: until then no message can arrive.
  */
-const survives = async (t, { sites, servers, seconds, trouble, args = [] }) => {
+const survives = async (t, { sites, servers, seconds, trouble, isDark = false, args = [] }) => {
   const first = await host(t, sites[0], url, ...servers, ...args);
   const second = joiner(t, sites[1], first.code, url, ...servers, ...args);
   await connected(first, second);
@@ -49,10 +49,14 @@ const survives = async (t, { sites, servers, seconds, trouble, args = [] }) => {
   const all = Promise.all(runs);
   all.catch(() => {});
   await sleep(2000);
+  const begin = Date.now();
   await trouble();
   const back = Date.now();
   const [toJoiner, toHost] = await all;
   for (const [name, at] of Object.entries({ "to the joiner": toJoiner, "to the host": toHost })) {
+    // Reading what came before takes its time, too.
+    const during = at.filter((time) => time > begin + 500 && time < back).length;
+    if (isDark) assert.equal(during, 0, `${name}: ${during} messages arrived in the dark`);
     const next = at.find((time) => time >= back);
     t.diagnostic(`${name}: flowing again ${next - back} ms after the path is back`);
     assert.ok(next - back <= SOON, `${name}: ${next - back} ms after the path is back`);
@@ -87,18 +91,18 @@ test("darkness and other trouble", { concurrency: 3 }, async (t) => {
     add(`${seconds} s of darkness, open and firewall`, needs(...needed), async (t) => {
       const sites = [internet.site("open"), internet.site("firewall")];
       const trouble = () => dark(sites[1], seconds);
-      await survives(t, { sites, servers: ice(), seconds: seconds + 6, trouble });
+      await survives(t, { sites, servers: ice(), seconds: seconds + 6, trouble, isDark: true });
     });
     add(`${seconds} s of darkness, port-restricted both`, needs("stun", ...needed), async (t) => {
       const sites = [internet.site("port-restricted"), internet.site("port-restricted")];
       const trouble = () => dark(sites[1], seconds, { all: true });
-      await survives(t, { sites, servers: stun(), seconds: seconds + 6, trouble });
+      await survives(t, { sites, servers: stun(), seconds: seconds + 6, trouble, isDark: true });
     });
     add(`${seconds} s of darkness, through a relay`, needs("turn", ...needed), async (t) => {
       const sites = [internet.site("symmetric"), internet.site("symmetric")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       const servers = ice(coturn.turn("udp"));
-      await survives(t, { sites, servers, seconds: seconds + 6, trouble });
+      await survives(t, { sites, servers, seconds: seconds + 6, trouble, isDark: true });
     });
   }
 

@@ -12,6 +12,8 @@ mod echo;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod gather;
+mod hidden;
+mod integrity;
 mod io;
 mod link;
 mod node;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 #[expect(
     clippy::disallowed_types,
@@ -18,6 +18,7 @@ use super::certificate;
 use super::clock::Clock;
 use super::demux::{Demux, Kind, classify};
 use super::gather::{self, Gather, Local, News};
+use super::hidden::{Asked, Hidden};
 use super::io::{Input, Output, Transmit};
 use super::link::{Link, Outbox, Setup, Update};
 use crate::code::NetworkCode;
@@ -59,6 +60,7 @@ pub struct Node {
     loopback: bool,
     gather: Gather,
     demux: Demux,
+    hidden: Hidden,
     links: BTreeMap<LinkId, Link>,
     /// What links said, for the network.
     updates: VecDeque<(LinkId, Update)>,
@@ -94,6 +96,7 @@ impl Node {
             loopback: config.loopback,
             gather: Gather::new(&config, rng.fork("gather")),
             demux: Demux::default(),
+            hidden: Hidden::default(),
             links: BTreeMap::new(),
             updates: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -211,9 +214,7 @@ impl Node {
                 self.with_gather(now, |gather, news| gather.network_changed(now, news));
                 self.network_changed(now);
             }
-            Input::Resolved { name, addresses } => self.with_gather(now, |gather, news| {
-                gather.resolved(now, name, addresses, news);
-            }),
+            Input::Resolved { name, addresses } => self.resolved(now, name, addresses),
             Input::Stream { .. } => {}
         }
         self.pump(now);
@@ -428,6 +429,9 @@ impl Node {
             self.report(id);
         }
         self.candidates_dropped += out.candidates_dropped;
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
+        }
         for address in out.addresses {
             self.demux.add_address(address, id);
         }
@@ -441,6 +445,29 @@ impl Node {
             self.forget(id);
         }
         answer
+    }
+
+    /// Asks for the address of a candidate that has a name in its place.
+    fn look_up(&mut self, id: LinkId, candidate: &str) {
+        // Who tells nobody where it is asks nobody on the LAN either.
+        if self.gather.is_relay_only() {
+            self.candidates_dropped += 1;
+            return;
+        }
+        match self.hidden.add(id, candidate) {
+            Asked::Resolve(name) => self.outputs.push_back(Output::Resolve { name }),
+            Asked::Waits => {}
+            Asked::Refused => self.candidates_dropped += 1,
+        }
+    }
+
+    fn resolved(&mut self, now: Timestamp, name: &str, addresses: &[IpAddr]) {
+        self.with_gather(now, |gather, news| {
+            gather.resolved(now, name, addresses, news)
+        });
+        for (id, candidate) in self.hidden.resolved(name, addresses) {
+            self.with_link(id, |link, out| link.add_candidate(now, &candidate, out));
+        }
     }
 
     /// Tells the network how far a link has come, before what else the link says.
@@ -459,6 +486,7 @@ impl Node {
     }
 
     fn forget(&mut self, id: LinkId) {
+        self.hidden.forget(id);
         self.links.remove(&id);
         self.demux.forget(id);
     }

@@ -95,7 +95,7 @@ pub(super) fn kind(candidate: &Candidate) -> event::CandidateKind {
     }
 }
 
-/// A remote's candidate; `None` if it cannot be read or cannot be used: TCP, `.local`, addresses
+/// A remote's candidate; `None` if it cannot be read or cannot be used: TCP, a name, addresses
 /// that lead nowhere.
 pub(super) fn remote(text: &str, loopback: bool) -> Option<Candidate> {
     let candidate = Candidate::from_sdp_string(text).ok()?;

@@ -17,6 +17,7 @@ use tracing::{debug, trace};
 
 mod candidate;
 mod checks;
+mod detour;
 #[cfg(feature = "fuzzing")]
 pub(in crate::native) mod fuzzing;
 mod lines;
@@ -25,6 +26,7 @@ mod news;
 mod outbox;
 
 use self::checks::Checks;
+use self::detour::{Detour, Ends};
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
@@ -107,9 +109,10 @@ pub(in crate::native) struct Link {
     early_checks: u8,
     lines: Lines,
     /// The selected pair, local and remote.
-    path: Option<(SocketAddr, SocketAddr)>,
+    path: Option<Ends>,
     /// Where the last authentic check came in.
-    heard_at: Option<(SocketAddr, SocketAddr)>,
+    heard_at: Option<Ends>,
+    detour: Detour,
     /// What the last check of ours said.
     role: Option<Role>,
     checks: Checks,
@@ -185,6 +188,7 @@ impl Link {
             lines: Lines::new(limits),
             path: None,
             heard_at: None,
+            detour: Detour::default(),
             role: None,
             checks: Checks::default(),
             kinds: BTreeMap::new(),
@@ -249,30 +253,48 @@ impl Link {
         self.step(now, out);
     }
 
-    /// Asks for a sign of life on the selected pair; nothing happens before there is one.
+    /// Asks for a sign of life on the pair that is used; nothing happens before there is one.
     ///
-    /// When that stays silent, also where the remote was last heard: it may have moved, and str0m
-    /// does not say so. Not there alone, because anybody can send a check of the remote again.
+    /// When that stays silent, also where the remote was last heard: it may have moved.
     pub(in crate::native) fn probe(&mut self, now: Timestamp, out: &mut Outbox) {
-        let (Some(path), Some(credentials), false) = (self.path, &self.remote, self.ended) else {
+        let Some(used) = self.used() else {
             return;
         };
-        let elsewhere = self
-            .heard_at
-            .filter(|at| *at != path && self.probes.unanswered() >= SILENT_PROBES);
-        for (local, remote) in core::iter::once(path).chain(elsewhere) {
-            let role = self.role.unwrap_or(Role::Controlled(0));
-            let request = self
-                .probes
-                .request(now, &self.local, credentials, PROBE_PRIORITY, role);
-            if let Some(request) = request {
-                out.transmits.push(Transmit {
-                    local,
-                    remote,
-                    payload: request.into(),
-                });
-            }
+        if self.probes.unanswered() >= SILENT_PROBES {
+            self.probe_elsewhere(now, out);
         }
+        self.request(now, used, out);
+    }
+
+    /// The pair that DTLS takes.
+    fn used(&self) -> Option<Ends> {
+        self.detour.taken().or(self.path)
+    }
+
+    /// Asks where the remote was last heard, if that is another pair than the one that is used.
+    fn probe_elsewhere(&mut self, now: Timestamp, out: &mut Outbox) {
+        let Some(ends) = self.heard_at.filter(|at| Some(*at) != self.used()) else {
+            return;
+        };
+        if self.detour.may_try(now)
+            && let Some(transaction) = self.request(now, ends, out)
+        {
+            self.detour.tried(transaction, ends);
+        }
+    }
+
+    fn request(&mut self, now: Timestamp, ends: Ends, out: &mut Outbox) -> Option<Transaction> {
+        let remote = self.remote.as_ref().filter(|_| !self.ended)?;
+        let role = self.role.unwrap_or(Role::Controlled(0));
+        let (transaction, request) =
+            self.probes
+                .request(now, &self.local, remote, PROBE_PRIORITY, role)?;
+        out.transmits.push(Transmit {
+            local: ends.0,
+            remote: ends.1,
+            payload: request.into(),
+        });
+        Some(transaction)
     }
 
     /// Tells the remote at once; what was not sent yet is lost.
@@ -303,6 +325,7 @@ impl Link {
         if self.ended || !stun::is_authentic(datagram, &self.local.password) {
             return false;
         }
+        let is_new = !self.addresses.contains(&at.1);
         if !self.claim(at.1, out) {
             return false;
         }
@@ -314,6 +337,11 @@ impl Link {
         self.window.set_heard();
         self.heard_at = Some(at);
         self.path = self.path.or(self.heard_at);
+        if self.secured && is_new {
+            // It may have moved there: does the old path still work?
+            self.probe(now, out);
+            self.probe_elsewhere(now, out);
+        }
         self.receive(now, at, datagram, out)
     }
 
@@ -332,9 +360,17 @@ impl Link {
         let Some(remote) = &self.remote else {
             return false;
         };
+        let unanswered = self.probes.unanswered();
         let round_trip = self.probes.response(now, transaction, datagram, remote);
         self.news.round_trip = round_trip;
         if let Some(round_trip) = round_trip {
+            if let Some(ends) = self.detour.answered(transaction) {
+                // Ours on the pair that is used went out before it, and was not answered.
+                if unanswered > 1 {
+                    self.detour
+                        .take(Some(ends).filter(|ends| Some(*ends) != self.path));
+                }
+            }
             self.window.set_round_trip(round_trip);
             self.window.set_heard();
         }

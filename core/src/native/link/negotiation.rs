@@ -1,14 +1,14 @@
 //! How a link comes to be: descriptions and candidates, given one by one and in their order.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::net::SocketAddr;
 
 use str0m::change::{SdpAnswer, SdpOffer};
 
 use super::{Link, Outbox, Update, candidate};
 use crate::io::LinkFailure;
-use crate::native::description;
 use crate::native::gather::Local;
+use crate::native::{description, hidden};
 use crate::time::Timestamp;
 
 impl Link {
@@ -139,6 +139,7 @@ impl Link {
         let is_left = |(local, _): &(SocketAddr, SocketAddr)| *local != address;
         self.path = self.path.filter(is_left);
         self.heard_at = self.heard_at.filter(is_left);
+        self.detour.retain(is_left);
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
     }
@@ -178,6 +179,10 @@ impl Link {
         let text = text.strip_prefix("a=").unwrap_or(text);
         // The end of candidates, which we have no use for.
         if text.is_empty() {
+            return;
+        }
+        if hidden::is_hidden(text) && self.candidates < self.limits.candidates {
+            out.hidden.push(text.to_string());
             return;
         }
         let candidate = (self.candidates < self.limits.candidates)

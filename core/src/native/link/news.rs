@@ -78,14 +78,22 @@ impl Link {
         if transmit.proto != Protocol::Udp {
             return;
         }
-        let transmit = Transmit {
+        let mut transmit = Transmit {
             local: transmit.source,
             remote: transmit.destination,
             payload: Vec::from(transmit.contents).into(),
         };
         match transmit.payload.first() {
             Some(20..=63) => {
-                self.path = Some((transmit.local, transmit.remote));
+                let selected = Some((transmit.local, transmit.remote));
+                if self.path != selected {
+                    self.path = selected;
+                    self.detour.take(None);
+                }
+                if let Some((local, remote)) = self.detour.taken() {
+                    transmit.local = local;
+                    transmit.remote = remote;
+                }
             }
             Some(_) => {
                 let role = stun::role_of(&transmit.payload);
@@ -99,6 +107,7 @@ impl Link {
                 // A link that sends no data learns of a new path by this.
                 if self.path.is_none() || stun::nominates(&transmit.payload) {
                     self.path = Some((transmit.local, transmit.remote));
+                    self.detour.take(None);
                 }
             }
             None => return,

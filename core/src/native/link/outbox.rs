@@ -20,6 +20,8 @@ pub(in crate::native) struct Outbox {
     pub(in crate::native) updates: Vec<Update>,
     /// Addresses that this link now has to do with.
     pub(in crate::native) addresses: Vec<SocketAddr>,
+    /// Candidates of the remote whose address is to be looked up.
+    pub(in crate::native) hidden: Vec<String>,
     pub(in crate::native) candidates_dropped: u64,
 }
 

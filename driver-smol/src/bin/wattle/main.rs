@@ -15,6 +15,7 @@ mod command;
 mod demo;
 mod doctor;
 mod human;
+mod ice;
 mod input;
 mod json;
 mod output;
@@ -26,7 +27,6 @@ mod sim;
 use std::process::ExitCode;
 
 use args::{Action, Args};
-use clap::Parser as _;
 
 /// Exit status when something went wrong.
 const FAILED: u8 = 1;
@@ -35,7 +35,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => return refuse(&error),
     };
