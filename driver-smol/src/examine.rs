@@ -163,6 +163,12 @@ impl Visit {
                 }
             }
         };
+        // What was borrowed is given back.
+        let flush = poll_fn(|context| self.sockets.poll_send(context));
+        let enough = async {
+            Timer::after(FINISH).await;
+        };
+        or(flush, enough).await;
         let Self {
             signaling, streams, ..
         } = self;

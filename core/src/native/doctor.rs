@@ -12,7 +12,7 @@ use super::io::{Input, Interface, Output};
 use super::stun;
 use crate::config::Config;
 use crate::doctor::{Examination, SignalingReport};
-use crate::ice::{IcePolicy, IceServer};
+use crate::ice::{IcePolicy, IceScheme, IceServer, IceTransport, IceUrl};
 use crate::report::{ServerReport, ServerResult, Verdict};
 use crate::rng::Rng;
 use crate::signaling::{Client, ClientEvent, SignalingFailure};
@@ -44,6 +44,8 @@ pub struct Doctor {
     failure: Option<SignalingFailure>,
     /// The servers that are configured.
     configured: Vec<IceServer>,
+    /// The same TURN servers over the transports that are not.
+    others: Vec<IceServer>,
     /// The other addresses of STUN servers, which they name in their answers.
     further: Vec<SocketAddr>,
     addresses: Vec<IpAddr>,
@@ -87,6 +89,7 @@ impl Doctor {
             signaling: report,
             waits: signaling,
             failure: None,
+            others: other_transports(&configured),
             configured,
             further: Vec::new(),
             addresses: Vec::new(),
@@ -167,7 +170,8 @@ impl Doctor {
             let url = alloc::format!("stun:{address}");
             IceServer::stun(&url).ok()
         });
-        self.configured.iter().cloned().chain(further).collect()
+        let known = self.configured.iter().chain(&self.others).cloned();
+        known.chain(further).collect()
     }
 
     fn interfaces(&mut self, interfaces: &[Interface]) {
@@ -283,12 +287,12 @@ impl Doctor {
                 report.result = ServerResult::Silent;
             }
         }
-        let configured: Vec<String> = self
-            .configured
-            .iter()
-            .flat_map(|server| server.urls().iter().map(ToString::to_string))
-            .collect();
-        reports.retain(|report| configured.contains(&report.url));
+        let of = |servers: &[IceServer]| -> Vec<ServerReport> {
+            let urls: Vec<String> = urls(servers).map(ToString::to_string).collect();
+            let reports = reports.iter().filter(|one| urls.contains(&one.url));
+            reports.cloned().collect()
+        };
+        let (servers, others) = (of(&self.configured), of(&self.others));
         let mut mapped = Vec::new();
         for seen in self.gather.observations() {
             if !mapped.contains(&seen.mapped) {
@@ -297,8 +301,8 @@ impl Doctor {
         }
         self.examination = Some(Examination {
             signaling: self.signaling.take(),
-            servers: reports,
-            others: Vec::new(),
+            servers,
+            others,
             addresses: core::mem::take(&mut self.addresses),
             mapped,
             mapping: self.gather.mapping(),
@@ -306,6 +310,34 @@ impl Doctor {
         });
         self.with_gather(|gather, now, news| gather.set_running(now, false, news));
     }
+}
+
+fn urls(servers: &[IceServer]) -> impl Iterator<Item = &IceUrl> {
+    servers.iter().flat_map(IceServer::urls)
+}
+
+/// A TURN server listens on UDP and on TCP, at the same port, unless somebody has forbidden one.
+fn other_transports(configured: &[IceServer]) -> Vec<IceServer> {
+    let mut others = Vec::new();
+    for server in configured {
+        let credentials = server.username().zip(server.credential());
+        for url in server.urls() {
+            let transport = match (url.scheme(), url.transport()) {
+                (IceScheme::Turn, IceTransport::Udp) => IceTransport::Tcp,
+                (IceScheme::Turn, IceTransport::Tcp) => IceTransport::Udp,
+                _ => continue,
+            };
+            let (host, port, name) = (url.host(), url.port(), transport.name());
+            let other = alloc::format!("turn:{host}:{port}?transport={name}");
+            if let Ok(other) = other.parse::<IceUrl>()
+                && !urls(configured).any(|known| *known == other)
+                && let Ok(other) = IceServer::new(alloc::vec![other], credentials)
+            {
+                others.push(other);
+            }
+        }
+    }
+    others
 }
 
 const fn unreachable(failure: SignalingFailure) -> Verdict {
