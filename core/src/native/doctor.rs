@@ -122,7 +122,10 @@ impl Doctor {
             Input::Resolved { name, addresses } => {
                 self.with_gather(|gather, now, news| gather.resolved(now, name, addresses, news));
             }
-            Input::Stream { .. } | Input::Server(_) | Input::NetworkChanged => {}
+            Input::Stream { stream, update } => {
+                self.with_gather(|gather, now, news| gather.stream(now, stream, update, news));
+            }
+            Input::Server(_) | Input::NetworkChanged => {}
         }
         self.settle();
     }
@@ -190,6 +193,11 @@ impl Doctor {
             return;
         };
         let at = (local, remote);
+        if self.gather.is_of_relay(at)
+            && self.with_gather(|gather, now, news| gather.from_relay(now, at, payload, news))
+        {
+            return;
+        }
         if let Kind::Response { transaction } = classify(payload)
             && self.gather.expects(at, &transaction)
             && self.with_gather(|gather, now, news| gather.answer(now, at, payload, news))
@@ -218,6 +226,9 @@ impl Doctor {
         }
         for name in news.resolves {
             self.outputs.push_back(Output::Resolve { name });
+        }
+        for (stream, command) in news.streams {
+            self.outputs.push_back(Output::Stream { stream, command });
         }
         for mut transmit in news.transmits {
             if let Some(given) = self.gather.given(transmit.local) {
