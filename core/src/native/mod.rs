@@ -18,7 +18,6 @@ mod link;
 mod node;
 mod probe;
 mod stun;
-#[allow(dead_code, reason = "not used by links yet")]
 pub(crate) mod turn;
 
 pub use crate::report::StreamFailure;
