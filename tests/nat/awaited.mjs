@@ -4,7 +4,7 @@
 export const AWAITED = {
   stun: false,
   turn: "not run: nodes do not use TURN servers yet",
-  report: "not run: there is no connect_report yet",
+  report: false,
   recovery: false,
   doctor: "not run: there is no 'wattle doctor' yet",
   credentials: "not run: credentials cannot be replaced while running yet",
