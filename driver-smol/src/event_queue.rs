@@ -71,9 +71,12 @@ impl EventQueue {
                 }
             }
             Event::NodeBack { node } => {
-                let suspect = Event::NodeSuspect { node: *node };
-                if self.is_crowded() && self.cancel_last(&suspect) {
-                    return cancelled;
+                if self.is_crowded() {
+                    // A suspicion comes before every loss.
+                    self.cancel_last(&Event::NodeLost { node: *node });
+                    if self.cancel_last(&Event::NodeSuspect { node: *node }) {
+                        return cancelled;
+                    }
                 }
             }
             Event::NodeRoute { node, route }
@@ -144,6 +147,7 @@ impl EventQueue {
                 Some(
                     Event::NodeJoined { node: of }
                     | Event::NodeSuspect { node: of }
+                    | Event::NodeLost { node: of }
                     | Event::NodeBack { node: of }
                     | Event::NodeRoute { node: of, .. }
                     | Event::State { from: of, .. },

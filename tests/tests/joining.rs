@@ -137,7 +137,7 @@ fn nobody_stays_in_a_network_without_its_host() {
     let mut world = World::new(207);
     let (nodes, code) = star(&mut world, &Config::default(), 4);
     world.crash(nodes[0]);
-    world.run_for(Duration::from_secs(6));
+    world.run_for(Duration::from_secs(21));
     for node in &nodes[1..] {
         assert_eq!(ended(&world, *node), Some(EndReason::HostLost));
         assert!(world.nodes(*node).is_empty());

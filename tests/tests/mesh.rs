@@ -191,7 +191,7 @@ fn a_mesh_outlives_its_host() {
         } else {
             world.leave(nodes[0]);
         }
-        world.run_for(Duration::from_secs(10));
+        world.run_for(Duration::from_secs(21));
         for node in &nodes[1..] {
             assert_eq!(ended(&world, *node), None);
             let events: Vec<_> = world.events(*node).collect();
@@ -209,7 +209,7 @@ fn a_mesh_outlives_its_host() {
         settle(&mut world);
         assert_eq!(world.nodes(nodes[2]).len(), 2);
         world.crash(nodes[2]);
-        world.run_for(Duration::from_secs(10));
+        world.run_for(Duration::from_secs(21));
         let end = if crash {
             EndReason::HostLost
         } else {
@@ -231,7 +231,7 @@ fn a_mesh_of_two_ends_as_its_host_does() {
             world.leave(nodes[0]);
             EndReason::HostClosed
         };
-        world.run_for(Duration::from_secs(10));
+        world.run_for(Duration::from_secs(21));
         assert_eq!(ended(&world, nodes[1]), Some(end));
     }
 }

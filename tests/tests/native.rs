@@ -253,7 +253,7 @@ fn a_mesh_of_eight_is_complete_and_lives_on_without_its_host() {
     let host = world.id(nodes[0]).unwrap();
     world.crash(nodes[0]);
     let rest = &nodes[1..];
-    world.run_for(Duration::from_secs(7));
+    world.run_for(Duration::from_secs(21));
     for node in rest {
         let events: Vec<_> = world.events(*node).collect();
         let reason = LeaveReason::Lost;

@@ -115,14 +115,13 @@ impl Liveness {
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
         let silence = self.silent_for(now);
-        if silence >= timeouts.lost_after && !self.lost {
-            self.suspect = true;
-            self.lost = true;
-            return Some(Verdict::Lost);
-        }
         if silence >= timeouts.suspect_after && !self.suspect {
             self.suspect = true;
             return Some(Verdict::Suspect);
+        }
+        if silence >= timeouts.lost_after && !self.lost {
+            self.lost = true;
+            return Some(Verdict::Lost);
         }
         if self.next_probe() <= now {
             self.asked = Some(now);

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::links::link_to;
 use super::{Network, Role};
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
@@ -35,11 +36,10 @@ impl Network {
 
     /// Waits for a node, for as long as the grace time.
     pub(super) fn miss(&mut self, number: Number, reason: LeaveReason) {
-        let heard = self
-            .links
-            .values()
-            .find(|link| link.number() == Some(number))
-            .map_or(self.now, |link| link.liveness.heard_at());
+        let link = link_to(&mut self.links, number);
+        let (heard, suspected) = link.map_or((self.now, false), |link| {
+            (link.liveness.heard_at(), link.is_silent())
+        });
         let Some(node) = self.roster.node(number) else {
             return;
         };
@@ -48,6 +48,9 @@ impl Network {
             let until = heard.plus(timeouts.grace.max(timeouts.lost_after));
             self.away.insert(number, Away { until, reason });
             tracing::info!(%node, reason = reason.name(), "node lost");
+            if !suspected {
+                self.tell(Event::NodeSuspect { node });
+            }
             self.tell(Event::NodeLost { node });
         }
     }

@@ -175,6 +175,9 @@ pub(crate) struct Common {
     /// After how much silence a node is lost [default: 5]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) lost_after: Option<Duration>,
+    /// After how much silence a lost node has left [default: 20]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) grace: Option<Duration>,
     /// Use this address of this machine alone
     #[arg(long, value_name = "ADDR", value_parser = own_address)]
     pub(crate) bind: Option<IpAddr>,
@@ -211,6 +214,7 @@ impl Common {
             timeouts.lost_after = lost_after;
             timeouts.suspect_after = timeouts.suspect_after.min(lost_after * 2 / 5);
         }
+        timeouts.grace = self.grace.unwrap_or(timeouts.grace);
         // The parser has refused what this could refuse.
         config = config.clone().with_timeouts(timeouts).unwrap_or(config);
         let options = Options::new(config);

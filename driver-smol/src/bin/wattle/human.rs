@@ -186,6 +186,10 @@ impl Screen {
             Event::NodeSuspect { node } => {
                 self.say(styled(FAINT, format_args!("? {} is silent", short(node))));
             }
+            Event::NodeLost { node } => {
+                let text = format_args!("? {} is lost; looking for another path", short(node));
+                self.say(styled(FAINT, text));
+            }
             Event::NodeStalled { node } => {
                 let text =
                     format_args!("? {} takes no messages, and gets none for now", short(node));

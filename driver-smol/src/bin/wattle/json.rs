@@ -37,6 +37,9 @@ pub(crate) enum Line {
     NodeSuspect {
         node: String,
     },
+    NodeLost {
+        node: String,
+    },
     NodeBack {
         node: String,
     },
@@ -379,6 +382,7 @@ impl Line {
             },
             Event::NodeJoined { node } => Self::NodeJoined { node: text(node) },
             Event::NodeSuspect { node } => Self::NodeSuspect { node: text(node) },
+            Event::NodeLost { node } => Self::NodeLost { node: text(node) },
             Event::NodeBack { node } => Self::NodeBack { node: text(node) },
             Event::NodeStalled { node } => Self::NodeStalled { node: text(node) },
             Event::NodeRoute { node, route } => Self::NodeRoute {
