@@ -19,6 +19,11 @@ use crate::wire::{Bundle, FRAMES_PER_MESSAGE, Frame, Version, decode};
 pub use crate::native::fuzzing::{
     Description, is_authentic, look, read_candidate, read_description,
 };
+#[cfg(feature = "native")]
+pub use crate::native::turn::fuzzing::{
+    TurnClient, TurnMessage, TurnNews, TurnServing, TurnStream, read_turn_message,
+    write_channel_data, write_send_indication,
+};
 
 /// The frames of a channel message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +89,7 @@ pub fn rewrite_offer(payload: &str) -> Option<(String, String)> {
         version: Version::OURS,
         node: NodeId::from_bytes([0; 16]),
         native: false,
+        resume: None,
     });
     let read = alloc::format!("{:?} {:?} {hello:?}", offer.sdp, offer.connection_id);
     let written = negotiation::offer(&offer.sdp, &offer.connection_id, &hello);
@@ -158,6 +164,7 @@ pub fn offer(connection: &str, sdp: &str, node: NodeId) -> String {
         version: Version::OURS,
         node,
         native: false,
+        resume: None,
     };
     serde_json::to_string(&negotiation::offer(sdp, connection, &hello)).unwrap_or_default()
 }

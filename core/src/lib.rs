@@ -124,6 +124,7 @@ mod stats;
 mod time;
 mod wire;
 
+pub mod doctor;
 pub mod signaling;
 
 #[cfg(feature = "fuzzing")]

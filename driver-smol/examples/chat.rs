@@ -26,17 +26,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     smol::block_on(async {
         match args[..] {
             ["host"] => {
-                let network = Network::host(Hosting::Lan, Config::default()).await?;
+                let network = Network::host(Hosting::Lan, on_the_lan()).await?;
                 if let Some(code) = network.code() {
                     println!("the code is {code}");
                 }
                 chat(network).await
             }
-            ["join", code] => chat(Network::join(&code.parse()?, Config::default()).await?).await,
+            ["join", code] => chat(Network::join(&code.parse()?, on_the_lan()).await?).await,
             [] => show().await,
             _ => Err("usage: chat [host | join CODE]".into()),
         }
     })
+}
+
+/// No STUN server is needed on a LAN; over the internet, leave the default.
+fn on_the_lan() -> Options {
+    Options::new(Config::default().with_ice_servers(Vec::new()))
 }
 
 /// Lines typed go to all; what the others say is printed.
@@ -72,7 +77,7 @@ fn print(event: &Event) {
 
 /// A joiner says something, the host answers, and both go.
 async fn show() -> Result<(), Box<dyn Error>> {
-    let loopback = || Options::default().with_bind(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let loopback = || on_the_lan().with_bind(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let host = Network::host(Hosting::Lan, loopback()).await?;
     let code = host.code().ok_or("a host has a code")?;
     let joiner = Network::join(&code, loopback()).await?;

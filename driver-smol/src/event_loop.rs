@@ -4,7 +4,7 @@
 //! the node and does what the node then asks. There is no decision about the protocol here.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,7 +14,7 @@ use smol::channel::Receiver;
 use smol::net::TcpListener;
 use smol::stream::Stream as _;
 use smol::{Executor, Timer};
-use wattle_core::native::{Input, Output, StreamUpdate};
+use wattle_core::native::{Input, Output, StreamFailure, StreamUpdate};
 use wattle_core::signaling::{ServerInput, SignalingFailure, SignalingId, SignalingUpdate};
 
 use crate::interfaces::{self, Watch};
@@ -29,7 +29,8 @@ use crate::udp::Sockets;
 /// What a connection to a signaling server tells the loop.
 #[derive(Debug)]
 pub(crate) enum SignalingNews {
-    Opened(SignalingId),
+    /// From which address.
+    Opened(SignalingId, Option<IpAddr>),
     Frame(SignalingId, String),
     Closed(SignalingId, SignalingFailure),
 }
@@ -175,8 +176,25 @@ impl EventLoop {
         if self.sockets.follow(look, interfaces::look(bind, loopback)) {
             tracing::debug!(sockets = self.sockets.len(), "the network may have changed");
             self.announce_interfaces();
+            self.give_up_connections();
         }
         true
+    }
+
+    /// Connections from an address that is gone are, too, without a word.
+    fn give_up_connections(&mut self) {
+        let Some(addresses) = interfaces::assigned() else {
+            return;
+        };
+        for id in self.signaling.give_up(&addresses) {
+            let update = SignalingUpdate::Closed(id, SignalingFailure::Closed);
+            self.shared.lock().input(Input::Signaling(update));
+        }
+        for stream in self.streams.give_up(&addresses) {
+            let update = StreamUpdate::Failed(StreamFailure::Broken);
+            self.shared.lock().input(Input::Stream { stream, update });
+        }
+        self.drain();
     }
 
     fn announce_interfaces(&mut self) {
@@ -215,8 +233,8 @@ impl EventLoop {
                 return count > 0;
             };
             let update = match &news {
-                SignalingNews::Opened(id) => {
-                    self.signaling.opened(*id);
+                SignalingNews::Opened(id, local) => {
+                    self.signaling.opened(*id, *local);
                     SignalingUpdate::Opened(*id)
                 }
                 SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
@@ -251,12 +269,13 @@ impl EventLoop {
             let Poll::Ready(Some(answer)) = self.resolved.as_mut().poll_next(context) else {
                 return count > 0;
             };
-            self.names.answered(&answer.name);
-            self.shared.lock().input(Input::Resolved {
-                name: &answer.name,
-                addresses: &answer.addresses,
-            });
-            self.drain();
+            if self.names.note(&answer) {
+                self.shared.lock().input(Input::Resolved {
+                    name: &answer.name,
+                    addresses: &answer.addresses,
+                });
+                self.drain();
+            }
         }
         true
     }

@@ -51,7 +51,7 @@ impl EventQueue {
                 let place = self.next_number();
                 self.states.insert(*from, place);
             }
-            Event::Diagnostic(_) => {
+            Event::Diagnostic(_) | Event::ConnectReport(_) => {
                 if self.diagnostics >= DIAGNOSTICS {
                     return cancelled;
                 }
@@ -104,7 +104,9 @@ impl EventQueue {
                 Event::State { from, .. } if self.states.get(from) == Some(&number) => {
                     self.states.remove(from);
                 }
-                Event::Diagnostic(_) => self.diagnostics = self.diagnostics.saturating_sub(1),
+                Event::Diagnostic(_) | Event::ConnectReport(_) => {
+                    self.diagnostics = self.diagnostics.saturating_sub(1);
+                }
                 Event::Writable => self.writable = false,
                 _ => {}
             }

@@ -52,6 +52,7 @@ mod server;
 mod shared;
 mod signaling;
 mod streams;
+mod tcp;
 mod tls;
 mod udp;
 mod websocket;
@@ -74,11 +75,13 @@ pub use wattle_core::signaling::{
     ServerConfig, ServerCounters, SignalingFailure, SignalingUrl, SignalingUrlError,
 };
 pub use wattle_core::{
-    CandidateKind, CodeError, Config, ConfigError, Counters, Diagnostic, EndReason, Event,
-    HostError, IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl,
-    IceUrlError, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NetworkCode,
-    NodeId, NodeIdError, NodeStats, Phase, PhaseTiming, Refusal, Route, SendError, ServerRefusal,
-    Side, SignalingDiagnostic, StateStats, Stats, Status, Timeouts, Topology,
+    CandidateCounts, CandidateKind, CandidateReport, Checks, CodeError, Config, ConfigError,
+    ConnectReport, Counters, Diagnostic, EndReason, Event, HostError, IceHost, IcePolicy,
+    IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError, JoinError, KickError,
+    LeaveReason, Limits, LinkFailure, LinkState, NatMapping, NetworkCode, NodeId, NodeIdError,
+    NodeStats, Observation, Phase, PhaseTiming, Refusal, Route, SelectedPair, SendError,
+    ServerRefusal, ServerReport, ServerResult, Side, SignalingDiagnostic, StateStats, Stats,
+    Status, StreamFailure, Timeouts, Topology, Verdict,
 };
 
 use std::time::Instant;

@@ -11,8 +11,8 @@ use smol::net::TcpListener;
 use smol::stream::Stream;
 use wattle_core::native::Node;
 use wattle_core::{
-    Credit, EndReason, Event, KickError, NetworkCode, NodeId, Phase, PhaseTiming, SendError, Stats,
-    Status,
+    Credit, EndReason, Event, IceServer, KickError, NetworkCode, NodeId, Phase, PhaseTiming,
+    SendError, Stats, Status,
 };
 
 use crate::error::{ConnectError, WaitError};
@@ -248,6 +248,16 @@ impl Network {
     pub fn kick(&self, node: NodeId) -> Result<(), KickError> {
         self.shared
             .call(|core| core.node.kick(core.clock.now(), node))
+    }
+
+    /// Replaces the STUN and TURN servers of [`Config::with_ice_servers`](crate::Config::with_ice_servers),
+    /// at any time: credentials of a TURN server expire, so call it with new ones before they do.
+    ///
+    /// Servers that stay are not disturbed: links go on through them, and new credentials are used
+    /// from the next refresh on.
+    pub fn set_ice_servers(&self, servers: &[IceServer]) {
+        self.shared
+            .call(|core| core.node.set_ice_servers(core.clock.now(), servers));
     }
 
     /// Leaves the network and waits until the others know, for as long as

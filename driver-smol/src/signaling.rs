@@ -1,6 +1,7 @@
 //! The driver's connections to a signaling server, as the core asks for them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_rustls::pki_types::CertificateDer;
@@ -11,7 +12,7 @@ use wattle_core::signaling::{SignalingCommand, SignalingFailure, SignalingId};
 
 use crate::event_loop::SignalingNews;
 use crate::outbox::{Outbox, Outgoing};
-use crate::websocket;
+use crate::{tcp, websocket};
 
 /// All of them; usually there is one.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ struct Connection {
     outbox: Outbox<String>,
     task: Task<()>,
     is_open: bool,
+    /// Our end, once it is open.
+    local: Option<IpAddr>,
 }
 
 impl Connections {
@@ -69,6 +72,7 @@ impl Connections {
                     outbox,
                     task: self.executor.spawn(run),
                     is_open: false,
+                    local: None,
                 };
                 self.connections.insert(id, connection);
             }
@@ -92,10 +96,25 @@ impl Connections {
     }
 
     /// Takes note that a connection is open, so that closing it lets its frames leave first.
-    pub(crate) fn opened(&mut self, id: SignalingId) {
+    pub(crate) fn opened(&mut self, id: SignalingId, local: Option<IpAddr>) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.is_open = true;
+            connection.local = local;
         }
+    }
+
+    /// Gives up connections whose address this machine has not any more: nothing comes through them,
+    /// and nobody would say so. Returns which.
+    pub(crate) fn give_up(&mut self, addresses: &[IpAddr]) -> Vec<SignalingId> {
+        let mut gone = Vec::new();
+        self.connections.retain(|id, connection| {
+            let is_gone = connection
+                .local
+                .is_some_and(|local| tcp::is_gone(local, addresses));
+            gone.extend(is_gone.then_some(*id));
+            !is_gone
+        });
+        gone
     }
 
     fn close(&mut self, connection: Connection) {
@@ -131,8 +150,8 @@ async fn run(
     outgoing: Outgoing<String>,
 ) {
     let failure = match websocket::connect(&url, &roots, frame_limit).await {
-        Ok(stream) => {
-            if inbox.send(SignalingNews::Opened(id)).await.is_err() {
+        Ok((stream, local)) => {
+            if inbox.send(SignalingNews::Opened(id, local)).await.is_err() {
                 return;
             }
             let wrap = |text| SignalingNews::Frame(id, text);

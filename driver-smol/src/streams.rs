@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use smol::{Executor, Task, Timer};
 use wattle_core::native::{StreamCommand, StreamFailure, StreamId, StreamUpdate};
 
 use crate::outbox::{self, Outbox, Outgoing};
-use crate::{tls, websocket};
+use crate::{tcp, tls, websocket};
 
 /// How long a stream may take to open, TLS included; tests do not wait for so long.
 const OPEN: Duration = Duration::from_millis(if cfg!(test) { 700 } else { 6000 });
@@ -24,6 +24,9 @@ const OPEN: Duration = Duration::from_millis(if cfg!(test) { 700 } else { 6000 }
 /// How long what was sent may take to leave before the other side counts as stuck: UDP would lose
 /// it, and a stream that holds up the newest for the sake of the oldest is worse than none.
 const WRITE: Duration = Duration::from_secs(5);
+
+/// How long nothing may come through before a new stream is better.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// How many streams there may be; more cannot be opened.
 const STREAMS: usize = 64;
@@ -78,7 +81,8 @@ pub(crate) struct Streams {
 struct Stream {
     outbox: Outbox<Bytes>,
     task: Task<()>,
-    is_open: bool,
+    /// Our end, once it is open.
+    local: Option<SocketAddr>,
     dropped: u64,
 }
 
@@ -120,7 +124,7 @@ impl Streams {
                 let new = Stream {
                     outbox,
                     task: self.executor.spawn(run),
-                    is_open: false,
+                    local: None,
                     dropped: 0,
                 };
                 self.streams.insert(stream, new);
@@ -151,7 +155,7 @@ impl Streams {
             return false;
         };
         match news.what {
-            What::Opened(_) => known.is_open = true,
+            What::Opened(local) => known.local = Some(local),
             What::Bytes(_) => {}
             What::Closed | What::Failed(_) => {
                 self.streams.remove(&news.stream);
@@ -160,10 +164,22 @@ impl Streams {
         true
     }
 
+    /// Gives up streams whose address this machine has not any more. Returns which.
+    pub(crate) fn give_up(&mut self, addresses: &[IpAddr]) -> Vec<StreamId> {
+        let mut gone = Vec::new();
+        self.streams.retain(|id, stream| {
+            let local = stream.local.map(|local| local.ip().to_canonical());
+            let is_gone = local.is_some_and(|local| tcp::is_gone(local, addresses));
+            gone.extend(is_gone.then_some(*id));
+            !is_gone
+        });
+        gone
+    }
+
     fn close(&mut self, stream: Stream) {
         self.closing.retain(|task| !task.is_finished());
         // Dropping the task of a stream that is still being opened gives it up at once.
-        if stream.is_open {
+        if stream.local.is_some() {
             stream.outbox.close();
             self.closing.push(stream.task);
         }
@@ -210,7 +226,7 @@ async fn open(
     remote: SocketAddr,
     tls: Option<(String, Vec<CertificateDer<'static>>)>,
 ) -> Result<(Socket, SocketAddr), StreamFailure> {
-    let tcp = TcpStream::connect(remote).await.map_err(|error| {
+    let stream = TcpStream::connect(remote).await.map_err(|error| {
         tracing::debug!(%error, "a stream cannot be opened");
         match error.kind() {
             io::ErrorKind::ConnectionRefused => StreamFailure::Refused,
@@ -218,11 +234,10 @@ async fn open(
             _ => StreamFailure::Unreachable,
         }
     })?;
-    // Messages are as good as datagrams: none waits for the next.
-    let _ = tcp.set_nodelay(true);
-    let local = tcp.local_addr().map_err(|_| StreamFailure::Broken)?;
+    let _ = tcp::prepare(&stream, PATIENCE);
+    let local = stream.local_addr().map_err(|_| StreamFailure::Broken)?;
     let Some((name, roots)) = tls else {
-        return Ok((Box::new(tcp), local));
+        return Ok((Box::new(stream), local));
     };
     let connector = smol::unblock(move || tls::connector(&roots))
         .await
@@ -231,7 +246,7 @@ async fn open(
             StreamFailure::Tls
         })?;
     let name = ServerName::try_from(name).map_err(|_| StreamFailure::Tls)?;
-    let secured = connector.connect(name, tcp).await.map_err(|error| {
+    let secured = connector.connect(name, stream).await.map_err(|error| {
         tracing::debug!(%error, "TLS handshake failed");
         StreamFailure::Tls
     })?;

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use smol::net::TcpStream;
 use smol::stream::StreamExt as _;
 
 use crate::outbox::{self, Outbox, Outgoing};
-use crate::tls;
+use crate::{tcp, tls};
 use wattle_core::signaling::SignalingFailure;
 
 /// A WebSocket over whatever its URL asks for.
@@ -34,6 +34,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 /// "Connection Attempt Delay", 250 ms recommended).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How long nothing may come through; there is a heartbeat every 5 s.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// How long one frame may take to leave before the other side counts as stuck.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,12 +46,12 @@ const OUTBOX_FRAMES: usize = 512;
 /// How many bytes may wait to be sent on one connection.
 const OUTBOX_BYTES: usize = 1024 * 1024;
 
-/// Opens a WebSocket to `url` (`ws://` or `wss://`).
+/// Opens a WebSocket to `url` (`ws://` or `wss://`). Tells also from which address.
 pub(crate) async fn connect(
     url: &str,
     roots: &[CertificateDer<'static>],
     frame_limit: usize,
-) -> Result<ClientStream, SignalingFailure> {
+) -> Result<(ClientStream, Option<IpAddr>), SignalingFailure> {
     let uri: Uri = url.parse().map_err(|_| SignalingFailure::UnknownHost)?;
     let host = uri.host().ok_or(SignalingFailure::UnknownHost)?;
     let host = host
@@ -59,6 +62,7 @@ pub(crate) async fn connect(
     let port = uri.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
 
     let tcp = connect_tcp(&host, port).await?;
+    let local = tcp::prepare(&tcp, PATIENCE);
     let transport: Box<dyn Transport> = if encrypted {
         let roots = roots.to_vec();
         let connector = smol::unblock(move || tls::connector(&roots))
@@ -83,7 +87,7 @@ pub(crate) async fn connect(
             tracing::debug!(%error, "WebSocket handshake failed");
             websocket_failure(&error)
         })?;
-    Ok(stream)
+    Ok((stream, local))
 }
 
 /// Connects to the first of the host's addresses that answers, each tried a little after the one
@@ -113,11 +117,7 @@ async fn connect_tcp(host: &str, port: u16) -> Result<TcpStream, SignalingFailur
         };
         let finished = async { Some(first_finished(&mut attempts).await) };
         match or(finished, delay).await {
-            Some(Ok(stream)) => {
-                // Frames are small and each waits for an answer.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
+            Some(Ok(stream)) => return Ok(stream),
             Some(Err(error)) => failure = io_failure(&error),
             None => {}
         }
@@ -311,7 +311,7 @@ mod tests {
             };
             let url = format!("{scheme}://localhost:{port}/peerjs?key=peerjs");
             or(
-                async { connect(&url, roots, 1024).await.map(|_stream| ()) },
+                async { connect(&url, roots, 1024).await.map(|_opened| ()) },
                 serve,
             )
             .await

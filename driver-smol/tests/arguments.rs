@@ -52,6 +52,9 @@ fn wrong_arguments_end_with_two() {
         &["host", "--bind", "localhost"],
         &["host", "--ice", "http://x"],
         &["host", "--ice", "stun:x", "--no-ice"],
+        &["host", "--ice", "@/no/such/file"],
+        &["host", "--ice", "[]"],
+        &["host", "--ice-policy", "none"],
         &["demo", "--nodes", "1"],
         &["demo", "--nodes", "17"],
         &["serve", "--listen", "9000"],
@@ -82,6 +85,29 @@ fn wrong_arguments_are_an_event_for_a_program() {
     let message = line["message"].as_str().unwrap();
     assert!(message.contains("stun:x:0"), "{message}");
     assert!(message.contains("port"), "{message}");
+}
+
+#[test]
+fn servers_of_the_environment_are_checked_where_they_are_used() {
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wattle"));
+        command.args(args).env("WATTLE_ICE", "turn:x:0");
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let output = run(&["join", "ABCDEF", "--json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let [line] = lines(&output).try_into().unwrap();
+    assert_eq!(line["kind"], "usage");
+    let message = line["message"].as_str().unwrap();
+    assert!(message.starts_with("WATTLE_ICE: "), "{message}");
+    // Not where others are given, nor where there is no need of any: these end differently.
+    for args in [
+        &["host", "--lan", "--bind", "192.0.2.77", "--no-ice"][..],
+        &["host", "--lan", "--bind", "192.0.2.77", "--ice", "stun:x"],
+        &["demo", "--bind", "192.0.2.77"],
+    ] {
+        assert_eq!(run(args).status.code(), Some(1), "{args:?}");
+    }
 }
 
 #[test]

@@ -29,8 +29,11 @@ struct Process {
 
 impl Process {
     fn start(args: &[&str]) -> Self {
+        // Nothing leaves this machine.
+        let no_ice = matches!(args[0], "host" | "join").then_some("--no-ice");
         let mut child = Command::new(env!("CARGO_BIN_EXE_wattle"))
             .args(args)
+            .args(no_ice)
             .arg("--json")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -200,6 +203,28 @@ fn eight_meet_and_the_ninth_is_told() {
 }
 
 #[test]
+fn every_join_is_reported_and_a_host_is_told_if_it_asks() {
+    let (mut host, code) = Process::host(&["--verbose"]);
+    let mut joiner = Process::join(&code);
+    let report = joiner.event("connect_report");
+    assert!(
+        joiner.seen.iter().any(|line| line["event"] == "joined"),
+        "after joined"
+    );
+    assert_eq!(report["verdict"], "connected", "{report:#}");
+    assert_eq!(report["ended_in"], Value::Null);
+    assert!(report["timing"]["total_ms"].is_number());
+    assert!(report["candidates"]["local"]["host"].as_u64().unwrap() > 0);
+    assert!(report["candidates"]["remote"]["host"].as_u64().unwrap() > 0);
+    let address = report["addresses"]["local"][0]["address"].as_str().unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let told = host.event("connect_report");
+    assert_eq!(told["verdict"], "connected");
+    let joined = joiner.seen.iter().find(|line| line["event"] == "joined");
+    assert_eq!(told["node"], joined.unwrap()["node"]);
+}
+
+#[test]
 fn a_code_of_nobody_is_refused_with_its_reason() {
     // A port where nobody listens.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -207,6 +232,11 @@ fn a_code_of_nobody_is_refused_with_its_reason() {
     drop(listener);
     let code = wattle_smol::NetworkCode::lan(address).unwrap().to_string();
     let mut joiner = Process::start(&["join", &code, "--bind", "127.0.0.1", "--timeout", "7"]);
+    let report = joiner.event("connect_report");
+    assert_eq!(report["ended_in"], "signaling", "{report:#}");
+    assert_eq!(report["verdict"], "signaling_connection_refused");
+    assert!(report["remedy"].is_string());
+    assert!(report["took_ms"].is_number());
     let error = joiner.event("error");
     assert_eq!(error["kind"], "signaling_connection_refused");
     assert_eq!(joiner.status(), Some(1));

@@ -5,18 +5,19 @@
     clippy::std_instead_of_alloc,
     clippy::wildcard_enum_match_arm,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test, which has std and may panic"
 )]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use smol::Timer;
 use smol::future::or;
 use wattle_smol::{
-    Config, ConnectError, EndReason, Event, Hosting, LeaveReason, Network, NetworkCode, Options,
-    SendError, Status,
+    Config, ConnectError, EndReason, Event, Hosting, IceServer, LeaveReason, Network, NetworkCode,
+    Options, SendError, Status,
 };
 
 fn options() -> Options {
@@ -51,6 +52,25 @@ async fn until(network: &Network, is_it: impl Fn(&Event) -> bool) -> Event {
         }
     }
     panic!("the network ended")
+}
+
+#[test]
+fn servers_can_be_replaced_at_any_time_and_their_names_are_looked_up() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let patience = Some(Duration::from_secs(20));
+    server.set_read_timeout(patience).unwrap();
+    let port = server.local_addr().unwrap().port();
+    smol::block_on(async {
+        let host = soon(Network::host(Hosting::Lan, options())).await.unwrap();
+        let stun = IceServer::stun(&format!("stun:localhost:{port}")).unwrap();
+        host.set_ice_servers(&[stun]);
+        let mut request = [0; 100];
+        let (length, _) = server.recv_from(&mut request).unwrap();
+        // A Binding request (RFC 8489 section 5).
+        assert!(length >= 20 && request[..2] == [0, 1]);
+        assert_eq!(request[4..8], [0x21, 0x12, 0xa4, 0x42]);
+        soon(host.leave()).await;
+    });
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod replay;
 mod server;
 mod signaling;
 mod source;
+mod turn;
 mod watched;
 mod world;
 
@@ -25,13 +26,14 @@ pub use network::network;
 pub use replay::{replay, run_arguments};
 pub use server::server;
 pub use signaling::signaling;
+pub use turn::{turn, turn_messages, turn_stream};
 pub use world::world;
 
 /// A target: its name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 15] = [
     ("frames", frames),
     ("codes", codes),
     ("urls", urls),
@@ -43,6 +45,9 @@ pub const TARGETS: [Target; 12] = [
     ("network", network),
     ("application", application),
     ("datagrams", datagrams),
+    ("turn_messages", turn_messages),
+    ("turn_stream", turn_stream),
+    ("turn", turn),
     ("world", world),
 ];
 

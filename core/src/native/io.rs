@@ -5,6 +5,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::event::Event;
+use crate::report::StreamFailure;
 use crate::signaling::{ServerInput, ServerOutput, SignalingCommand, SignalingUpdate};
 use bytes::Bytes;
 
@@ -73,41 +74,6 @@ pub enum StreamUpdate<'a> {
     Closed,
     /// It could not be opened, or broke. Nothing follows.
     Failed(StreamFailure),
-}
-
-/// Why a stream is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum StreamFailure {
-    /// Nobody listens there.
-    #[error("the connection was refused")]
-    Refused,
-    /// There is no way there.
-    #[error("there is no way to the server")]
-    Unreachable,
-    /// No answer came.
-    #[error("the server did not answer in time")]
-    TimedOut,
-    /// The TLS handshake failed, or the certificate is not that of the name.
-    #[error("TLS failed: the server's certificate was not accepted, or it does not speak TLS")]
-    Tls,
-    /// It was open, and broke.
-    #[error("the connection broke")]
-    Broken,
-}
-
-impl StreamFailure {
-    /// A short name, as the `wattle` command writes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::TimedOut => "timed_out",
-            Self::Tls => "tls",
-            Self::Broken => "broken",
-        }
-    }
 }
 
 /// A UDP socket on an interface.

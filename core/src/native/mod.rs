@@ -11,6 +11,8 @@ mod echo;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod gather;
+mod hidden;
+mod integrity;
 mod io;
 mod link;
 mod node;
@@ -19,10 +21,9 @@ mod stun;
 #[allow(dead_code, reason = "not used by links yet")]
 pub(crate) mod turn;
 
+pub use crate::report::StreamFailure;
 pub use gather::is_virtual_interface;
-pub use io::{
-    Input, Interface, Output, StreamCommand, StreamFailure, StreamId, StreamUpdate, Transmit,
-};
+pub use io::{Input, Interface, Output, StreamCommand, StreamId, StreamUpdate, Transmit};
 pub use node::Node;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The machine: a [`Network`], its links, and what they share.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 #[expect(
     clippy::disallowed_types,
@@ -16,16 +17,19 @@ use dimpl::DtlsCertificate;
 use super::certificate;
 use super::clock::Clock;
 use super::demux::{Demux, Kind, classify};
-use super::gather::{self, Gather};
-use super::io::{Input, Interface, Output};
+use super::gather::{self, Gather, Local, News};
+use super::hidden::{Asked, Hidden};
+use super::io::{Input, Output, Transmit};
 use super::link::{Link, Outbox, Setup, Update};
 use crate::code::NetworkCode;
 use crate::config::{Config, Credit, Limits, Probing};
 use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::event::{Event, Phase, PhaseTiming};
+use crate::ice::IceServer;
 use crate::id::{LinkId, NodeId};
 use crate::io::{self as network_io, LinkCommand, LinkFailure};
 use crate::network::{Hosting, Network};
+use crate::report::LinkReport;
 use crate::rng::Rng;
 use crate::stats::{Stats, Status};
 use crate::time::{Timestamp, earliest};
@@ -56,6 +60,7 @@ pub struct Node {
     loopback: bool,
     gather: Gather,
     demux: Demux,
+    hidden: Hidden,
     links: BTreeMap<LinkId, Link>,
     /// What links said, for the network.
     updates: VecDeque<(LinkId, Update)>,
@@ -87,11 +92,11 @@ impl Node {
             clock: Clock::new(origin),
             now,
             certificate: certificate::make(&mut rng.fork("certificate")),
-            rng,
             limits: config.limits,
             loopback: config.loopback,
-            gather: Gather::new(config.loopback),
+            gather: Gather::new(&config, rng.fork("gather")),
             demux: Demux::default(),
+            hidden: Hidden::default(),
             links: BTreeMap::new(),
             updates: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -100,6 +105,7 @@ impl Node {
             taken_due: None,
             datagrams_dropped: 0,
             candidates_dropped: 0,
+            rng,
             network: Network::new(config, seed, now),
         }
     }
@@ -170,6 +176,16 @@ impl Node {
         }
     }
 
+    /// Replaces the STUN and TURN servers of [`Config::with_ice_servers`], also while a network is
+    /// hosted or joined: for credentials that expire, call it before they do.
+    ///
+    /// Servers that stay are not disturbed; new credentials of one are used from its next refresh on.
+    pub fn set_ice_servers(&mut self, now: Timestamp, servers: &[IceServer]) {
+        let now = self.clamp(now);
+        self.with_gather(now, |gather, news| gather.set_servers(now, servers, news));
+        self.pump(now);
+    }
+
     /// Takes in what happened in the world. Whatever a remote sends, this does not fail.
     pub fn handle_input(&mut self, now: Timestamp, input: Input<'_>) {
         let now = self.clamp(now);
@@ -185,9 +201,21 @@ impl Node {
                 remote,
                 payload,
             } => self.datagram(now, local, remote, payload),
-            Input::Interfaces(interfaces) => self.interfaces(now, interfaces),
-            Input::NetworkChanged => self.network_changed(now),
-            Input::Resolved { .. } | Input::Stream { .. } => {}
+            Input::Interfaces(interfaces) => {
+                let gone = self.with_gather(now, |gather, news| {
+                    gather.interfaces(now, interfaces, news);
+                    news.removed.iter().any(Local::is_host)
+                });
+                if gone {
+                    self.network_changed(now);
+                }
+            }
+            Input::NetworkChanged => {
+                self.with_gather(now, |gather, news| gather.network_changed(now, news));
+                self.network_changed(now);
+            }
+            Input::Resolved { name, addresses } => self.resolved(now, name, addresses),
+            Input::Stream { .. } => {}
         }
         self.pump(now);
     }
@@ -204,6 +232,9 @@ impl Node {
             .collect();
         for id in due {
             self.with_link(id, |link, out| link.handle_timeout(now, out));
+        }
+        if self.gather.poll_timeout().is_some_and(|due| due <= now) {
+            self.with_gather(now, |gather, news| gather.handle_timeout(now, news));
         }
         self.network.handle_timeout(now);
         self.pump(now);
@@ -236,6 +267,7 @@ impl Node {
             .fold(self.network.poll_timeout(), earliest)
             .into_iter()
             .chain(self.taken_due)
+            .chain(self.gather.poll_timeout())
             .min()
     }
 
@@ -321,7 +353,12 @@ impl Node {
                 }
             }
             let Some((link, update)) = self.updates.pop_front() else {
-                break;
+                let running = self.network.status() != Status::Idle;
+                self.with_gather(now, |gather, news| gather.set_running(now, running, news));
+                if self.updates.is_empty() {
+                    break;
+                }
+                continue;
             };
             let update = update.as_link_update();
             self.network
@@ -368,11 +405,12 @@ impl Node {
                 certificate,
                 limits: &self.limits,
                 loopback: self.loopback,
-                addresses: self.gather.addresses(),
+                locals: self.gather.locals(),
             },
         );
         self.demux.add_ufrag(link.ufrag(), id);
         self.links.insert(id, link);
+        self.report(id);
     }
 
     /// Calls a link, if there is one of that name, and takes what comes out.
@@ -385,17 +423,20 @@ impl Node {
             return T::default();
         };
         let mut out = Outbox::default();
+        let before = link.is_making().then(|| link.facts());
         let answer = call(link, &mut out);
+        if before.is_some_and(|before| before != link.facts()) {
+            self.report(id);
+        }
         self.candidates_dropped += out.candidates_dropped;
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
+        }
         for address in out.addresses {
             self.demux.add_address(address, id);
         }
-        for mut transmit in out.transmits {
-            // A socket that has just gone takes nothing any more.
-            if let Some(given) = self.gather.given(transmit.local) {
-                transmit.local = given;
-                self.outputs.push_back(Output::Transmit(transmit));
-            }
+        for transmit in out.transmits {
+            self.transmit(transmit);
         }
         let ended = out.updates.iter().any(Update::is_last);
         self.updates
@@ -406,7 +447,46 @@ impl Node {
         answer
     }
 
+    /// Asks for the address of a candidate that has a name in its place.
+    fn look_up(&mut self, id: LinkId, candidate: &str) {
+        // Who tells nobody where it is asks nobody on the LAN either.
+        if self.gather.is_relay_only() {
+            self.candidates_dropped += 1;
+            return;
+        }
+        match self.hidden.add(id, candidate) {
+            Asked::Resolve(name) => self.outputs.push_back(Output::Resolve { name }),
+            Asked::Waits => {}
+            Asked::Refused => self.candidates_dropped += 1,
+        }
+    }
+
+    fn resolved(&mut self, now: Timestamp, name: &str, addresses: &[IpAddr]) {
+        self.with_gather(now, |gather, news| {
+            gather.resolved(now, name, addresses, news)
+        });
+        for (id, candidate) in self.hidden.resolved(name, addresses) {
+            self.with_link(id, |link, out| link.add_candidate(now, &candidate, out));
+        }
+    }
+
+    /// Tells the network how far a link has come, before what else the link says.
+    fn report(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get(&id) {
+            let (checks, selected) = link.facts();
+            let report = LinkReport {
+                servers: self.gather.reports(),
+                mapping: self.gather.mapping(),
+                checks,
+                selected,
+            };
+            let report = Update::Report(Box::new(report));
+            self.updates.push_back((id, report));
+        }
+    }
+
     fn forget(&mut self, id: LinkId) {
+        self.hidden.forget(id);
         self.links.remove(&id);
         self.demux.forget(id);
     }
@@ -414,7 +494,7 @@ impl Node {
     fn datagram(&mut self, now: Timestamp, local: SocketAddr, remote: SocketAddr, payload: &[u8]) {
         let remote = gather::plain(remote);
         let taken = match self.gather.by_given(local) {
-            Some(host) => self.demultiplex(now, (host.address, remote), payload),
+            Some(local) => self.demultiplex(now, (local, remote), payload),
             None => false,
         };
         self.datagrams_dropped += u64::from(!taken);
@@ -434,11 +514,14 @@ impl Node {
                 }
                 None => false,
             },
+            Kind::Response { transaction } if self.gather.expects(at, &transaction) => {
+                self.with_gather(now, |gather, news| gather.answer(now, at, payload, news))
+            }
             Kind::Response { transaction } => self.each_link_at(at.1, |link, out| {
                 if link.expects(&transaction) {
                     link.receive_probed(now, &transaction, payload, out)
                 } else {
-                    link.receive(now, at, payload, out)
+                    link.receive_answer(now, at, &transaction, payload, out)
                 }
             }),
             Kind::Dtls => self.each_link_at(at.1, |link, out| link.receive(now, at, payload, out)),
@@ -459,19 +542,43 @@ impl Node {
         taken
     }
 
-    fn interfaces(&mut self, now: Timestamp, interfaces: &[Interface]) {
-        let change = self.gather.update(interfaces);
+    /// Calls the gatherer, and carries out what comes of it.
+    fn with_gather<T>(
+        &mut self,
+        now: Timestamp,
+        call: impl FnOnce(&mut Gather, &mut News) -> T,
+    ) -> T {
+        let mut news = News::default();
+        let answer = call(&mut self.gather, &mut news);
+        for name in news.resolves {
+            self.outputs.push_back(Output::Resolve { name });
+        }
+        for transmit in news.transmits {
+            self.transmit(transmit);
+        }
+        if news.added.is_empty() && news.removed.is_empty() && !news.reports {
+            return answer;
+        }
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
-            for host in &change.removed {
-                self.with_link(id, |link, out| link.remove_host(now, *host, out));
+            if news.reports && self.links.get(&id).is_some_and(Link::is_making) {
+                self.report(id);
             }
-            for host in &change.added {
-                self.with_link(id, |link, out| link.add_host(now, *host, out));
+            for local in &news.removed {
+                self.with_link(id, |link, out| link.remove_local(now, *local, out));
+            }
+            for local in &news.added {
+                self.with_link(id, |link, out| link.add_local(now, *local, out));
             }
         }
-        if !change.removed.is_empty() {
-            self.network_changed(now);
+        answer
+    }
+
+    fn transmit(&mut self, mut transmit: Transmit) {
+        // A socket that has just gone takes nothing any more.
+        if let Some(given) = self.gather.given(transmit.local) {
+            transmit.local = given;
+            self.outputs.push_back(Output::Transmit(transmit));
         }
     }
 

@@ -38,7 +38,7 @@ impl Probes {
         remote: &Credentials,
         priority: u32,
         role: Role,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<(Transaction, Vec<u8>)> {
         let transaction = self.rng.bytes();
         let username = stun::username(&remote.ufrag, &local.ufrag);
         let request =
@@ -47,7 +47,7 @@ impl Probes {
             self.outstanding.pop_front();
         }
         self.outstanding.push_back((transaction, now));
-        Some(request)
+        Some((transaction, request))
     }
 
     /// How many were sent since the last answer (or are on their way).

@@ -105,12 +105,15 @@ fn no_path(facts: &Facts<'_>) -> Verdict {
     if is_confined(facts.remote) && !is_confined(facts.local) {
         return Verdict::OnlyHostCandidates(Side::Remote);
     }
-    let ours = facts.link.mapping;
-    let theirs = NatMapping::of_candidates(facts.remote);
-    if ours == NatMapping::Dependent && theirs == NatMapping::Dependent {
-        return Verdict::SymmetricNats;
+    let dependent = |mapping| mapping == NatMapping::Dependent;
+    let ours = dependent(facts.link.mapping);
+    let theirs = dependent(NatMapping::of_candidates(facts.remote));
+    match (ours, theirs) {
+        (true, true) => Verdict::SymmetricNats,
+        (true, false) => Verdict::SymmetricNat(Side::Local),
+        (false, true) => Verdict::SymmetricNat(Side::Remote),
+        (false, false) => Verdict::NoDirectPath,
     }
-    Verdict::NoDirectPath
 }
 
 /// Whether there is nothing but addresses that mean nothing outside their own network.
@@ -123,7 +126,7 @@ fn is_confined(candidates: &[CandidateReport]) -> bool {
 }
 
 /// What the STUN and TURN servers tell, if it is they who are in the way.
-fn servers(facts: &Facts<'_>) -> Option<Verdict> {
+pub(crate) fn servers(facts: &Facts<'_>) -> Option<Verdict> {
     let all = &facts.link.servers;
     let result = |one: &ServerReport| {
         if one.result == ServerResult::Pending && facts.took >= SILENCE {

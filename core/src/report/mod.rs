@@ -14,7 +14,7 @@ use core::time::Duration;
 
 pub(crate) use candidate::is_public;
 pub use candidate::{CandidateCounts, CandidateReport};
-pub(crate) use judge::{Facts, judge};
+pub(crate) use judge::{Facts, judge, servers};
 pub use mapping::{NatMapping, Observation};
 pub use verdict::Verdict;
 

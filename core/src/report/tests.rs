@@ -359,15 +359,20 @@ fn symmetric_is_said_with_evidence_of_both_alone() {
     let symmetric = [HOST, REFLEXIVE, OTHER_PORT];
     let dependent = NatMapping::Dependent;
     assert_eq!(verdict(dependent, &symmetric), Verdict::SymmetricNats);
-    assert_eq!(verdict(dependent, &[REFLEXIVE]), Verdict::NoDirectPath);
     assert_eq!(
-        verdict(NatMapping::Independent, &symmetric),
-        Verdict::NoDirectPath
+        verdict(dependent, &[REFLEXIVE]),
+        Verdict::SymmetricNat(Side::Local)
     );
     assert_eq!(
-        verdict(NatMapping::Unknown, &symmetric),
+        verdict(NatMapping::Independent, &[REFLEXIVE]),
         Verdict::NoDirectPath
     );
+    for unproven in [NatMapping::Independent, NatMapping::Unknown] {
+        assert_eq!(
+            verdict(unproven, &symmetric),
+            Verdict::SymmetricNat(Side::Remote)
+        );
+    }
     let relayed = [REFLEXIVE, OTHER_PORT, RELAY];
     assert_eq!(verdict(dependent, &relayed), Verdict::RelayUseless);
 }
@@ -536,6 +541,7 @@ fn all_verdicts() -> Vec<Verdict> {
     for side in [Side::Local, Side::Remote] {
         all.push(Verdict::NoCandidates(side));
         all.push(Verdict::OnlyHostCandidates(side));
+        all.push(Verdict::SymmetricNat(side));
     }
     for phase in [Phase::Ice, Phase::Datachannel] {
         all.push(Verdict::TimedOut(phase));
@@ -593,6 +599,7 @@ const fn is_listed(verdict: Verdict) -> bool {
         | Verdict::UdpBlocked
         | Verdict::OnlyHostCandidates(_)
         | Verdict::SymmetricNats
+        | Verdict::SymmetricNat(_)
         | Verdict::NoDirectPath
         | Verdict::TurnCredentialsRefused
         | Verdict::TurnUnreachable

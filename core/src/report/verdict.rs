@@ -53,6 +53,8 @@ pub enum Verdict {
     OnlyHostCandidates(Side),
     /// Both sides' NATs take another port for every destination, and neither has a relay.
     SymmetricNats,
+    /// One side's NAT takes another port for every destination, and neither side has a relay.
+    SymmetricNat(Side),
     /// No pair of addresses works, and neither side has a relay.
     NoDirectPath,
     /// The TURN server does not accept the credentials.
@@ -102,6 +104,8 @@ impl Verdict {
             Self::OnlyHostCandidates(Side::Local) => "only_host_candidates",
             Self::OnlyHostCandidates(Side::Remote) => "only_remote_host_candidates",
             Self::SymmetricNats => "symmetric_nats",
+            Self::SymmetricNat(Side::Local) => "symmetric_nat",
+            Self::SymmetricNat(Side::Remote) => "symmetric_remote_nat",
             Self::NoDirectPath => "no_direct_path",
             Self::TurnCredentialsRefused => "turn_credentials_refused",
             Self::TurnUnreachable => "turn_unreachable",
@@ -161,7 +165,7 @@ impl Verdict {
             Self::OnlyHostCandidates(Side::Remote) => {
                 "Configure a STUN server that answers on the other side, and check that UDP is not blocked there."
             }
-            Self::SymmetricNats | Self::NoDirectPath => {
+            Self::SymmetricNats | Self::SymmetricNat(_) | Self::NoDirectPath => {
                 "Configure a TURN server on at least one of the two nodes."
             }
             Self::TurnCredentialsRefused => {
@@ -234,6 +238,12 @@ impl fmt::Display for Verdict {
             }
             Self::SymmetricNats => f.write_str(
                 "both sides' NATs take another port for every destination, and there is no relay",
+            ),
+            Self::SymmetricNat(Side::Local) => f.write_str(
+                "this side's NAT takes another port for every destination, and there is no relay",
+            ),
+            Self::SymmetricNat(Side::Remote) => f.write_str(
+                "the other side's NAT takes another port for every destination, and there is no relay",
             ),
             Self::NoDirectPath => {
                 f.write_str("no direct path between the two nodes works, and there is no relay")

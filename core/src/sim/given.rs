@@ -6,7 +6,9 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::laws::{Held, Law, demand};
 use super::world::World;
+use crate::config::Config;
 use crate::event::Event;
+use crate::ice::{IceHost, IceServer};
 use crate::id::NodeId;
 use crate::native::Input;
 use crate::signaling::{ServerInput, SignalingUpdate};
@@ -16,12 +18,24 @@ use crate::signaling::{ServerInput, SignalingUpdate};
 pub(super) struct Given {
     /// From where datagrams came, and what signaling said.
     addresses: BTreeSet<SocketAddr>,
+    /// The machines of STUN and TURN servers.
+    servers: BTreeSet<IpAddr>,
     /// Who it was told is in its network: in a mesh these tell their addresses through the host,
     /// encrypted, so their every address counts as told.
     members: BTreeSet<NodeId>,
 }
 
 impl Given {
+    /// What its settings say.
+    pub(super) fn config(&mut self, config: &Config) {
+        let servers = config.ice_servers.iter().flat_map(IceServer::urls);
+        for url in servers {
+            if let IceHost::Address(address) = url.host() {
+                self.servers.insert(*address);
+            }
+        }
+    }
+
     /// Takes in what goes into the node.
     pub(super) fn input(&mut self, input: &Input<'_>) {
         match input {
@@ -36,8 +50,8 @@ impl Given {
             | Input::Server(_)
             | Input::Interfaces(_)
             | Input::NetworkChanged
-            | Input::Resolved { .. }
             | Input::Stream { .. } => {}
+            Input::Resolved { addresses, .. } => self.servers.extend(*addresses),
         }
     }
 
@@ -69,12 +83,20 @@ impl World {
         }
     }
 
+    /// A server will tell a node that it sees it at this address, and the node may tell others.
+    pub(super) fn note_seen(&mut self, index: usize, address: SocketAddr) {
+        if let Some(machine) = self.machine(index) {
+            let id = machine.id();
+            self.own_addresses.entry(id).or_default().insert(address);
+        }
+    }
+
     /// The address law, for a datagram that a node sends.
     pub(super) fn check_address(&mut self, index: usize, to: SocketAddr) {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        if node.given.addresses.contains(&to) {
+        if node.given.addresses.contains(&to) || node.given.servers.contains(&to.ip()) {
             return;
         }
         let of_member = node.given.members.iter().any(|member| {

@@ -26,7 +26,8 @@ pub enum Law {
     Bounded,
     /// Law 7: news of a link that was closed is counted, and nothing else.
     LateNews,
-    /// Law 8: joining and leaving alternate, messages fall between, and there is one end.
+    /// Law 8: joining and leaving alternate, messages fall between, and there is one end. Who is
+    /// suspected or lost comes back or leaves, and is not heard before.
     Alternation,
     /// A state is newer than all states of its sender before it.
     NewerState,
@@ -144,11 +145,31 @@ impl Watch {
     }
 }
 
+/// What a node was told against another, and nothing for it since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Doubt {
+    suspect: bool,
+    lost: bool,
+    stalled: bool,
+}
+
+impl Doubt {
+    /// It is back: heard again, or it has taken something. Both are told one by one.
+    const fn ends(&mut self) -> bool {
+        let silent = self.suspect || self.lost;
+        let any = silent || self.stalled;
+        self.stalled = self.stalled && silent;
+        (self.suspect, self.lost) = (false, false);
+        any
+    }
+}
+
 /// What a node may say next.
 #[derive(Debug, Default)]
 pub(crate) struct Laws {
     present: BTreeSet<NodeId>,
     states: BTreeMap<NodeId, u32>,
+    doubts: BTreeMap<NodeId, Doubt>,
     /// `host` or `join` was called, and has not ended.
     open: bool,
 }
@@ -181,20 +202,42 @@ impl Laws {
         match event {
             Event::NodeJoined { node } => {
                 self.states.remove(node);
+                self.doubts.remove(node);
                 let new = self.present.insert(*node);
                 demand(new, LAW, || format!("{node} joined twice"))
             }
             Event::NodeLeft { node, .. } => {
+                self.doubts.remove(node);
                 let was_here = self.present.remove(node);
                 demand(was_here, LAW, || {
                     format!("{node} left without having joined")
                 })
             }
-            Event::Message { from, .. } => demand(self.present.contains(from), LAW, || {
+            Event::NodeSuspect { node }
+            | Event::NodeLost { node }
+            | Event::NodeStalled { node } => {
+                demand(self.present.contains(node), LAW, || {
+                    format!("{event:?}, who is not here")
+                })?;
+                let doubt = self.doubts.entry(*node).or_default();
+                let old = *doubt;
+                match event {
+                    Event::NodeSuspect { .. } => doubt.suspect = true,
+                    Event::NodeLost { .. } => doubt.lost = true,
+                    _ => doubt.stalled = true,
+                }
+                let new = *doubt != old && !(old.lost && doubt.suspect != old.suspect);
+                demand(new, LAW, || format!("{event:?} after {old:?}"))
+            }
+            Event::NodeBack { node } => {
+                let doubted = self.doubts.get_mut(node).is_some_and(Doubt::ends);
+                demand(doubted, LAW, || format!("{node} is back, and was not away"))
+            }
+            Event::Message { from, .. } => demand(self.hears(*from), LAW, || {
                 format!("a message of {from}, who is not here")
             }),
             Event::State { from, sequence, .. } => {
-                demand(self.present.contains(from), LAW, || {
+                demand(self.hears(*from), LAW, || {
                     format!("a state of {from}, who is not here")
                 })?;
                 let last = self.states.insert(*from, *sequence);
@@ -208,6 +251,7 @@ impl Laws {
             }
             Event::Ended { .. } => {
                 self.present.clear();
+                self.doubts.clear();
                 self.open = false;
                 Ok(())
             }
@@ -255,6 +299,12 @@ impl Laws {
         self.present.iter().copied().collect()
     }
 
+    /// Whether something of this node may arrive.
+    fn hears(&self, node: NodeId) -> bool {
+        let lost = self.doubts.get(&node).is_some_and(|doubt| doubt.lost);
+        self.present.contains(&node) && !lost
+    }
+
     /// How many others are here.
     pub(super) fn count(&self) -> usize {
         self.present.len()
@@ -300,6 +350,22 @@ mod tests {
             sequence,
             payload: Bytes::new(),
         }
+    }
+
+    fn lost(number: u8) -> Event {
+        Event::NodeLost { node: node(number) }
+    }
+
+    fn back(number: u8) -> Event {
+        Event::NodeBack { node: node(number) }
+    }
+
+    fn suspect(number: u8) -> Event {
+        Event::NodeSuspect { node: node(number) }
+    }
+
+    fn stalled(number: u8) -> Event {
+        Event::NodeStalled { node: node(number) }
     }
 
     fn ended() -> Event {
@@ -353,6 +419,33 @@ mod tests {
         assert!(laws.event(&joined(1)).is_err(), "before the beginning");
         laws.started().unwrap();
         assert!(laws.started().is_err(), "begun twice");
+    }
+
+    #[test]
+    fn who_is_doubted_comes_back_or_leaves() {
+        let courses: [&[Event]; 5] = [
+            &[joined(1), suspect(1), back(1), message(1), suspect(1)],
+            &[joined(1), suspect(1), lost(1), back(1), state(1, 0)],
+            &[joined(1), lost(1), left(1), joined(1), message(1), lost(1)],
+            &[joined(1), stalled(1), suspect(1), back(1), back(1)],
+            &[joined(1), stalled(1), message(1), ended()],
+        ];
+        for course in courses {
+            assert_eq!(last_breaks(course), None, "{course:?}");
+        }
+        let breaches: [&[Event]; 8] = [
+            &[joined(1), lost(1), lost(1)],
+            &[joined(1), suspect(1), suspect(1)],
+            &[joined(1), lost(1), suspect(1)],
+            &[joined(1), lost(2)],
+            &[joined(1), back(1)],
+            &[joined(1), lost(1), back(1), back(1)],
+            &[joined(1), lost(1), message(1)],
+            &[joined(1), lost(1), state(1, 1)],
+        ];
+        for breach in breaches {
+            assert_eq!(last_breaks(breach), Some(Law::Alternation), "{breach:?}");
+        }
     }
 
     #[test]

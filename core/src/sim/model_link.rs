@@ -178,6 +178,7 @@ impl World {
         });
         self.links.live = self.links.live.saturating_add(1);
         node.ends.insert(link, end);
+        node.links_opened = node.links_opened.saturating_add(1);
         self.fail_at_random(end);
     }
 

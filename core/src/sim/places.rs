@@ -430,7 +430,10 @@ impl World {
         };
         match self.places.internet.receiver(&crossing) {
             Some(Host::Node(node)) if self.is_isolated(node) => {}
-            Some(Host::Node(node)) => self.travel(Some(node), crossing, pause, bytes),
+            Some(Host::Node(node)) => {
+                self.note_seen(node, to);
+                self.travel(Some(node), crossing, pause, bytes);
+            }
             // From one relay address to another.
             Some(Host::Server(_)) => self.travel(None, crossing, pause, bytes),
             None => {}
@@ -481,7 +484,7 @@ mod tests {
         let passed = world.depart(node, local, address, &request([1; 12]).into());
         assert_eq!(passed, None, "it is not for a node");
         let came = |world: &World| {
-            // Nodes ask no STUN servers yet: this one has no use for the answer.
+            // This one has asked nobody, and has no use for the answer.
             let stats = world.stats(NodeIndex(node)).unwrap();
             stats.counters.datagrams_dropped > 0
         };

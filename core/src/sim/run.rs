@@ -506,9 +506,9 @@ impl<'a> Outline<'a> {
                 Self::SignalingClosed(*id, *failure)
             }
             native::Input::Server(_) => Self::Server,
-            native::Input::NetworkChanged => Self::NetworkChanged,
             native::Input::Resolved { name, addresses } => Self::Resolved(name, addresses),
             native::Input::Stream { stream, .. } => Self::StreamUpdate(*stream),
+            native::Input::NetworkChanged => Self::NetworkChanged,
         }
     }
 

@@ -95,6 +95,8 @@ pub(super) struct WorldNode {
     pub(super) messages: u64,
     /// How many it asked to be sent.
     pub(super) datagrams: u64,
+    /// How many model links it has opened in all its lives.
+    pub(super) links_opened: u64,
     /// Its ends of model links.
     pub(super) ends: BTreeMap<LinkId, EndIndex>,
     /// Cut off from everybody, the signaling server included.
@@ -185,6 +187,7 @@ impl World {
             paused: false,
             messages: 0,
             datagrams: 0,
+            links_opened: 0,
             ends: BTreeMap::new(),
             isolated: false,
             clock: Clock::default(),
@@ -245,6 +248,7 @@ impl World {
             let origin = *self.origin.get_or_insert_with(std::time::Instant::now);
             let machine = native::Node::new(config, seed, now, origin);
             self.trace.set_id(index, machine.id());
+            node.given.config(&node.config);
             node.machine = Some(Machine::Native(Box::new(machine)));
             let interfaces = self.places.interfaces(index);
             self.input_native(index, native::Input::Interfaces(&interfaces));

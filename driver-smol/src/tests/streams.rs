@@ -153,6 +153,27 @@ fn the_core_hears_nothing_of_a_stream_that_it_has_closed() {
 }
 
 #[test]
+fn a_stream_whose_address_is_gone_is_given_up() {
+    let (listener, address) = smol::block_on(listener());
+    let server = async move {
+        let _kept = listener.accept().await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    with(Test::new(&[]), server, |mut test| async move {
+        test.open(address, None);
+        assert_eq!(test.streams.give_up(&[]), [], "it is not open yet");
+        test.opened().await;
+        assert_eq!(test.streams.give_up(&[]), [], "loopback does not go");
+        let elsewhere: SocketAddr = "[::ffff:192.0.2.1]:5".parse().unwrap();
+        test.streams.streams.get_mut(&ID).unwrap().local = Some(elsewhere);
+        let here = ["192.0.2.1".parse().unwrap()];
+        assert_eq!(test.streams.give_up(&here), []);
+        assert_eq!(test.streams.give_up(&[]), [ID]);
+        assert_eq!(test.streams.give_up(&[]), [], "once");
+    });
+}
+
+#[test]
 fn a_server_that_hangs_up_is_told() {
     let (listener, address) = smol::block_on(listener());
     let server = async move {

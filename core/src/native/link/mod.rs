@@ -1,7 +1,7 @@
 //! One link: a str0m connection. Beside this folder only `crypto` and `dtls` name str0m.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -16,6 +16,8 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig, RtcError};
 use tracing::{debug, trace};
 
 mod candidate;
+mod checks;
+mod detour;
 #[cfg(feature = "fuzzing")]
 pub(in crate::native) mod fuzzing;
 mod lines;
@@ -23,18 +25,22 @@ mod negotiation;
 mod news;
 mod outbox;
 
+use self::checks::Checks;
+use self::detour::{Detour, Ends};
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dtls::{self, Window};
-use super::gather::HostAddress;
+use super::gather::Local;
 use super::probe::Probes;
 use super::stun::{self, Role, Transaction};
 use super::{crypto, io::Transmit};
 use crate::config::Limits;
+use crate::event::CandidateKind;
 use crate::io::{Channel, ChannelMessage, LinkFailure};
+use crate::report::{self, SelectedPair};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -78,7 +84,7 @@ pub(in crate::native) struct Setup<'a> {
     pub(in crate::native) certificate: &'a DtlsCertificate,
     pub(in crate::native) limits: &'a Limits,
     pub(in crate::native) loopback: bool,
-    pub(in crate::native) addresses: &'a [HostAddress],
+    pub(in crate::native) locals: &'a [Local],
 }
 
 /// A connection to one other node.
@@ -92,8 +98,8 @@ pub(in crate::native) struct Link {
     /// Set with the remote's description.
     remote: Option<Credentials>,
     pending: Option<SdpPendingOffer>,
-    /// Our sockets, in the order in which they are signalled.
-    hosts: Vec<HostAddress>,
+    /// Our addresses, in the order in which they are signalled.
+    locals: Vec<Local>,
     /// Our description is out: candidates may follow.
     described: bool,
     /// Candidates that came before the remote's description.
@@ -103,11 +109,15 @@ pub(in crate::native) struct Link {
     early_checks: u8,
     lines: Lines,
     /// The selected pair, local and remote.
-    path: Option<(SocketAddr, SocketAddr)>,
+    path: Option<Ends>,
     /// Where the last authentic check came in.
-    heard_at: Option<(SocketAddr, SocketAddr)>,
+    heard_at: Option<Ends>,
+    detour: Detour,
     /// What the last check of ours said.
     role: Option<Role>,
+    checks: Checks,
+    /// The types of the remote's candidates.
+    kinds: BTreeMap<SocketAddr, CandidateKind>,
     probes: Probes,
     connected: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
@@ -139,7 +149,7 @@ impl Link {
             certificate,
             limits,
             loopback,
-            addresses,
+            locals,
         } = setup;
         let local = Credentials::draw(&mut rng);
         let mut config = RtcConfig::new()
@@ -169,7 +179,7 @@ impl Link {
             local,
             remote: None,
             pending: None,
-            hosts: addresses.to_vec(),
+            locals: locals.to_vec(),
             described: false,
             held: Vec::new(),
             candidates: 0,
@@ -178,7 +188,10 @@ impl Link {
             lines: Lines::new(limits),
             path: None,
             heard_at: None,
+            detour: Detour::default(),
             role: None,
+            checks: Checks::default(),
+            kinds: BTreeMap::new(),
             probes: Probes::new(rng),
             connected: false,
             secured: false,
@@ -192,6 +205,25 @@ impl Link {
     /// The name by which the remote's checks call this link.
     pub(in crate::native) fn ufrag(&self) -> &str {
         &self.local.ufrag
+    }
+
+    /// Whether it is on its way to be open.
+    pub(in crate::native) fn is_making(&self) -> bool {
+        !self.ended && !self.lines.are_reported()
+    }
+
+    /// How far it has come with that: what was tried, and which path was found.
+    pub(in crate::native) fn facts(&self) -> (report::Checks, Option<SelectedPair>) {
+        let selected = self.path.filter(|_| self.connected).map(|(local, remote)| {
+            let kind = self.kinds.get(&remote).copied();
+            SelectedPair {
+                local: candidate::kind_of(local, &self.locals),
+                local_address: Some(local),
+                remote: kind.unwrap_or(CandidateKind::PeerReflexive),
+                remote_address: Some(remote),
+            }
+        });
+        (self.checks.report(), selected)
     }
 
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
@@ -221,30 +253,48 @@ impl Link {
         self.step(now, out);
     }
 
-    /// Asks for a sign of life on the selected pair; nothing happens before there is one.
+    /// Asks for a sign of life on the pair that is used; nothing happens before there is one.
     ///
-    /// When that stays silent, also where the remote was last heard: it may have moved, and str0m
-    /// does not say so. Not there alone, because anybody can send a check of the remote again.
+    /// When that stays silent, also where the remote was last heard: it may have moved.
     pub(in crate::native) fn probe(&mut self, now: Timestamp, out: &mut Outbox) {
-        let (Some(path), Some(credentials), false) = (self.path, &self.remote, self.ended) else {
+        let Some(used) = self.used() else {
             return;
         };
-        let elsewhere = self
-            .heard_at
-            .filter(|at| *at != path && self.probes.unanswered() >= SILENT_PROBES);
-        for (local, remote) in core::iter::once(path).chain(elsewhere) {
-            let role = self.role.unwrap_or(Role::Controlled(0));
-            let request = self
-                .probes
-                .request(now, &self.local, credentials, PROBE_PRIORITY, role);
-            if let Some(request) = request {
-                out.transmits.push(Transmit {
-                    local,
-                    remote,
-                    payload: request.into(),
-                });
-            }
+        if self.probes.unanswered() >= SILENT_PROBES {
+            self.probe_elsewhere(now, out);
         }
+        self.request(now, used, out);
+    }
+
+    /// The pair that DTLS takes.
+    fn used(&self) -> Option<Ends> {
+        self.detour.taken().or(self.path)
+    }
+
+    /// Asks where the remote was last heard, if that is another pair than the one that is used.
+    fn probe_elsewhere(&mut self, now: Timestamp, out: &mut Outbox) {
+        let Some(ends) = self.heard_at.filter(|at| Some(*at) != self.used()) else {
+            return;
+        };
+        if self.detour.may_try(now)
+            && let Some(transaction) = self.request(now, ends, out)
+        {
+            self.detour.tried(transaction, ends);
+        }
+    }
+
+    fn request(&mut self, now: Timestamp, ends: Ends, out: &mut Outbox) -> Option<Transaction> {
+        let remote = self.remote.as_ref().filter(|_| !self.ended)?;
+        let role = self.role.unwrap_or(Role::Controlled(0));
+        let (transaction, request) =
+            self.probes
+                .request(now, &self.local, remote, PROBE_PRIORITY, role)?;
+        out.transmits.push(Transmit {
+            local: ends.0,
+            remote: ends.1,
+            payload: request.into(),
+        });
+        Some(transaction)
     }
 
     /// Tells the remote at once; what was not sent yet is lost.
@@ -275,16 +325,23 @@ impl Link {
         if self.ended || !stun::is_authentic(datagram, &self.local.password) {
             return false;
         }
+        let is_new = !self.addresses.contains(&at.1);
         if !self.claim(at.1, out) {
             return false;
         }
         if self.remote.is_none() {
             self.early_checks = self.early_checks.saturating_add(1).min(EARLY_CHECKS);
         }
+        self.checks.received();
         self.news.heard = true;
         self.window.set_heard();
         self.heard_at = Some(at);
         self.path = self.path.or(self.heard_at);
+        if self.secured && is_new {
+            // It may have moved there: does the old path still work?
+            self.probe(now, out);
+            self.probe_elsewhere(now, out);
+        }
         self.receive(now, at, datagram, out)
     }
 
@@ -303,9 +360,17 @@ impl Link {
         let Some(remote) = &self.remote else {
             return false;
         };
+        let unanswered = self.probes.unanswered();
         let round_trip = self.probes.response(now, transaction, datagram, remote);
         self.news.round_trip = round_trip;
         if let Some(round_trip) = round_trip {
+            if let Some(ends) = self.detour.answered(transaction) {
+                // Ours on the pair that is used went out before it, and was not answered.
+                if unanswered > 1 {
+                    self.detour
+                        .take(Some(ends).filter(|ends| Some(*ends) != self.path));
+                }
+            }
             self.window.set_round_trip(round_trip);
             self.window.set_heard();
         }
@@ -313,7 +378,19 @@ impl Link {
         round_trip.is_some()
     }
 
-    /// DTLS, or the answer to a check. `false`: str0m has no use for it.
+    /// The answer to a check. `false`: str0m has no use for it.
+    pub(in crate::native) fn receive_answer(
+        &mut self,
+        now: Timestamp,
+        at: (SocketAddr, SocketAddr),
+        transaction: &Transaction,
+        datagram: &[u8],
+        out: &mut Outbox,
+    ) -> bool {
+        self.checks.answered(transaction, at) && self.receive(now, at, datagram, out)
+    }
+
+    /// DTLS, or a check. `false`: str0m has no use for it.
     pub(in crate::native) fn receive(
         &mut self,
         now: Timestamp,

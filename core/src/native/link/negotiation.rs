@@ -1,14 +1,14 @@
 //! How a link comes to be: descriptions and candidates, given one by one and in their order.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use core::net::SocketAddr;
 
 use str0m::change::{SdpAnswer, SdpOffer};
 
 use super::{Link, Outbox, Update, candidate};
 use crate::io::LinkFailure;
-use crate::native::description;
-use crate::native::gather::HostAddress;
+use crate::native::gather::Local;
+use crate::native::{description, hidden};
 use crate::time::Timestamp;
 
 impl Link {
@@ -108,38 +108,38 @@ impl Link {
         self.step(now, out);
     }
 
-    /// A socket of ours is new.
-    pub(in crate::native) fn add_host(
-        &mut self,
-        now: Timestamp,
-        host: HostAddress,
-        out: &mut Outbox,
-    ) {
+    /// An address of ours is new.
+    pub(in crate::native) fn add_local(&mut self, now: Timestamp, local: Local, out: &mut Outbox) {
         if self.ended {
             return;
         }
-        self.hosts.push(host);
+        self.locals.push(local);
         if self.described {
-            self.offer_host(host, out);
+            self.offer(local, out);
+            self.step(now, out);
         }
-        self.step(now, out);
     }
 
-    /// A socket of ours is gone.
-    pub(in crate::native) fn remove_host(
+    /// An address of ours is gone.
+    pub(in crate::native) fn remove_local(
         &mut self,
         now: Timestamp,
-        host: HostAddress,
+        local: Local,
         out: &mut Outbox,
     ) {
         if self.ended {
             return;
         }
-        self.hosts.retain(|known| known.address != host.address);
-        let is_left = |(local, _): &(SocketAddr, SocketAddr)| *local != host.address;
+        self.locals.retain(|known| *known != local);
+        // The others are told of new addresses, but cannot be told that one is gone.
+        let Some(candidate) = candidate::own(local) else {
+            return;
+        };
+        let address = candidate.addr();
+        let is_left = |(local, _): &(SocketAddr, SocketAddr)| *local != address;
         self.path = self.path.filter(is_left);
         self.heard_at = self.heard_at.filter(is_left);
-        let candidate = candidate::host(host);
+        self.detour.retain(is_left);
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
     }
@@ -148,16 +148,20 @@ impl Link {
     fn describe(&mut self, sdp: String, out: &mut Outbox) {
         out.updates.push(Update::LocalDescription(sdp));
         self.described = true;
-        for host in self.hosts.clone() {
-            self.offer_host(host, out);
+        for local in self.locals.clone() {
+            self.offer(local, out);
         }
     }
 
-    fn offer_host(&mut self, host: HostAddress, out: &mut Outbox) {
-        if let Some(candidate) = self.rtc.add_local_candidate(candidate::host(host)) {
-            let text = candidate.to_sdp_string();
-            out.updates.push(Update::LocalCandidate(text));
-        }
+    fn offer(&mut self, local: Local, out: &mut Outbox) {
+        let text = match candidate::own(local) {
+            Some(candidate) => {
+                let added = self.rtc.add_local_candidate(candidate);
+                added.map(|candidate| candidate.to_sdp_string())
+            }
+            None => candidate::told(local, &self.local.ufrag),
+        };
+        out.updates.extend(text.map(Update::LocalCandidate));
     }
 
     /// The remote's description is set: add what was in it and what came before it.
@@ -177,6 +181,10 @@ impl Link {
         if text.is_empty() {
             return;
         }
+        if hidden::is_hidden(text) && self.candidates < self.limits.candidates {
+            out.hidden.push(text.to_string());
+            return;
+        }
         let candidate = (self.candidates < self.limits.candidates)
             .then(|| candidate::remote(text, self.loopback))
             .flatten()
@@ -186,6 +194,9 @@ impl Link {
             return;
         };
         self.candidates += 1;
+        self.kinds
+            .entry(candidate.addr())
+            .or_insert_with(|| candidate::kind(&candidate));
         if self.remote.is_some() {
             self.rtc.add_remote_candidate(candidate);
         } else {

@@ -78,20 +78,36 @@ impl Link {
         if transmit.proto != Protocol::Udp {
             return;
         }
-        let transmit = Transmit {
+        let mut transmit = Transmit {
             local: transmit.source,
             remote: transmit.destination,
             payload: Vec::from(transmit.contents).into(),
         };
         match transmit.payload.first() {
             Some(20..=63) => {
-                self.path = Some((transmit.local, transmit.remote));
+                let selected = Some((transmit.local, transmit.remote));
+                if self.path != selected {
+                    self.path = selected;
+                    self.detour.take(None);
+                }
+                if let Some((local, remote)) = self.detour.taken() {
+                    transmit.local = local;
+                    transmit.remote = remote;
+                }
             }
             Some(_) => {
-                self.role = stun::role_of(&transmit.payload).or(self.role);
+                let role = stun::role_of(&transmit.payload);
+                if let (Some(_), Some(transaction)) =
+                    (role, stun::transaction_of(&transmit.payload))
+                {
+                    let ends = (transmit.local, transmit.remote);
+                    self.checks.sent(transaction, ends);
+                }
+                self.role = role.or(self.role);
                 // A link that sends no data learns of a new path by this.
                 if self.path.is_none() || stun::nominates(&transmit.payload) {
                     self.path = Some((transmit.local, transmit.remote));
+                    self.detour.take(None);
                 }
             }
             None => return,

@@ -1,5 +1,6 @@
 //! What a link says: to the network above, and to the wire below.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 
 use crate::io::{Channel, LinkFailure, LinkUpdate};
 use crate::native::io::Transmit;
+use crate::report::LinkReport;
 
 /// What came out of a call.
 #[derive(Debug, Default)]
@@ -18,6 +20,8 @@ pub(in crate::native) struct Outbox {
     pub(in crate::native) updates: Vec<Update>,
     /// Addresses that this link now has to do with.
     pub(in crate::native) addresses: Vec<SocketAddr>,
+    /// Candidates of the remote whose address is to be looked up.
+    pub(in crate::native) hidden: Vec<String>,
     pub(in crate::native) candidates_dropped: u64,
 }
 
@@ -34,6 +38,7 @@ pub(in crate::native) enum Update {
     Disconnected,
     Failed(LinkFailure),
     Closed,
+    Report(Box<LinkReport>),
 }
 
 impl Update {
@@ -57,6 +62,7 @@ impl Update {
             Self::Disconnected => LinkUpdate::Disconnected,
             Self::Failed(failure) => LinkUpdate::Failed(*failure),
             Self::Closed => LinkUpdate::Closed,
+            Self::Report(report) => LinkUpdate::Report(report.clone()),
         }
     }
 

@@ -350,7 +350,7 @@ fn unusable_candidates_are_counted_and_harmless() {
     let mut world = World::new(&Plan::default());
     world.start();
     for text in [
-        "candidate:1 1 udp 1 7c8a3e5c-0001-4bba-8ddd-1c2b3a4d5e6f.local 5 typ host",
+        "candidate:1 1 udp 1 printer.local 5 typ host",
         "candidate:1 1 tcp 1 10.0.0.1 9 typ host tcptype active",
         "candidate:1 1 udp 1 127.0.0.1 9 typ host",
         "candidate:1 1 udp 1 169.254.0.1 9 typ host",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::io::Channel;
+use crate::native::io::Interface;
 
 #[expect(
     clippy::disallowed_types,
@@ -81,7 +82,11 @@ struct Pair {
     ids: [LinkId; 2],
     now: Timestamp,
     updates: [Vec<Update>; 2],
+    /// Candidates have names, for which the resolver has these addresses.
+    names: Option<Vec<IpAddr>>,
 }
+
+const NAME: &str = "d0b3ae24-5ba4-4b3c-a5ac-31a0a5b4d1f0.local";
 
 impl Pair {
     fn new() -> Self {
@@ -90,6 +95,7 @@ impl Pair {
             ids: [LinkId(3), LinkId(8)],
             now: Timestamp::from_millis(1),
             updates: [Vec::new(), Vec::new()],
+            names: None,
         };
         for (n, address) in ["[2001:db8::1%4]:1", "[2001:db8::2%9]:2"]
             .iter()
@@ -121,6 +127,11 @@ impl Pair {
                             Update::LocalDescription(sdp) => {
                                 Some(LinkCommand::AcceptAnswer { sdp, led: true })
                             }
+                            Update::LocalCandidate(text) if self.names.is_some() => {
+                                let address = text.split(' ').nth(4).unwrap();
+                                let named = text.replace(address, NAME);
+                                Some(LinkCommand::AddCandidate(named))
+                            }
                             Update::LocalCandidate(text) => Some(LinkCommand::AddCandidate(text)),
                             _ => None,
                         };
@@ -131,8 +142,20 @@ impl Pair {
                     }
                     while let Some(output) = self.nodes[n].outputs.pop_front() {
                         quiet = false;
-                        let Output::Transmit(transmit) = output else {
-                            panic!("{output:?}");
+                        let transmit = match output {
+                            Output::Transmit(transmit) => transmit,
+                            Output::Resolve { name } if n == 0 => {
+                                let addresses = self.names.clone().unwrap();
+                                let now = self.now;
+                                let addresses = &addresses;
+                                let name = &name;
+                                let answer = Input::Resolved { name, addresses };
+                                self.nodes[0].handle_input(now, answer);
+                                continue;
+                            }
+                            // The other one's resolver does not work.
+                            Output::Resolve { .. } => continue,
+                            other => panic!("{other:?}"),
                         };
                         // As the driver gave them, and as a socket would tell them.
                         let local = transmit.remote;
@@ -207,4 +230,36 @@ fn a_node_that_joins_again_from_the_same_socket_is_not_mistaken_for_its_old_link
         assert!(pair.updates[n].contains(&Update::ChannelOpened(Channel::Data)));
     }
     assert_eq!(pair.nodes[1].links.len(), 2);
+}
+
+#[test]
+fn a_candidate_with_a_name_is_of_use_once_it_is_looked_up() {
+    for (addresses, connects) in [
+        (&["192.0.2.9", "2001:db8::2"][..], true),
+        (&["192.0.2.9"], false),
+        (&[], false),
+    ] {
+        let mut pair = Pair::new();
+        pair.names = Some(addresses.iter().map(|ip| ip.parse().unwrap()).collect());
+        pair.run(500);
+        let opened = Update::ChannelOpened(Channel::Data);
+        for updates in &pair.updates {
+            assert_eq!(updates.contains(&opened), connects, "{addresses:?}");
+        }
+    }
+}
+
+#[test]
+fn other_names_are_not_looked_up() {
+    let mut pair = Pair::new();
+    pair.run(20);
+    let candidate = alloc::format!("candidate:1 1 udp 2122 {NAME} 5000 typ host");
+    for name in ["printer.local", "www.example", "localhost", "local"] {
+        pair.command(0, LinkCommand::AddCandidate(candidate.replace(NAME, name)));
+    }
+    let asked = |output: &Output| matches!(output, Output::Resolve { .. });
+    assert!(!pair.nodes[0].outputs.iter().any(asked));
+    assert_eq!(pair.nodes[0].candidates_dropped, 4);
+    pair.command(0, LinkCommand::AddCandidate(candidate));
+    assert!(pair.nodes[0].outputs.iter().any(asked));
 }

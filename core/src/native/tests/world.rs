@@ -15,12 +15,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::Limits;
+use crate::config::{Config, Limits};
 use crate::io::{Channel, ChannelMessage};
 use crate::native::certificate;
 use crate::native::clock::Clock;
 use crate::native::demux::{Kind, classify};
-use crate::native::gather::{Gather, HostAddress};
+use crate::native::gather::{Gather, Local, News};
 use crate::native::io::Interface;
 use crate::native::link::{Link, Outbox, Setup, Update};
 use crate::rng::Rng;
@@ -108,8 +108,9 @@ impl World {
                     address: address.parse().unwrap(),
                 })
                 .collect();
-            let mut gather = Gather::new(false);
-            gather.update(&interfaces);
+            let config = Config::default().with_ice_servers(Vec::new());
+            let mut gather = Gather::new(&config, rng.fork("gather"));
+            gather.interfaces(Timestamp::ZERO, &interfaces, &mut News::default());
             let certificate = certificate::make(&mut rng.fork("certificate")).unwrap();
             let link = Link::open(
                 Timestamp::ZERO,
@@ -120,7 +121,7 @@ impl World {
                     certificate: &certificate,
                     limits: &plan.limits,
                     loopback: false,
-                    addresses: gather.addresses(),
+                    locals: gather.locals(),
                 },
             );
             Side {
@@ -239,13 +240,15 @@ impl World {
                 address: address.parse().unwrap(),
             })
             .collect();
-        let change = self.sides[side].gather.update(&interfaces);
-        let each = |list: Vec<HostAddress>| list.into_iter();
-        for host in each(change.removed) {
-            self.with(side, |link, now, out| link.remove_host(now, host, out));
+        let mut news = News::default();
+        let gather = &mut self.sides[side].gather;
+        gather.interfaces(self.now, &interfaces, &mut news);
+        let each = |list: Vec<Local>| list.into_iter();
+        for local in each(news.removed) {
+            self.with(side, |link, now, out| link.remove_local(now, local, out));
         }
-        for host in each(change.added) {
-            self.with(side, |link, now, out| link.add_host(now, host, out));
+        for local in each(news.added) {
+            self.with(side, |link, now, out| link.add_local(now, local, out));
         }
     }
 
@@ -268,7 +271,10 @@ impl World {
             Kind::Response { transaction } if link.expects(&transaction) => {
                 link.receive_probed(now, &transaction, payload, out)
             }
-            Kind::Response { .. } | Kind::Dtls => link.receive(now, at, payload, out),
+            Kind::Response { transaction } => {
+                link.receive_answer(now, at, &transaction, payload, out)
+            }
+            Kind::Dtls => link.receive(now, at, payload, out),
             Kind::Other => false,
         });
         self.sides[side].refused += u64::from(!taken);

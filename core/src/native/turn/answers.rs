@@ -17,6 +17,9 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(600);
 /// However long the server keeps an allocation, so often it is refreshed.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
+/// How long a server may take to clear an allocation away: coturn says done and takes a second.
+const CLEARING: Duration = Duration::from_millis(1500);
+
 /// The rest of its life when an allocation is refreshed, if it lives for more than twice that.
 const REST: Duration = Duration::from_secs(60);
 
@@ -155,9 +158,13 @@ impl Turn {
     fn failed(&mut self, request: Request, failure: TurnFailure) {
         match (&request.ask, failure) {
             // Commonly one of ours from before: then we can give it back.
-            (Ask::Allocate(_), TurnFailure::Mismatch) if !self.cleared => {
-                self.cleared = true;
+            (Ask::Allocate(_), TurnFailure::Mismatch) if self.in_the_way == 0 => {
+                self.in_the_way = 1;
                 self.ask(Ask::Release, 0);
+            }
+            (Ask::Allocate(_), TurnFailure::Mismatch) if self.in_the_way == 1 => {
+                self.in_the_way = 2;
+                self.again = Some(self.now.plus(CLEARING));
             }
             (Ask::Allocate(_), failure) => self.end(failure),
             (Ask::Release, _) => self.released(),

@@ -7,8 +7,7 @@ use core::time::Duration;
 
 use bytecodec::{DecodeExt as _, EncodeExt as _};
 use stun_codec::rfc5389::attributes::{
-    AlternateServer, ErrorCode, Fingerprint, MessageIntegrity, Nonce, Realm, Username,
-    XorMappedAddress,
+    AlternateServer, ErrorCode, MessageIntegrity, Nonce, Realm, Username, XorMappedAddress,
 };
 use stun_codec::rfc5766::attributes::{
     ChannelNumber, Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayAddress,
@@ -21,6 +20,7 @@ use stun_codec::{Message, MessageClass, MessageDecoder, MessageEncoder, Method, 
 
 use self::attributes::Attribute;
 use super::{Credentials, Family};
+use crate::native::integrity::Signed;
 use crate::native::stun::Transaction;
 
 /// UDP, in REQUESTED-TRANSPORT.
@@ -135,7 +135,7 @@ pub(super) enum Incoming {
     Data { peer: SocketAddr, payload: Vec<u8> },
 }
 
-/// The answer to a request. Attributes behind MESSAGE-INTEGRITY are not in it.
+/// The answer to a request.
 #[derive(Debug, Default)]
 pub(super) struct Response {
     pub(super) transaction: Transaction,
@@ -148,7 +148,7 @@ pub(super) struct Response {
     pub(super) nonce: Option<Nonce>,
     pub(super) alternate: Option<SocketAddr>,
     method: u16,
-    integrity: Option<MessageIntegrity>,
+    signed: Option<Signed>,
 }
 
 impl Response {
@@ -159,39 +159,35 @@ impl Response {
 
     /// Whether whoever wrote it knows our password.
     pub(super) fn is_authentic(&self, credentials: &Credentials, realm: &Realm) -> bool {
-        let (Some(integrity), Ok(username)) =
-            (&self.integrity, Username::new(credentials.username.clone()))
-        else {
-            return false;
-        };
-        integrity
-            .check_long_term_credential(&username, realm, &credentials.password)
-            .is_ok()
+        self.signed
+            .as_ref()
+            .is_some_and(|signed| signed.is_by(&credentials.key(realm.text())))
     }
 }
 
 /// Reads what a server sends; `None` if it is nothing that one sends to a client.
 pub(super) fn read(bytes: &[u8]) -> Option<Incoming> {
-    // stun_codec signs what it would write itself: what it would not write as it came is no message.
     let (header, body) = bytes.split_first_chunk::<20>()?;
     let [first, _, high, low, ..] = *header;
     let length = usize::from(u16::from_be_bytes([high, low]));
     if first >> 6 != 0 || length != body.len() || length % 4 != 0 {
         return None;
     }
+    // What is behind the signature is not signed, and not read.
+    let signed = Signed::of(bytes);
+    let content = signed.as_ref().map_or(bytes, Signed::content);
     let mut decoder = MessageDecoder::<Attribute>::new();
-    let message = decoder.decode_from_bytes(bytes).ok()?.ok()?;
+    let message = decoder.decode_from_bytes(content).ok()?.ok()?;
     match message.class() {
-        MessageClass::Request => None,
         MessageClass::Indication if message.method() == DATA => {
             let peer = message.get_attribute::<XorPeerAddress>()?.address();
             let payload = message.get_attribute::<Data>()?.data().to_vec();
             Some(Incoming::Data { peer, payload })
         }
-        MessageClass::Indication => None,
-        MessageClass::SuccessResponse => Some(Incoming::Response(response(&message))),
+        MessageClass::Request | MessageClass::Indication => None,
+        MessageClass::SuccessResponse => Some(Incoming::Response(response(&message, signed))),
         MessageClass::ErrorResponse => {
-            let response = response(&message);
+            let response = response(&message, signed);
             response
                 .error
                 .is_some()
@@ -200,20 +196,17 @@ pub(super) fn read(bytes: &[u8]) -> Option<Incoming> {
     }
 }
 
-fn response(message: &Message<Attribute>) -> Response {
+fn response(message: &Message<Attribute>, signed: Option<Signed>) -> Response {
     let mut response = Response {
         transaction: *message.transaction_id().as_bytes(),
         method: message.method().as_u16(),
+        signed,
         ..Response::default()
     };
     let is_error = message.class() == MessageClass::ErrorResponse;
     for attribute in message.attributes() {
         // The first of its kind counts (RFC 8489 section 14).
         match attribute {
-            Attribute::MessageIntegrity(integrity) => {
-                response.integrity = Some(integrity.clone());
-                break;
-            }
             Attribute::ErrorCode(code) if is_error => {
                 response.error.get_or_insert_with(|| code.code());
             }
@@ -237,7 +230,7 @@ fn response(message: &Message<Attribute>) -> Response {
             }
             Attribute::ErrorCode(_)
             | Attribute::Username(_)
-            | Attribute::Fingerprint(_)
+            | Attribute::MessageIntegrity(_)
             | Attribute::RequestedTransport(_)
             | Attribute::RequestedAddressFamily(_)
             | Attribute::ChannelNumber(_)
@@ -254,9 +247,9 @@ mod attributes {
     use alloc::format;
 
     use super::{
-        AlternateServer, ChannelNumber, Data, ErrorCode, Fingerprint, Lifetime, MessageIntegrity,
-        Nonce, Realm, RequestedAddressFamily, RequestedTransport, Username, XorMappedAddress,
-        XorPeerAddress, XorRelayAddress,
+        AlternateServer, ChannelNumber, Data, ErrorCode, Lifetime, MessageIntegrity, Nonce, Realm,
+        RequestedAddressFamily, RequestedTransport, Username, XorMappedAddress, XorPeerAddress,
+        XorRelayAddress,
     };
 
     stun_codec::define_attribute_enums!(
@@ -268,7 +261,6 @@ mod attributes {
             Realm,
             Nonce,
             MessageIntegrity,
-            Fingerprint,
             ErrorCode,
             AlternateServer,
             Lifetime,

@@ -19,6 +19,8 @@ mod answers;
 mod channel_data;
 mod channels;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod message;
 mod permissions;
 mod requests;
@@ -91,6 +93,14 @@ pub(crate) struct Credentials {
     pub(crate) password: String,
 }
 
+impl Credentials {
+    /// The key of what is signed with them (RFC 8489 section 9.2.2).
+    fn key(&self, realm: &str) -> [u8; 16] {
+        let Self { username, password } = self;
+        md5::compute(alloc::format!("{username}:{realm}:{password}")).0
+    }
+}
+
 impl fmt::Debug for Credentials {
     /// The password is never printed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,8 +161,10 @@ pub(crate) struct Turn {
     channels: Channels,
     reader: Reader,
     hops: u8,
-    /// Whether an allocation that stood in the way has been cleared away.
-    cleared: bool,
+    /// How often another allocation stood in the way of ours.
+    in_the_way: u8,
+    /// When to ask for an allocation again.
+    again: Option<Timestamp>,
     transmits: VecDeque<Bytes>,
     events: VecDeque<TurnEvent>,
     dropped: u64,
@@ -198,7 +210,8 @@ impl Turn {
             channels: Channels::new(),
             reader: Reader::default(),
             hops: 0,
-            cleared: false,
+            in_the_way: 0,
+            again: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             dropped: 0,
@@ -276,7 +289,7 @@ impl Turn {
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let requests = self.requests.poll_timeout();
         let State::Standing { until, refresh, .. } = &self.state else {
-            return requests;
+            return earliest(requests, self.again);
         };
         let mut next = earliest(requests, Some(*until));
         if self.may_ask() {
@@ -403,6 +416,7 @@ impl Turn {
             State::Allocating if self.challenge.is_none() => self.over(TurnEvent::Released),
             State::Allocating | State::Standing { .. } => {
                 self.requests.clear();
+                self.again = None;
                 self.state = State::Releasing;
                 self.ask(Ask::Release, 0);
             }
@@ -443,6 +457,10 @@ impl Turn {
 
     /// Asks for what is due.
     fn work(&mut self) {
+        if self.again.is_some_and(|at| at <= self.now) {
+            self.again = None;
+            self.ask(Ask::Allocate(self.family), 0);
+        }
         let State::Standing { until, .. } = self.state else {
             return;
         };
@@ -533,6 +551,7 @@ impl Turn {
     fn over(&mut self, event: TurnEvent) {
         self.state = State::Over;
         self.requests.clear();
+        self.again = None;
         self.events.push_back(event);
     }
 

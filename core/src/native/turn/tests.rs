@@ -1,6 +1,7 @@
 //! The client against the simulated server, in virtual time.
 
 mod bench;
+mod coturn;
 
 use alloc::vec::Vec;
 

@@ -187,7 +187,8 @@ impl Run<'_> {
     pub(super) fn sleep(&mut self, index: usize, time: Duration) {
         self.world.sleep(NodeIndex(index), time);
         if let Some(app) = self.apps.get_mut(index) {
-            for since in [&mut app.entering, &mut app.leaving].into_iter().flatten() {
+            let begun = [&mut app.entering, &mut app.leaving];
+            for since in begun.into_iter().flatten().chain(app.lost.values_mut()) {
                 *since = since.plus(time);
             }
         }

@@ -31,7 +31,7 @@ const ENTRIES_PER_NODE: u64 = 2;
 /// How long a core may take to come to terms.
 ///
 /// At worst a joiner has just begun a join that cannot succeed, and begins another when that ends;
-/// the host needs as long to notice whom it has lost, and to let go of the places that dead joins
+/// the host needs its time until who is lost has left, and to let go of the places that dead joins
 /// hold.
 #[must_use]
 pub fn bound(timeouts: &Timeouts) -> Duration {
@@ -40,7 +40,7 @@ pub fn bound(timeouts: &Timeouts) -> Duration {
         .connect
         .saturating_mul(2)
         .saturating_add(dead_join)
-        .saturating_add(timeouts.lost_after.saturating_mul(2))
+        .saturating_add(timeouts.grace.max(timeouts.lost_after).saturating_mul(2))
         .saturating_add(timeouts.leave)
 }
 
@@ -69,8 +69,8 @@ impl Run<'_> {
         self.follow()?;
         let now = self.world.now();
         let deadline = now.plus(bound(&Timeouts::default()));
-        // Who was silent for too long before will be lost by then.
-        self.run_until(now.plus(Timeouts::default().lost_after))?;
+        // Who was silent for too long before will have left by then.
+        self.run_until(now.plus(Timeouts::default().grace))?;
         let (mut unsaid, mut tried) = (None, BTreeSet::new());
         let missing = self.until(deadline, |run| {
             run.reenter(&core, &mut tried);
@@ -125,7 +125,6 @@ impl Run<'_> {
     pub(super) fn heal(&mut self) -> Vec<u8> {
         self.agenda.clear();
         self.reasons.broken();
-        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         let most = usize::from(self.plan.max_nodes);
         let core: Vec<u8> = self.plan.core.iter().copied().take(most).collect();
         self.world.heal_all();

@@ -66,6 +66,11 @@ impl Reasons {
         self.mesh && self.silence
     }
 
+    /// Packets may be lost, or nodes vanish.
+    pub(super) const fn has_silence(&self) -> bool {
+        self.silence
+    }
+
     /// From now on nodes are broken on purpose.
     pub(super) const fn broken(&mut self) {
         self.silence = true;
@@ -100,6 +105,9 @@ impl Reasons {
                 _ => true,
             },
             Event::NodeStalled { .. } => self.slowness,
+            Event::NodeSuspect { .. } | Event::NodeLost { .. } => {
+                self.silence || self.host_left && self.mesh
+            }
             _ => true,
         };
         demand(holds, Law::Reason, || format!("{event:?}, which is not so"))
@@ -126,6 +134,8 @@ mod tests {
             left(LeaveReason::TooSlow),
             left(LeaveReason::Misbehaved),
             Event::NodeStalled { node: A },
+            Event::NodeSuspect { node: A },
+            Event::NodeLost { node: A },
             Event::Ended {
                 reason: EndReason::Left,
             },
@@ -161,7 +171,7 @@ mod tests {
             .collect();
         assert_eq!(
             still_false,
-            [&false_ones[4], &false_ones[11], &false_ones[12]]
+            [&false_ones[4], &false_ones[13], &false_ones[14]]
         );
     }
 

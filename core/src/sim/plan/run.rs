@@ -154,6 +154,10 @@ pub(super) struct App {
     /// Since when it waits for being in, and for being out.
     pub(super) entering: Option<Timestamp>,
     pub(super) leaving: Option<Timestamp>,
+    /// How many links it had opened when it was in.
+    pub(super) links_opened: u64,
+    /// Whom it was told to be lost, and when.
+    pub(super) lost: BTreeMap<NodeId, Timestamp>,
 }
 
 /// How often everything is looked at that no event tells.
@@ -194,7 +198,6 @@ impl<'p> Run<'p> {
 
     /// Boxes, nodes, and the agenda.
     pub(super) fn populate(&mut self, config: &Config) {
-        self.ledger.goodbyes_overtake = self.reasons.goodbyes_overtake();
         for (nth, nat) in self.plan.nats.iter().enumerate() {
             match nat.behind.filter(|outer| usize::from(*outer) < nth) {
                 Some(outer) => self
@@ -305,6 +308,8 @@ impl<'p> Run<'p> {
         let Some(me) = self.apps.get(index).and_then(|app| app.id) else {
             return;
         };
+        self.ledger.goodbyes_overtake =
+            self.reasons.goodbyes_overtake() || self.has_another_link(index);
         let held = self
             .ledger
             .event(me, event)
@@ -312,6 +317,16 @@ impl<'p> Run<'p> {
             .and_then(|()| self.membership(index, me, event));
         self.judge(index, held);
         self.react(index, event);
+    }
+
+    /// Whether a joiner's link to the host may have been replaced: what of one that has left since was on
+    /// the old one is lost with it, and nobody can send it again. In a native node we do not see it.
+    fn has_another_link(&self, index: usize) -> bool {
+        let (app, node) = (self.apps.get(index), self.world.nodes.get(index));
+        let replaced = app.zip(node).is_some_and(|(app, node)| {
+            self.world.is_native(index) || node.links_opened > app.links_opened
+        });
+        index > 0 && replaced && self.reasons.has_silence()
     }
 
     /// Who is in the network is one of ours, and there are no more than may be.
@@ -346,10 +361,19 @@ impl<'p> Run<'p> {
         reason = "an application reacts to what concerns it"
     )]
     fn react(&mut self, index: usize, event: &Event) {
+        let now = self.world.now();
+        let node = self.world.nodes.get(index);
+        let links_opened = node.map_or(0, |node| node.links_opened);
         let Some(app) = self.apps.get_mut(index) else {
             return;
         };
         match event {
+            Event::NodeLost { node } => {
+                app.lost.insert(*node, now);
+            }
+            Event::NodeBack { node } => {
+                app.lost.remove(node);
+            }
             Event::NetworkCreated { code } => {
                 app.entering = None;
                 self.code = Some(*code);
@@ -357,12 +381,18 @@ impl<'p> Run<'p> {
                     self.join_if_wanted(index);
                 }
             }
-            Event::Joined { .. } => app.entering = None,
+            Event::Joined { .. } => {
+                app.entering = None;
+                app.links_opened = links_opened;
+            }
             Event::Message { from, payload } if app.paused => {
                 let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
                 app.untaken.push_back((*from, length));
             }
-            Event::NodeLeft { node, .. } => app.untaken.retain(|(from, _)| from != node),
+            Event::NodeLeft { node, .. } => {
+                app.untaken.retain(|(from, _)| from != node);
+                app.lost.remove(node);
+            }
             Event::Ended { .. } => {
                 // Who gives up a join says so, and that is a goodbye.
                 if app.entering.take().is_some()
@@ -372,6 +402,7 @@ impl<'p> Run<'p> {
                 }
                 app.leaving = None;
                 app.untaken.clear();
+                app.lost.clear();
             }
             _ => {}
         }
@@ -395,9 +426,12 @@ impl<'p> Run<'p> {
             return Ok(());
         };
         let timeouts = node.config.timeouts();
+        let longest_lost = app.lost.values().min().copied();
+        let grace = timeouts.grace.max(timeouts.lost_after);
         for (since, most, what) in [
             (app.entering, timeouts.connect, "host or join"),
             (app.leaving, timeouts.leave, "leave"),
+            (longest_lost, grace, "wait for a lost node"),
         ] {
             let over = since.is_some_and(|since| now > since.plus(most).plus(GRACE));
             demand(!over, Law::NoHang, || {

@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use wattle_core::sim::plan::Family;
-use wattle_smol::{
-    Config, IceServer, IceServerError, NetworkCode, Options, SignalingUrl, Timeouts,
-};
+use wattle_smol::{Config, IcePolicy, NetworkCode, Options, SignalingUrl, Timeouts};
+
+use crate::ice::{self, IceServers};
 
 /// Small peer-to-peer networks: one node hosts, others join with its code.
 #[derive(Debug, Parser)]
@@ -39,6 +39,27 @@ pub(crate) enum Action {
     /// nodes crash, the signaling server restarts, and so on. The same seed leads to the same.
     /// Nothing is sent anywhere.
     Sim(Sim),
+}
+
+impl Args {
+    /// Reads the arguments, and the servers of the environment where none are given.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let mut args = Self::try_parse()?;
+        let common = match &mut args.action {
+            Action::Host(host) => &mut host.common,
+            Action::Join(join) => &mut join.common,
+            // The demo uses none unless it is told to.
+            Action::Demo(_) | Action::Serve(_) | Action::Sim(_) => return Ok(args),
+        };
+        if common.ice.is_empty() && !common.no_ice {
+            let servers = ice::from_environment().map_err(|error| {
+                let mut command = Self::command();
+                command.error(clap::error::ErrorKind::ValueValidation, error)
+            })?;
+            common.ice.extend(servers);
+        }
+        Ok(args)
+    }
 }
 
 impl Action {
@@ -79,6 +100,24 @@ impl From<Topology> for wattle_smol::Topology {
         match topology {
             Topology::Star => Self::Star,
             Topology::Mesh => Self::Mesh,
+        }
+    }
+}
+
+/// The word for a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Policy {
+    /// Any
+    All,
+    /// Through a TURN server alone: nobody else learns an address of this machine
+    RelayOnly,
+}
+
+impl From<Policy> for IcePolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::All => Self::All,
+            Policy::RelayOnly => Self::RelayOnly,
         }
     }
 }
@@ -162,13 +201,17 @@ pub(crate) struct Sim {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// A STUN or TURN server: stun:HOST, turn:HOST:PORT?transport=tcp, or
-    /// {"urls":…,"username":…,"credential":…}; may be given several times
-    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice_server)]
-    pub(crate) ice: Vec<IceServer>,
+    /// A STUN or TURN server: stun:HOST, turn:HOST:PORT?transport=tcp,
+    /// {"urls":…,"username":…,"credential":…}, or @FILE with such; may be given several times.
+    /// Without it WATTLE_ICE is read, else public STUN servers are used
+    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice::from_argument)]
+    pub(crate) ice: Vec<IceServers>,
     /// Use no STUN or TURN servers
     #[arg(long, conflicts_with = "ice")]
     pub(crate) no_ice: bool,
+    /// Which ways to other nodes may be used
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = Policy::All)]
+    pub(crate) ice_policy: Policy,
     /// How long connecting may take
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
@@ -198,9 +241,12 @@ pub(crate) struct Report {
 impl Common {
     /// The settings that every node has.
     pub(crate) fn options(&self, config: Config) -> Options {
-        let mut config = config.with_verbose(self.report.verbose);
+        let mut config = config
+            .with_verbose(self.report.verbose)
+            .with_ice_policy(self.ice_policy.into());
         if self.no_ice || !self.ice.is_empty() {
-            config = config.with_ice_servers(self.ice.clone());
+            let servers = self.ice.iter().flat_map(|together| together.0.clone());
+            config = config.with_ice_servers(servers.collect());
         }
         let mut timeouts = Timeouts::default();
         if let Some(total) = self.timeout {
@@ -223,11 +269,6 @@ impl Common {
             None => options,
         }
     }
-}
-
-fn ice_server(text: &str) -> Result<IceServer, String> {
-    text.parse()
-        .map_err(|error: IceServerError| format!("{error}"))
 }
 
 fn family(text: &str) -> Result<Family, String> {
@@ -268,7 +309,6 @@ mod tests {
 
     #[test]
     fn the_definition_is_consistent() {
-        use clap::CommandFactory as _;
         Args::command().debug_assert();
     }
 

@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::builder::styling::{AnsiColor, Style};
-use wattle_smol::{EndReason, Event, NodeId, Phase, PhaseTiming, Route, Stats};
+use wattle_smol::{
+    ConnectReport, EndReason, Event, NodeId, Phase, PhaseTiming, Route, Stats, Verdict,
+};
+
+use crate::report;
 
 /// The network code, and what else is to be seen first.
 pub(crate) const BRIGHT: Style = AnsiColor::Green.on_default().bold();
@@ -76,13 +80,19 @@ pub(crate) struct Screen {
     gone: bool,
     /// The first node is not the host any more.
     without_host: bool,
+    /// Everything is told.
+    verbose: bool,
+    /// There is, or was, a network: what attempts come to from now on is not its end.
+    begun: bool,
+    /// Why our own attempt failed.
+    verdict: Option<Verdict>,
 }
 
 /// The frames of the moving line.
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 impl Screen {
-    pub(crate) fn new(join_with: String) -> Self {
+    pub(crate) fn new(join_with: String, verbose: bool) -> Self {
         Self {
             since: Instant::now(),
             join_with,
@@ -91,6 +101,9 @@ impl Screen {
             drawn: false,
             gone: false,
             without_host: false,
+            verbose,
+            begun: false,
+            verdict: None,
         }
     }
 
@@ -139,6 +152,7 @@ impl Screen {
 
     pub(crate) fn event(&mut self, event: Event, own: NodeId) {
         let name = |node: NodeId| styled(NAME, short(node));
+        self.begun |= matches!(event, Event::NetworkCreated { .. } | Event::Joined { .. });
         match event {
             Event::NetworkCreated { code } => {
                 let code = code.to_string();
@@ -233,16 +247,37 @@ impl Screen {
                 let phase = diagnostic.phase();
                 self.say(styled(FAINT, format_args!("[{phase}] {diagnostic:?}")));
             }
+            Event::ConnectReport(report) => self.report(&report),
             Event::Ended { reason } => self.ended(reason),
             other => self.say(styled(FAINT, format_args!("{other:?}"))),
         }
+    }
+
+    /// What was tried, if it came to nothing or everything is to be told.
+    fn report(&mut self, report: &ConnectReport) {
+        let given_up = report.verdict == Verdict::GivenUp;
+        if (report.ended_in.is_none() || given_up) && !self.verbose {
+            return;
+        }
+        if !self.begun && !given_up {
+            self.verdict = Some(report.verdict);
+        }
+        for (what, text) in report::lines(report) {
+            self.say(format_args!(
+                "  {} {text}",
+                styled(FAINT, format_args!("{what:<11}"))
+            ));
+        }
+        let verdict = report.verdict;
+        self.say(format_args!("  {} {verdict}", styled(FAINT, "verdict    ")));
     }
 
     pub(crate) fn ended(&mut self, reason: EndReason) {
         if reason.is_clean() {
             self.say(format_args!("The end: {reason}."));
         } else {
-            self.failure(&reason.to_string(), reason.remedy());
+            let remedy = self.verdict.map_or(reason.remedy(), Verdict::remedy);
+            self.failure(&reason.to_string(), remedy);
         }
     }
 

@@ -11,6 +11,8 @@ use wattle_smol::{
     Route, Side, SignalingDiagnostic, Stats, Status,
 };
 
+use crate::report::ReportLine;
+
 /// One line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -76,6 +78,7 @@ pub(crate) enum Line {
         message: String,
     },
     SignalingRestored,
+    ConnectReport(Box<ReportLine>),
     Diagnostic {
         phase: &'static str,
         #[serde(flatten)]
@@ -424,6 +427,7 @@ impl Line {
                 phase: diagnostic.phase().name(),
                 detail: diagnostic.into(),
             },
+            Event::ConnectReport(report) => Self::ConnectReport(Box::new((&*report).into())),
             Event::Ended { reason } => Self::ended(reason),
             other => Self::Warning {
                 kind: "unknown_event",

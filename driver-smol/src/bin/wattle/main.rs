@@ -14,9 +14,11 @@ mod args;
 mod command;
 mod demo;
 mod human;
+mod ice;
 mod input;
 mod json;
 mod output;
+mod report;
 mod run;
 mod serve;
 mod sim;
@@ -24,7 +26,6 @@ mod sim;
 use std::process::ExitCode;
 
 use args::{Action, Args};
-use clap::Parser as _;
 
 /// Exit status when something went wrong.
 const FAILED: u8 = 1;
@@ -33,7 +34,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read() {
         Ok(args) => args,
         Err(error) => return refuse(&error),
     };

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use wattle_smol::{EndReason, Event, Network, NodeId, Phase, Stats};
 
 use crate::FAILED;
+use crate::args::Report;
 use crate::command::{self, Command};
 use crate::human::Screen;
 use crate::json::{self, Line};
@@ -17,11 +18,11 @@ pub(crate) enum Output {
 
 impl Output {
     /// For a program or for a person; `join_with` is what joiners have to say besides the code.
-    pub(crate) fn new(json: bool, join_with: String) -> Self {
-        if json {
+    pub(crate) fn new(report: Report, join_with: String) -> Self {
+        if report.json {
             Self::Program { gone: false }
         } else {
-            Self::Person(Screen::new(join_with))
+            Self::Person(Screen::new(join_with, report.verbose))
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) async fn host(args: Host) -> ExitCode {
         Some(url) => format!(" --signal '{url}'"),
         None => String::new(),
     };
-    let output = Output::new(args.common.report.json, join_with);
+    let output = Output::new(args.common.report, join_with);
     let config = config(&args.common, args.signal.as_ref())
         .with_topology(args.topology.into())
         .with_auto_relay(!args.no_relay)
@@ -45,7 +45,7 @@ pub(crate) async fn host(args: Host) -> ExitCode {
 }
 
 pub(crate) async fn join(args: Join) -> ExitCode {
-    let output = Output::new(args.common.report.json, String::new());
+    let output = Output::new(args.common.report, String::new());
     let config = config(&args.common, args.signal.as_ref());
     let started = Network::start_join(&args.code, args.common.options(config));
     begin(started, output, false).await

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use super::io::Interface;
+use crate::native::io::Interface;
 
 /// More sockets than this are not offered: every one is paired with every candidate of the other
 /// side, and str0m stops at 100 pairs.
@@ -45,33 +45,33 @@ const VIRTUAL: [&str; 29] = [
 
 /// A socket of ours that others may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HostAddress {
+pub(in crate::native) struct HostAddress {
     /// Its address, without scope and flow label: what ICE compares.
-    pub(super) address: SocketAddr,
+    pub(in crate::native) address: SocketAddr,
     /// Its address as the driver gave it.
-    pub(super) given: SocketAddr,
+    pub(in crate::native) given: SocketAddr,
     /// RFC 8445 section 5.1.2.1: unique, and higher is better.
-    pub(super) preference: u16,
+    pub(in crate::native) preference: u16,
 }
 
 /// The difference that a new set of sockets makes.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) added: Vec<HostAddress>,
-    pub(super) removed: Vec<HostAddress>,
+pub(in crate::native) struct Change {
+    pub(in crate::native) added: Vec<HostAddress>,
+    pub(in crate::native) removed: Vec<HostAddress>,
 }
 
 /// All our sockets, best first.
 #[derive(Debug)]
-pub(super) struct Gather {
+pub(in crate::native) struct Hosts {
     loopback: bool,
     addresses: Vec<HostAddress>,
     /// The lowest and the highest preference given so far, per class: none is given twice.
     given: [(u16, u16); 3],
 }
 
-impl Gather {
-    pub(super) fn new(loopback: bool) -> Self {
+impl Hosts {
+    pub(in crate::native) fn new(loopback: bool) -> Self {
         Self {
             loopback,
             addresses: Vec::new(),
@@ -79,12 +79,12 @@ impl Gather {
         }
     }
 
-    pub(super) fn addresses(&self) -> &[HostAddress] {
+    pub(in crate::native) fn addresses(&self) -> &[HostAddress] {
         &self.addresses
     }
 
     /// Our address as ICE knows it, for one that the driver uses.
-    pub(super) fn by_given(&self, given: SocketAddr) -> Option<HostAddress> {
+    pub(in crate::native) fn by_given(&self, given: SocketAddr) -> Option<HostAddress> {
         let address = plain(given);
         self.addresses
             .iter()
@@ -93,13 +93,13 @@ impl Gather {
     }
 
     /// The address that the driver uses, for one that ICE knows.
-    pub(super) fn given(&self, address: SocketAddr) -> Option<SocketAddr> {
+    pub(in crate::native) fn given(&self, address: SocketAddr) -> Option<SocketAddr> {
         let known = self.addresses.iter().find(|known| known.address == address);
         known.map(|known| known.given)
     }
 
     /// Takes the new set of sockets.
-    pub(super) fn update(&mut self, interfaces: &[Interface]) -> Change {
+    pub(in crate::native) fn update(&mut self, interfaces: &[Interface]) -> Change {
         let ranked = rank(interfaces, self.loopback);
         let (kept, removed): (Vec<HostAddress>, Vec<HostAddress>) = self
             .addresses
@@ -227,7 +227,7 @@ fn rank(interfaces: &[Interface], loopback: bool) -> Vec<(Class, SocketAddr)> {
 
 /// Whether others can do anything with this address. Link-local ones need a scope that candidates
 /// cannot carry.
-pub(super) fn is_usable(address: SocketAddr, loopback: bool) -> bool {
+pub(in crate::native) fn is_usable(address: SocketAddr, loopback: bool) -> bool {
     let ip = address.ip();
     if address.port() == 0 || ip.is_unspecified() || ip.is_multicast() {
         return false;
@@ -242,7 +242,7 @@ pub(super) fn is_usable(address: SocketAddr, loopback: bool) -> bool {
 }
 
 /// Without scope and flow label, which differ between what was bound and what is received.
-pub(super) const fn plain(address: SocketAddr) -> SocketAddr {
+pub(in crate::native) const fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
 }
 
@@ -260,9 +260,9 @@ mod tests {
             .collect()
     }
 
-    fn order(gather: &Gather) -> Vec<String> {
+    fn order(hosts: &Hosts) -> Vec<String> {
         use alloc::string::ToString as _;
-        gather
+        hosts
             .addresses()
             .iter()
             .map(|a| a.address.ip().to_string())
@@ -271,8 +271,8 @@ mod tests {
 
     #[test]
     fn bridges_and_tunnels_come_last_and_families_take_turns() {
-        let mut gather = Gather::new(false);
-        gather.update(&interfaces(&[
+        let mut hosts = Hosts::new(false);
+        hosts.update(&interfaces(&[
             ("docker0", "172.17.0.1:1"),
             ("eth0", "192.168.1.2:1"),
             ("eth0", "[2001:db8::1]:1"),
@@ -282,7 +282,7 @@ mod tests {
             ("vEthernet (WSL)", "172.30.0.1:1"),
         ]));
         assert_eq!(
-            order(&gather),
+            order(&hosts),
             [
                 "2001:db8::1",
                 "192.168.1.2",
@@ -293,7 +293,7 @@ mod tests {
                 "172.30.0.1"
             ]
         );
-        let preferences: Vec<_> = gather.addresses().iter().map(|a| a.preference).collect();
+        let preferences: Vec<_> = hosts.addresses().iter().map(|a| a.preference).collect();
         assert!(preferences.windows(2).all(|pair| pair[0] > pair[1]));
     }
 
@@ -311,49 +311,47 @@ mod tests {
             ("eth0", "10.0.0.1:1"),
             ("eth0", "10.0.0.1:1"),
         ]);
-        let mut gather = Gather::new(false);
-        gather.update(&list);
-        assert_eq!(order(&gather), ["10.0.0.1"]);
-        let mut gather = Gather::new(true);
-        gather.update(&list);
-        assert_eq!(order(&gather), ["10.0.0.1", "::1", "127.0.0.1"]);
+        let mut hosts = Hosts::new(false);
+        hosts.update(&list);
+        assert_eq!(order(&hosts), ["10.0.0.1"]);
+        let mut hosts = Hosts::new(true);
+        hosts.update(&list);
+        assert_eq!(order(&hosts), ["10.0.0.1", "::1", "127.0.0.1"]);
     }
 
     #[test]
     fn changes_are_told() {
-        let mut gather = Gather::new(false);
-        let first = gather.update(&interfaces(&[("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")]));
+        let mut hosts = Hosts::new(false);
+        let first = hosts.update(&interfaces(&[("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")]));
         assert_eq!((first.added.len(), first.removed.len()), (2, 0));
-        let second = gather.update(&interfaces(&[("c", "10.0.0.3:1"), ("b", "10.0.0.2:1")]));
+        let second = hosts.update(&interfaces(&[("c", "10.0.0.3:1"), ("b", "10.0.0.2:1")]));
         assert_eq!((second.added.len(), second.removed.len()), (1, 1));
         assert_eq!(second.removed[0].address.ip().to_string(), "10.0.0.1");
         // The late one has a preference of its own, below those that were there first.
-        let preference = |gather: &Gather, place: usize| gather.addresses()[place].preference;
-        assert!(preference(&gather, 0) < preference(&gather, 1));
+        let preference = |hosts: &Hosts, place: usize| hosts.addresses()[place].preference;
+        assert!(preference(&hosts, 0) < preference(&hosts, 1));
         assert_eq!(
-            gather.update(&interfaces(&[("c", "10.0.0.3:1"), ("b", "10.0.0.2:1")])),
+            hosts.update(&interfaces(&[("c", "10.0.0.3:1"), ("b", "10.0.0.2:1")])),
             Change::default()
         );
     }
 
     #[test]
     fn what_replaces_everything_comes_first() {
-        let mut gather = Gather::new(false);
-        let mut last = gather
+        let mut hosts = Hosts::new(false);
+        let mut last = hosts
             .update(&interfaces(&[("a", "10.0.0.1:1"), ("b", "10.0.0.2:1")]))
             .added;
         for n in 3..200 {
             // Sometimes there is nothing for a while.
             if n % 2 == 0 {
-                gather.update(&[]);
+                hosts.update(&[]);
             }
             let (one, two) = (
                 alloc::format!("10.0.{n}.1:1"),
                 alloc::format!("10.0.{n}.2:1"),
             );
-            let added = gather
-                .update(&interfaces(&[("c", &one), ("d", &two)]))
-                .added;
+            let added = hosts.update(&interfaces(&[("c", &one), ("d", &two)])).added;
             let lowest = added.iter().map(|new| new.preference).min();
             assert!(lowest > last.iter().map(|old| old.preference).max());
             assert!(added[0].preference > added[1].preference);
@@ -369,8 +367,8 @@ mod tests {
                 address: SocketAddr::from(([10, 0, 0, n], 1)),
             })
             .collect();
-        let mut gather = Gather::new(false);
-        assert_eq!(gather.update(&list).added.len(), MOST);
+        let mut hosts = Hosts::new(false);
+        assert_eq!(hosts.update(&list).added.len(), MOST);
     }
 
     use alloc::string::ToString as _;

@@ -1,0 +1,75 @@
+//! A pair in the place of the selected one, when that is dead and str0m still believes in it.
+//!
+//! When a NAT in between forgets the mapping of a path, the other side is heard from a new address at
+//! once, but str0m keeps to the old pair until its checks have failed for long. So the new one is
+//! probed as soon as something authentic comes from there, and DTLS goes there if the probe is answered
+//! and the one on the old pair is not. Not sooner: anybody can send a check of the remote again.
+
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::native::stun::Transaction;
+use crate::time::Timestamp;
+
+/// From where and to where.
+pub(super) type Ends = (SocketAddr, SocketAddr);
+
+/// How many probes of other pairs may wait for their answers.
+const OUTSTANDING: usize = 8;
+
+/// How soon the same pair, or another, is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What is known of other pairs than the selected one.
+#[derive(Debug, Default)]
+pub(super) struct Detour {
+    tried: VecDeque<(Transaction, Ends)>,
+    last: Option<Timestamp>,
+    taken: Option<Ends>,
+}
+
+impl Detour {
+    /// Where DTLS goes instead.
+    pub(super) const fn taken(&self) -> Option<Ends> {
+        self.taken
+    }
+
+    /// Whether another pair may be probed now.
+    pub(super) fn may_try(&mut self, now: Timestamp) -> bool {
+        let soon = self.last.is_some_and(|last| now.since(last) < AGAIN);
+        if !soon {
+            self.last = Some(now);
+        }
+        !soon
+    }
+
+    /// A probe was sent on another pair.
+    pub(super) fn tried(&mut self, transaction: Transaction, ends: Ends) {
+        if self.tried.len() == OUTSTANDING {
+            self.tried.pop_front();
+        }
+        self.tried.push_back((transaction, ends));
+    }
+
+    /// A probe was answered: on which pair, if it was on another one.
+    pub(super) fn answered(&mut self, transaction: &Transaction) -> Option<Ends> {
+        let place = self
+            .tried
+            .iter()
+            .position(|(ours, _)| ours == transaction)?;
+        let (_, ends) = self.tried.remove(place)?;
+        Some(ends)
+    }
+
+    /// From now on DTLS goes there; `None`: where str0m says.
+    pub(super) fn take(&mut self, ends: Option<Ends>) {
+        self.taken = ends;
+    }
+
+    /// Forgets pairs that are no more.
+    pub(super) fn retain(&mut self, is_left: impl Fn(&Ends) -> bool) {
+        self.tried.retain(|(_, ends)| is_left(ends));
+        self.taken = self.taken.filter(is_left);
+    }
+}
