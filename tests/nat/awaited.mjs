@@ -3,7 +3,7 @@
 
 export const AWAITED = {
   stun: false,
-  turn: "not run: nodes do not use TURN servers yet",
+  turn: false,
   report: false,
   recovery: false,
   doctor: "not run: there is no 'wattle doctor' yet",
