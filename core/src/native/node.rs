@@ -437,9 +437,6 @@ impl Node {
     /// Carries out what came out of a link.
     fn take(&mut self, id: LinkId, out: Outbox) {
         self.candidates_dropped += out.candidates_dropped;
-        for candidate in out.hidden {
-            self.look_up(id, &candidate);
-        }
         // First, for what follows may make the link say more.
         let ended = out.updates.iter().any(Update::is_last);
         self.updates
@@ -448,6 +445,9 @@ impl Node {
             self.demux.add_address(address, id);
             let now = self.now;
             self.with_gather(now, |gather, news| gather.permit(now, address, news));
+        }
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
         }
         for transmit in out.transmits {
             self.transmit_of_link(transmit);
