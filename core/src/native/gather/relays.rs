@@ -15,7 +15,7 @@ use super::{News, Relayed};
 use crate::ice::{IceHost, IceScheme, IceTransport, IceUrl};
 use crate::native::io::{StreamCommand, StreamId, StreamUpdate, Transmit};
 use crate::native::turn::{Credentials, Family, Transport, Turn, TurnEvent, TurnFailure};
-use crate::report::{ServerResult, StreamFailure};
+use crate::report::{Observation, ServerResult, StreamFailure};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -379,6 +379,19 @@ impl Relays {
                     preference: u16::MAX.saturating_sub(rank),
                 })
             })
+    }
+
+    /// What was seen by which server, over UDP.
+    pub(super) fn observations(&self) -> impl Iterator<Item = Observation> + '_ {
+        let tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        tries.filter_map(|one| match one.way {
+            Way::Socket(local) => Some(Observation {
+                local,
+                server: one.turn.server(),
+                mapped: one.mapped?,
+            }),
+            Way::Stream(_) => None,
+        })
     }
 
     /// Where servers see our sockets: socket, and address.
