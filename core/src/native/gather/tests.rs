@@ -1,7 +1,6 @@
 //! The gatherer alone: what it asks, and what it makes of answers.
 
 use alloc::string::ToString as _;
-use alloc::vec;
 
 use super::*;
 use crate::ice::IceServer;
@@ -91,7 +90,7 @@ impl Alone {
             && self.gather.answer(self.now, ends, &bytes, &mut self.news)
     }
 
-    fn told(&self) -> Vec<alloc::string::String> {
+    fn told(&self) -> Vec<String> {
         let told = |local: &Local| match local {
             Local::Host(host) => host.address.to_string(),
             Local::Reflexive(reflexive) => {
@@ -316,7 +315,7 @@ fn many_sockets_and_servers_are_asked_one_after_the_other_and_not_without_end() 
     assert_eq!(alone.gather.poll_timeout(), None);
 }
 
-fn turn(url: &str) -> alloc::string::String {
+fn turn(url: &str) -> String {
     alloc::format!(r#"{{"urls":"{url}","username":"u","credential":"c"}}"#)
 }
 
