@@ -72,12 +72,18 @@ impl Demux {
         self.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn forget(&mut self, link: LinkId) {
+    /// Forgets a link; gives the addresses that no other link has to do with.
+    pub(super) fn forget(&mut self, link: LinkId) -> Vec<SocketAddr> {
         self.by_ufrag.retain(|_, other| *other != link);
-        self.by_address.retain(|_, links| {
+        let mut gone = Vec::new();
+        self.by_address.retain(|address, links| {
             links.retain(|other| *other != link);
+            if links.is_empty() {
+                gone.push(*address);
+            }
             !links.is_empty()
         });
+        gone
     }
 
     #[cfg(test)]

@@ -6,6 +6,7 @@ mod credentials;
 mod crypto;
 mod demux;
 mod description;
+mod doctor;
 mod dtls;
 mod echo;
 #[cfg(feature = "fuzzing")]
@@ -18,10 +19,10 @@ mod link;
 mod node;
 mod probe;
 mod stun;
-#[allow(dead_code, reason = "not used by links yet")]
 pub(crate) mod turn;
 
 pub use crate::report::StreamFailure;
+pub use doctor::Doctor;
 pub use gather::is_virtual_interface;
 pub use io::{Input, Interface, Output, StreamCommand, StreamId, StreamUpdate, Transmit};
 pub use node::Node;

@@ -215,7 +215,9 @@ impl Node {
                 self.network_changed(now);
             }
             Input::Resolved { name, addresses } => self.resolved(now, name, addresses),
-            Input::Stream { .. } => {}
+            Input::Stream { stream, update } => self.with_gather(now, |gather, news| {
+                gather.stream(now, stream, update, news);
+            }),
         }
         self.pump(now);
     }
@@ -428,23 +430,31 @@ impl Node {
         if before.is_some_and(|before| before != link.facts()) {
             self.report(id);
         }
+        self.take(id, out);
+        answer
+    }
+
+    /// Carries out what came out of a link.
+    fn take(&mut self, id: LinkId, out: Outbox) {
         self.candidates_dropped += out.candidates_dropped;
-        for candidate in out.hidden {
-            self.look_up(id, &candidate);
-        }
-        for address in out.addresses {
-            self.demux.add_address(address, id);
-        }
-        for transmit in out.transmits {
-            self.transmit(transmit);
-        }
+        // First, for what follows may make the link say more.
         let ended = out.updates.iter().any(Update::is_last);
         self.updates
             .extend(out.updates.into_iter().map(|update| (id, update)));
+        for address in out.addresses {
+            self.demux.add_address(address, id);
+            let now = self.now;
+            self.with_gather(now, |gather, news| gather.permit(now, address, news));
+        }
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
+        }
+        for transmit in out.transmits {
+            self.transmit_of_link(transmit);
+        }
         if ended {
             self.forget(id);
         }
-        answer
     }
 
     /// Asks for the address of a candidate that has a name in its place.
@@ -488,16 +498,34 @@ impl Node {
     fn forget(&mut self, id: LinkId) {
         self.hidden.forget(id);
         self.links.remove(&id);
-        self.demux.forget(id);
+        for address in self.demux.forget(id) {
+            self.gather.forget(address);
+        }
     }
 
     fn datagram(&mut self, now: Timestamp, local: SocketAddr, remote: SocketAddr, payload: &[u8]) {
         let remote = gather::plain(remote);
         let taken = match self.gather.by_given(local) {
-            Some(local) => self.demultiplex(now, (local, remote), payload),
+            Some(local) => self.receive(now, (local, remote), payload),
             None => false,
         };
         self.datagrams_dropped += u64::from(!taken);
+    }
+
+    /// A datagram at one of our sockets: of a server, or for a link.
+    fn receive(&mut self, now: Timestamp, at: (SocketAddr, SocketAddr), payload: &[u8]) -> bool {
+        if let Kind::Response { transaction } = classify(payload)
+            && self.gather.expects(at, &transaction)
+        {
+            return self.with_gather(now, |gather, news| gather.answer(now, at, payload, news));
+        }
+        if self.gather.is_of_relay(at) {
+            return self.with_gather(now, |gather, news| {
+                gather.relay_says(now, at, payload, news)
+            });
+        }
+        // Who answered from here would show where we are.
+        !self.gather.is_relay_only() && self.demultiplex(now, at, payload)
     }
 
     /// Whether some link had a use for it.
@@ -514,9 +542,6 @@ impl Node {
                 }
                 None => false,
             },
-            Kind::Response { transaction } if self.gather.expects(at, &transaction) => {
-                self.with_gather(now, |gather, news| gather.answer(now, at, payload, news))
-            }
             Kind::Response { transaction } => self.each_link_at(at.1, |link, out| {
                 if link.expects(&transaction) {
                     link.receive_probed(now, &transaction, payload, out)
@@ -550,14 +575,26 @@ impl Node {
     ) -> T {
         let mut news = News::default();
         let answer = call(&mut self.gather, &mut news);
+        self.carry_out(now, news);
+        answer
+    }
+
+    fn carry_out(&mut self, now: Timestamp, news: News) {
         for name in news.resolves {
             self.outputs.push_back(Output::Resolve { name });
         }
         for transmit in news.transmits {
             self.transmit(transmit);
         }
+        for (stream, command) in news.streams {
+            self.outputs.push_back(Output::Stream { stream, command });
+        }
+        for (relayed, peer, payload) in news.data {
+            let taken = self.demultiplex(now, (relayed, gather::plain(peer)), &payload);
+            self.datagrams_dropped += u64::from(!taken);
+        }
         if news.added.is_empty() && news.removed.is_empty() && !news.reports {
-            return answer;
+            return;
         }
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
@@ -571,7 +608,18 @@ impl Node {
                 self.with_link(id, |link, out| link.add_local(now, *local, out));
             }
         }
-        answer
+    }
+
+    /// What a link sends, from one of our sockets or through a TURN server.
+    fn transmit_of_link(&mut self, transmit: Transmit) {
+        if self.gather.is_relayed(transmit.local) {
+            let now = self.now;
+            self.with_gather(now, |gather, news| {
+                gather.send_relayed(now, &transmit, news);
+            });
+        } else if !self.gather.is_relay_only() {
+            self.transmit(transmit);
+        }
     }
 
     fn transmit(&mut self, mut transmit: Transmit) {

@@ -8,6 +8,8 @@ use super::world::{NodeIndex, World};
 use crate::code::NetworkCode;
 use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::event::Event;
+#[cfg(feature = "native")]
+use crate::ice::IceServer;
 use crate::id::NodeId;
 use crate::network::Hosting;
 use crate::time::Timestamp;
@@ -127,6 +129,17 @@ impl World {
     /// As [`Network::leave`](crate::Network::leave).
     pub fn leave(&mut self, node: NodeIndex) {
         let _ = self.call(node, |machine, now| machine.leave(now));
+    }
+
+    /// As [`Node::set_ice_servers`](crate::native::Node::set_ice_servers); also for the next lives of
+    /// the node.
+    #[cfg(feature = "native")]
+    pub fn set_ice_servers(&mut self, node: NodeIndex, servers: Vec<IceServer>) {
+        if let Some(node) = self.nodes.get_mut(node.0) {
+            node.config.ice_servers.clone_from(&servers);
+            node.given.config(&node.config);
+        }
+        let _ = self.call(node, |machine, now| machine.set_ice_servers(now, &servers));
     }
 
     /// As [`Network::kick`](crate::Network::kick).

@@ -12,6 +12,8 @@ use crate::stats::{Stats, Status};
 use crate::time::Timestamp;
 
 #[cfg(feature = "native")]
+use crate::ice::IceServer;
+#[cfg(feature = "native")]
 use crate::native::Node;
 
 /// A node of a world.
@@ -39,6 +41,13 @@ impl Machine {
 
     pub(super) fn join(&mut self, now: Timestamp, code: &NetworkCode) -> Result<(), JoinError> {
         either!(self, inner => inner.join(now, code))
+    }
+
+    #[cfg(feature = "native")]
+    pub(super) fn set_ice_servers(&mut self, now: Timestamp, servers: &[IceServer]) {
+        if let Self::Native(node) = self {
+            node.set_ice_servers(now, servers);
+        }
     }
 
     pub(super) fn leave(&mut self, now: Timestamp) {

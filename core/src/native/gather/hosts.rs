@@ -54,6 +54,14 @@ pub(in crate::native) struct HostAddress {
     pub(in crate::native) preference: u16,
 }
 
+impl HostAddress {
+    /// Whether there is a way to this address, as far as the two tell.
+    pub(in crate::native) fn leads_to(&self, server: SocketAddr) -> bool {
+        let goes_out = server.ip().is_loopback() || !self.address.ip().is_loopback();
+        self.address.is_ipv4() == server.is_ipv4() && goes_out
+    }
+}
+
 /// The difference that a new set of sockets makes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::native) struct Change {

@@ -3,10 +3,12 @@
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 mod hosts;
+mod relays;
 mod servers;
 mod stun;
 #[cfg(test)]
@@ -16,13 +18,14 @@ pub use self::hosts::is_virtual_interface;
 pub(super) use self::hosts::{HostAddress, is_usable, plain};
 
 use self::hosts::Hosts;
+use self::relays::Relays;
 use self::servers::Servers;
 use self::stun::Bindings;
-use super::io::{Interface, Transmit};
+use super::io::{Interface, StreamCommand, StreamId, StreamUpdate, Transmit};
 use super::stun::Transaction;
 use crate::config::Config;
-use crate::ice::{IcePolicy, IceServer};
-use crate::report::{NatMapping, ServerReport, ServerResult};
+use crate::ice::{IcePolicy, IceScheme, IceServer};
+use crate::report::{NatMapping, Observation, ServerReport, ServerResult};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -35,6 +38,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub(super) enum Local {
     Host(HostAddress),
     Reflexive(Reflexive),
+    Relayed(Relayed),
 }
 
 impl Local {
@@ -53,12 +57,24 @@ pub(super) struct Reflexive {
     pub(super) preference: u16,
 }
 
+/// What a TURN server lends us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Relayed {
+    pub(super) address: SocketAddr,
+    /// RFC 8445 section 5.1.2.1: the type preference.
+    pub(super) kind: u8,
+    pub(super) preference: u16,
+}
+
 /// What came out of a call.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// Their `local` is as ICE knows it.
     pub(super) transmits: Vec<Transmit>,
     pub(super) resolves: Vec<String>,
+    pub(super) streams: Vec<(StreamId, StreamCommand)>,
+    /// What came to our borrowed addresses: to which, from where, and what.
+    pub(super) data: Vec<(SocketAddr, SocketAddr, Bytes)>,
     pub(super) added: Vec<Local>,
     pub(super) removed: Vec<Local>,
     /// Something of [`Gather::reports`] is new.
@@ -73,6 +89,7 @@ pub(super) struct Gather {
     hosts: Hosts,
     servers: Servers,
     bindings: Bindings,
+    relays: Relays,
     /// Whether there is a network to be in.
     running: bool,
     /// When servers were asked last because the network may have changed.
@@ -90,7 +107,8 @@ impl Gather {
             policy: config.ice_policy,
             hosts: Hosts::new(config.loopback),
             servers,
-            bindings: Bindings::new(rng),
+            bindings: Bindings::new(rng.fork("bindings")),
+            relays: Relays::new(rng.fork("relays")),
             running: false,
             asked: Timestamp::ZERO,
             locals: Vec::new(),
@@ -130,7 +148,9 @@ impl Gather {
     /// The network is another behind the same sockets.
     pub(super) fn network_changed(&mut self, now: Timestamp, news: &mut News) {
         if self.running && now.since(self.asked) >= SETTLE {
+            self.relays.check(now, news);
             self.ask(now, true, news);
+            self.settle(news);
         }
     }
 
@@ -154,6 +174,7 @@ impl Gather {
         } else {
             self.servers.stop();
             self.bindings.update(now, &[], &[], false);
+            self.relays.release(now, news);
             self.settle(news);
         }
     }
@@ -177,11 +198,77 @@ impl Gather {
     pub(super) fn handle_timeout(&mut self, now: Timestamp, news: &mut News) {
         self.servers.handle_timeout(now, news);
         self.bindings.handle_timeout(now, news);
+        let (servers, hosts) = (self.servers.all(), self.hosts.addresses());
+        self.relays.handle_timeout(now, servers, hosts, news);
         self.settle(news);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        earliest(self.bindings.poll_timeout(), self.servers.poll_timeout())
+        let servers = earliest(self.bindings.poll_timeout(), self.servers.poll_timeout());
+        earliest(servers, self.relays.poll_timeout())
+    }
+
+    /// Whether a datagram that came from there is a TURN server's.
+    pub(super) fn is_of_relay(&self, ends: (SocketAddr, SocketAddr)) -> bool {
+        self.relays.expects(ends)
+    }
+
+    /// A datagram of a TURN server. `false`: it was of no use.
+    pub(super) fn relay_says(
+        &mut self,
+        now: Timestamp,
+        ends: (SocketAddr, SocketAddr),
+        datagram: &[u8],
+        news: &mut News,
+    ) -> bool {
+        let taken = self.relays.receive(now, ends, datagram, news);
+        self.settle_relays(now, news);
+        taken
+    }
+
+    /// News of a stream to a TURN server.
+    pub(super) fn stream(
+        &mut self,
+        now: Timestamp,
+        stream: StreamId,
+        update: StreamUpdate<'_>,
+        news: &mut News,
+    ) {
+        self.relays.stream(now, stream, update, news);
+        self.settle_relays(now, news);
+    }
+
+    /// A link has to do with this address.
+    pub(super) fn permit(&mut self, now: Timestamp, peer: SocketAddr, news: &mut News) {
+        if !is_usable(peer, self.loopback) {
+            return;
+        }
+        self.relays.permit(now, peer, news);
+        let is_out_of_reach = |host: &HostAddress| !host.leads_to(peer);
+        if peer.is_ipv6()
+            && self.running
+            && (self.is_relay_only() || self.hosts.addresses().iter().all(is_out_of_reach))
+            && self.relays.want_v6()
+        {
+            self.update(now, false, news);
+            self.settle(news);
+        }
+    }
+
+    /// No link has to do with this address any more.
+    pub(super) fn forget(&mut self, peer: SocketAddr) {
+        self.relays.forget(peer);
+    }
+
+    /// Whether this is an address that a TURN server lends us.
+    pub(super) fn is_relayed(&self, address: SocketAddr) -> bool {
+        self.relays.has(address)
+    }
+
+    /// Sends from such an address.
+    pub(super) fn send_relayed(&mut self, now: Timestamp, transmit: &Transmit, news: &mut News) {
+        self.relays.send(now, transmit, news);
+        self.settle_relays(now, news);
     }
 
     /// Whether a response answers a request of ours.
@@ -208,11 +295,19 @@ impl Gather {
         let report = |server: &servers::Server| {
             let results = server.addresses.iter();
             let results = results.flat_map(|address| self.bindings.results(*address));
+            let results = match server.url.scheme() {
+                IceScheme::Stun => results.reduce(better),
+                IceScheme::Turn | IceScheme::Turns => {
+                    self.relays.results(&server.url).reduce(better)
+                }
+            };
             ServerReport {
                 url: server.url.to_string(),
-                result: match results.reduce(better) {
+                result: match results {
+                    Some(ServerResult::Pending) | None if server.unresolved => {
+                        ServerResult::Unresolved
+                    }
                     Some(result) => result,
-                    None if server.unresolved => ServerResult::Unresolved,
                     None => ServerResult::Pending,
                 },
             }
@@ -222,7 +317,14 @@ impl Gather {
 
     /// What our NAT does with ports, as far as the servers' answers show it.
     pub(super) fn mapping(&self) -> NatMapping {
-        NatMapping::of(&self.bindings.observations())
+        NatMapping::of(&self.observations())
+    }
+
+    /// What was seen by which server, over UDP.
+    pub(super) fn observations(&self) -> Vec<Observation> {
+        let mut observations = self.bindings.observations();
+        observations.extend(self.relays.observations());
+        observations
     }
 
     /// Asks all servers, the resolver included.
@@ -239,6 +341,17 @@ impl Gather {
             self.bindings.update(now, hosts, &servers, again);
         }
         self.bindings.handle_timeout(now, news);
+        let (servers, hosts) = (self.servers.all(), self.hosts.addresses());
+        self.relays.update(now, servers, hosts, news);
+    }
+
+    /// After every call of the relays that may have brought something new.
+    fn settle_relays(&mut self, now: Timestamp, news: &mut News) {
+        if news.reports {
+            let (servers, hosts) = (self.servers.all(), self.hosts.addresses());
+            self.relays.go_on(now, servers, hosts, news);
+            self.settle(news);
+        }
     }
 
     /// Compares what others may be told of now with what it was.
@@ -252,15 +365,19 @@ impl Gather {
     }
 
     fn collect(&self) -> Vec<Local> {
-        let mut locals = Vec::new();
+        let relayed = self.relays.relayed().map(Local::Relayed);
         if self.is_relay_only() {
-            return locals;
+            return relayed.collect();
         }
+        let mut locals = Vec::new();
         let hosts = self.hosts.addresses();
         locals.extend(hosts.iter().map(|host| Local::Host(*host)));
         let mut seen: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
         for host in hosts {
-            for address in self.bindings.mapped(host.address) {
+            let by_relays = self.relays.mapped();
+            let by_relays = by_relays.filter(|(socket, _)| *socket == host.address);
+            let mapped = self.bindings.mapped(host.address).into_iter();
+            for address in mapped.chain(by_relays.map(|(_, address)| address)) {
                 // Another name for what is offered already.
                 if !seen.contains(&address) {
                     seen.push(address);
@@ -272,6 +389,7 @@ impl Gather {
                 }
             }
         }
+        locals.extend(relayed);
         locals
     }
 }

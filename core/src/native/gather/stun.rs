@@ -99,7 +99,7 @@ impl Bindings {
         for host in hosts {
             for server in servers {
                 let ends = (host.address, *server);
-                if leads(*host, *server) && wanted.len() < MOST && wanted.insert(ends) {
+                if host.leads_to(*server) && wanted.len() < MOST && wanted.insert(ends) {
                     order.push(ends);
                 }
             }
@@ -260,12 +260,6 @@ fn range(local: SocketAddr) -> impl core::ops::RangeBounds<Ends> {
     let from = SocketAddr::from(([0, 0, 0, 0], 0));
     let to = SocketAddr::from(([0xffff; 8], u16::MAX));
     (local, from)..=(local, to)
-}
-
-/// Whether there is a way from a socket to a server, as far as the addresses tell.
-fn leads(host: HostAddress, server: SocketAddr) -> bool {
-    host.address.is_ipv4() == server.is_ipv4()
-        && host.address.ip().is_loopback() == server.ip().is_loopback()
 }
 
 impl Binding {

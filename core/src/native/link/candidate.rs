@@ -2,13 +2,13 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use str0m::net::Protocol;
 use str0m::{Candidate, CandidateKind};
 
 use crate::event;
-use crate::native::gather::{self, HostAddress, Local, Reflexive};
+use crate::native::gather::{self, HostAddress, Local, Reflexive, Relayed};
 use crate::rng::fnv1a;
 
 /// RFC 8445 section 5.1.2.2: the type preferences.
@@ -19,6 +19,7 @@ const REFLEXIVE: u32 = 100;
 pub(super) fn own(local: Local) -> Option<Candidate> {
     match local {
         Local::Host(address) => Some(host(address)),
+        Local::Relayed(address) => Some(relayed(address)),
         Local::Reflexive(_) => None,
     }
 }
@@ -28,9 +29,28 @@ pub(super) fn own(local: Local) -> Option<Candidate> {
 /// redundant (RFC 8445 section 6.1.2.4).
 pub(super) fn told(local: Local, ufrag: &str) -> Option<String> {
     match local {
-        Local::Host(_) => None,
+        Local::Host(_) | Local::Relayed(_) => None,
         Local::Reflexive(reflexive) => Some(server_reflexive(reflexive, ufrag)),
     }
+}
+
+/// Its related address is not told: it would be ours.
+fn relayed(relayed: Relayed) -> Candidate {
+    let unspecified: IpAddr = match relayed.address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    Candidate::from_parts(
+        foundation("relay", relayed.address),
+        1,
+        Protocol::Udp,
+        priority(relayed.kind.into(), relayed.preference),
+        relayed.address,
+        CandidateKind::Relayed,
+        Some(SocketAddr::new(unspecified, 0)),
+        None,
+        None,
+    )
 }
 
 fn server_reflexive(reflexive: Reflexive, ufrag: &str) -> String {
@@ -81,8 +101,14 @@ fn host(host: HostAddress) -> Candidate {
 }
 
 /// The type of the candidate that datagrams are sent from.
-pub(super) fn kind_of(_address: SocketAddr, _locals: &[Local]) -> event::CandidateKind {
-    event::CandidateKind::Host
+pub(super) fn kind_of(address: SocketAddr, locals: &[Local]) -> event::CandidateKind {
+    let is_relayed =
+        |local: &Local| matches!(local, Local::Relayed(relayed) if relayed.address == address);
+    if locals.iter().any(is_relayed) {
+        event::CandidateKind::Relay
+    } else {
+        event::CandidateKind::Host
+    }
 }
 
 /// The type of a remote's candidate, in our words.

@@ -1,0 +1,702 @@
+//! Addresses that TURN servers lend: one allocation per URL and family, for all links.
+//!
+//! A server may have several addresses. They are tried one after the other, the next one soon, and
+//! whichever comes first counts.
+
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use super::hosts::HostAddress;
+use super::servers::Server;
+use super::{News, Relayed};
+use crate::ice::{IceHost, IceScheme, IceTransport, IceUrl};
+use crate::native::io::{StreamCommand, StreamId, StreamUpdate, Transmit};
+use crate::native::turn::{Credentials, Family, Transport, Turn, TurnEvent, TurnFailure};
+use crate::report::{Observation, ServerResult, StreamFailure};
+use crate::rng::Rng;
+use crate::time::{Timestamp, earliest};
+
+/// How long one address of a server may be silent before the next one is asked as well.
+const NEXT: Duration = Duration::from_secs(1);
+
+/// How long a stream may take to open; one of a driver that does not say.
+const OPEN: Duration = Duration::from_secs(10);
+
+/// When a server that gave us nothing is asked again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// An allocation that is lost is made anew at once, unless it was young: then after this.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// RFC 8445 section 5.1.2.2 says 0 for relays; libwebrtc and we prefer those that are reached by UDP.
+const fn type_preference(transport: IceTransport) -> u8 {
+    match transport {
+        IceTransport::Udp => 2,
+        IceTransport::Tcp => 1,
+        IceTransport::Tls => 0,
+    }
+}
+
+/// All that we have at TURN servers, or try to have.
+#[derive(Debug)]
+pub(super) struct Relays {
+    rng: Rng,
+    streams: u64,
+    relays: Vec<Relay>,
+    /// Whom the links have to do with.
+    peers: BTreeSet<SocketAddr>,
+    /// Whether somebody can be reached by IPv6 alone.
+    v6: bool,
+}
+
+/// An address to be had from one URL.
+#[derive(Debug)]
+struct Relay {
+    url: IceUrl,
+    family: Family,
+    credentials: Credentials,
+    tries: Vec<Try>,
+    /// How many ways were begun since the last success.
+    begun: usize,
+    /// When the next way is tried as well, or all of them again.
+    next: Option<Timestamp>,
+    result: ServerResult,
+}
+
+/// One way to a server.
+#[derive(Debug)]
+struct Try {
+    way: Way,
+    since: Timestamp,
+    /// A socket always is; a stream has to be opened.
+    open: bool,
+    turn: Turn,
+    /// Our address as the server sees it.
+    mapped: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// One of our sockets.
+    Socket(SocketAddr),
+    Stream(StreamId),
+}
+
+impl Relays {
+    pub(super) const fn new(rng: Rng) -> Self {
+        Self {
+            rng,
+            streams: 0,
+            relays: Vec::new(),
+            peers: BTreeSet::new(),
+            v6: false,
+        }
+    }
+
+    /// Which servers and sockets there are now. What is new is asked, what is gone given up; new
+    /// credentials are used when they are needed.
+    pub(super) fn update(
+        &mut self,
+        now: Timestamp,
+        servers: &[Server],
+        hosts: &[HostAddress],
+        news: &mut News,
+    ) {
+        let families: &[Family] = if self.v6 {
+            &[Family::V4, Family::V6]
+        } else {
+            &[Family::V4]
+        };
+        let mut old = core::mem::take(&mut self.relays);
+        for server in servers {
+            if server.url.scheme() == IceScheme::Stun {
+                continue;
+            }
+            let credentials = server.credentials.clone().unwrap_or_default();
+            let credentials = Credentials {
+                username: credentials.0,
+                password: credentials.1,
+            };
+            for family in families {
+                let same = |relay: &Relay| relay.url == server.url && relay.family == *family;
+                let mut relay = match old.iter().position(same) {
+                    Some(place) => old.swap_remove(place),
+                    None => Relay::new(server.url.clone(), *family, credentials.clone()),
+                };
+                relay.set_credentials(now, &credentials);
+                self.relays.push(relay);
+            }
+        }
+        for mut relay in old {
+            relay.give_up(now, news);
+        }
+        for relay in &mut self.relays {
+            relay.lose_sockets(now, hosts, news);
+        }
+        self.go_on(now, servers, hosts, news);
+    }
+
+    /// Begins what can be begun now.
+    pub(super) fn go_on(
+        &mut self,
+        now: Timestamp,
+        servers: &[Server],
+        hosts: &[HostAddress],
+        news: &mut News,
+    ) {
+        for place in 0..self.relays.len() {
+            let Some(relay) = self.relays.get_mut(place) else {
+                continue;
+            };
+            let is_due = relay.next.is_none_or(|next| next <= now);
+            let is_idle = relay.tries.is_empty();
+            if relay.stands() || !is_due || (!is_idle && relay.next.is_none()) {
+                continue;
+            }
+            let Some(server) = servers.iter().find(|server| server.url == relay.url) else {
+                continue;
+            };
+            let count = server.addresses.len();
+            let from = if is_idle && relay.begun >= count {
+                0
+            } else {
+                relay.begun
+            };
+            let addresses = server.addresses.iter().enumerate().skip(from);
+            let mut ways = addresses.filter_map(|(n, address)| {
+                let socket = self.socket_for(&server.url, *address, hosts)?;
+                Some((n.saturating_add(1), *address, socket))
+            });
+            let found = ways.next();
+            let Some(relay) = self.relays.get_mut(place) else {
+                continue;
+            };
+            let Some((begun, address, socket)) = found else {
+                // All are under way, or none leads there: then again from the first.
+                relay.begun = 0;
+                relay.next = (is_idle && from > 0).then(|| now.plus(AGAIN));
+                continue;
+            };
+            relay.begun = begun;
+            relay.next = (begun < count).then(|| now.plus(NEXT));
+            let way = match socket {
+                Some(socket) => Way::Socket(socket),
+                None => Way::Stream(next_stream(&mut self.streams)),
+            };
+            let rng = Rng::new(self.rng.bytes());
+            relay.begin(now, rng, (address, way), &self.peers, news);
+        }
+    }
+
+    /// Which socket a server is asked from, `Some(None)` by a stream; `None`: there is no way. A socket
+    /// has one allocation at one address (RFC 8656 section 5): a second one would push the first away.
+    fn socket_for(
+        &self,
+        url: &IceUrl,
+        server: SocketAddr,
+        hosts: &[HostAddress],
+    ) -> Option<Option<SocketAddr>> {
+        if url.transport() != IceTransport::Udp {
+            return Some(None);
+        }
+        let is_free =
+            |host: &&HostAddress| host.leads_to(server) && !self.expects((host.address, server));
+        hosts.iter().find(is_free).map(|host| Some(host.address))
+    }
+
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Timestamp,
+        servers: &[Server],
+        hosts: &[HostAddress],
+        news: &mut News,
+    ) {
+        for relay in &mut self.relays {
+            relay.each(now, &mut self.streams, news, |one| {
+                if one.turn.poll_timeout().is_some_and(|due| due <= now) {
+                    one.turn.handle_timeout(now);
+                }
+                let is_late = !one.open && one.since.plus(OPEN) <= now;
+                is_late.then_some(StreamFailure::TimedOut)
+            });
+        }
+        self.go_on(now, servers, hosts, news);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        let tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        let due = tries.map(|one| {
+            let open = (!one.open).then(|| one.since.plus(OPEN));
+            earliest(one.turn.poll_timeout(), open)
+        });
+        let next = self.relays.iter().map(|relay| relay.next);
+        due.chain(next).fold(None, earliest)
+    }
+
+    /// Whether datagrams from there, at this socket, are a TURN server's.
+    pub(super) fn expects(&self, (local, remote): (SocketAddr, SocketAddr)) -> bool {
+        let mut tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        tries.any(|one| one.way == Way::Socket(local) && one.turn.server() == remote)
+    }
+
+    /// A datagram of a TURN server. `false`: it was of no use.
+    pub(super) fn receive(
+        &mut self,
+        now: Timestamp,
+        (local, remote): (SocketAddr, SocketAddr),
+        datagram: &[u8],
+        news: &mut News,
+    ) -> bool {
+        let way = Way::Socket(local);
+        let dropped = self.dropped();
+        for relay in &mut self.relays {
+            relay.each(now, &mut self.streams, news, |one| {
+                if one.way == way && one.turn.server() == remote {
+                    one.turn.handle_message(now, datagram);
+                }
+                None
+            });
+        }
+        self.dropped() == dropped
+    }
+
+    fn dropped(&self) -> u64 {
+        let tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        let dropped = tries.map(|one| one.turn.dropped());
+        dropped.fold(0, u64::saturating_add)
+    }
+
+    /// News of a stream.
+    pub(super) fn stream(
+        &mut self,
+        now: Timestamp,
+        stream: StreamId,
+        update: StreamUpdate<'_>,
+        news: &mut News,
+    ) {
+        let way = Way::Stream(stream);
+        for relay in &mut self.relays {
+            relay.each(now, &mut self.streams, news, |one| {
+                if one.way != way {
+                    return None;
+                }
+                match update {
+                    StreamUpdate::Opened { .. } => one.open = true,
+                    StreamUpdate::Bytes(bytes) => one.turn.handle_message(now, bytes),
+                    StreamUpdate::Closed => return Some(StreamFailure::Broken),
+                    StreamUpdate::Failed(failure) => return Some(failure),
+                }
+                None
+            });
+        }
+    }
+
+    /// A link has to do with this address.
+    pub(super) fn permit(&mut self, now: Timestamp, peer: SocketAddr, news: &mut News) {
+        if !self.peers.insert(peer) {
+            return;
+        }
+        for relay in &mut self.relays {
+            relay.each(now, &mut self.streams, news, |one| {
+                one.turn.permit(now, peer);
+                None
+            });
+        }
+    }
+
+    /// No link has to do with this address any more.
+    pub(super) fn forget(&mut self, peer: SocketAddr) {
+        self.peers.remove(&peer);
+        for one in self.relays.iter_mut().flat_map(|relay| &mut relay.tries) {
+            one.turn.forget(peer);
+        }
+    }
+
+    /// From now on IPv6 addresses are borrowed, too. `false`: they were before.
+    pub(super) fn want_v6(&mut self) -> bool {
+        !core::mem::replace(&mut self.v6, true)
+    }
+
+    /// Whether this is one of the addresses that we have borrowed.
+    pub(super) fn has(&self, address: SocketAddr) -> bool {
+        self.standing()
+            .any(|(_, turn)| turn.relayed() == Some(address))
+    }
+
+    /// Sends from a borrowed address.
+    pub(super) fn send(&mut self, now: Timestamp, transmit: &Transmit, news: &mut News) {
+        for relay in &mut self.relays {
+            relay.each(now, &mut self.streams, news, |one| {
+                if one.turn.relayed() == Some(transmit.local) {
+                    one.turn.send(now, transmit.remote, &transmit.payload);
+                }
+                None
+            });
+        }
+    }
+
+    /// The network may have changed: do the servers still know us?
+    pub(super) fn check(&mut self, now: Timestamp, news: &mut News) {
+        for relay in &mut self.relays {
+            // Whoever was given up may be reached now.
+            if relay.tries.is_empty() {
+                relay.next = None;
+            }
+            relay.each(now, &mut self.streams, news, |one| {
+                one.turn.check(now);
+                None
+            });
+        }
+    }
+
+    /// Gives back all that was borrowed.
+    pub(super) fn release(&mut self, now: Timestamp, news: &mut News) {
+        for mut relay in core::mem::take(&mut self.relays) {
+            relay.give_up(now, news);
+        }
+        self.v6 = false;
+    }
+
+    /// What others may be told of.
+    pub(super) fn relayed(&self) -> impl Iterator<Item = Relayed> + '_ {
+        self.standing()
+            .enumerate()
+            .filter_map(|(place, (relay, turn))| {
+                let rank = u16::try_from(place).unwrap_or(u16::MAX);
+                Some(Relayed {
+                    address: turn.relayed()?,
+                    kind: type_preference(relay.url.transport()),
+                    preference: u16::MAX.saturating_sub(rank),
+                })
+            })
+    }
+
+    /// What was seen by which server, over UDP.
+    pub(super) fn observations(&self) -> impl Iterator<Item = Observation> + '_ {
+        let tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        tries.filter_map(|one| match one.way {
+            Way::Socket(local) => Some(Observation {
+                local,
+                server: one.turn.server(),
+                mapped: one.mapped?,
+            }),
+            Way::Stream(_) => None,
+        })
+    }
+
+    /// Where servers see our sockets: socket, and address.
+    pub(super) fn mapped(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> + '_ {
+        let tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        tries.filter_map(|one| match one.way {
+            Way::Socket(socket) => Some((socket, one.mapped?)),
+            Way::Stream(_) => None,
+        })
+    }
+
+    /// What became of a URL.
+    pub(super) fn results(&self, url: &IceUrl) -> impl Iterator<Item = ServerResult> {
+        let of_url = self.relays.iter().filter(move |relay| relay.url == *url);
+        of_url.map(|relay| relay.result)
+    }
+
+    fn standing(&self) -> impl Iterator<Item = (&Relay, &Turn)> {
+        let tries = self
+            .relays
+            .iter()
+            .flat_map(|relay| relay.tries.iter().map(move |one| (relay, one)));
+        tries
+            .map(|(relay, one)| (relay, &one.turn))
+            .filter(|(_, turn)| turn.relayed().is_some())
+    }
+}
+
+fn next_stream(streams: &mut u64) -> StreamId {
+    *streams = streams.saturating_add(1);
+    StreamId(*streams)
+}
+
+impl Relay {
+    const fn new(url: IceUrl, family: Family, credentials: Credentials) -> Self {
+        Self {
+            url,
+            family,
+            credentials,
+            tries: Vec::new(),
+            begun: 0,
+            next: None,
+            result: ServerResult::Pending,
+        }
+    }
+
+    fn stands(&self) -> bool {
+        self.tries.iter().any(Try::stands)
+    }
+
+    fn set_credentials(&mut self, now: Timestamp, credentials: &Credentials) {
+        if self.credentials == *credentials {
+            return;
+        }
+        self.credentials = credentials.clone();
+        for one in &mut self.tries {
+            one.turn.set_credentials(now, credentials.clone());
+        }
+        if self.tries.is_empty() {
+            self.next = None;
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Timestamp,
+        rng: Rng,
+        (server, way): (SocketAddr, Way),
+        peers: &BTreeSet<SocketAddr>,
+        news: &mut News,
+    ) {
+        let transport = match way {
+            Way::Socket(_) => Transport::Datagram,
+            Way::Stream(stream) => {
+                open(&self.url, stream, server, news);
+                Transport::Stream
+            }
+        };
+        let credentials = self.credentials.clone();
+        let mut turn = Turn::new(now, rng, (server, transport), credentials, self.family);
+        for peer in peers {
+            turn.permit(now, *peer);
+        }
+        let mut one = Try {
+            way,
+            since: now,
+            open: transport == Transport::Datagram,
+            turn,
+            mapped: None,
+        };
+        one.transmit(news);
+        self.tries.push(one);
+    }
+
+    /// Calls every try, and does what follows from what comes out. A call may say that a try's stream
+    /// is no more.
+    fn each(
+        &mut self,
+        now: Timestamp,
+        streams: &mut u64,
+        news: &mut News,
+        mut call: impl FnMut(&mut Try) -> Option<StreamFailure>,
+    ) {
+        let mut kept = Vec::new();
+        let mut over = None;
+        for mut one in core::mem::take(&mut self.tries) {
+            let stood = one.stands();
+            let stream = call(&mut one);
+            one.transmit(news);
+            let goes_on = self.events(now, streams, &mut one, news);
+            match stream {
+                Some(failure) => {
+                    self.tell(ServerResult::StreamFailed(failure), news);
+                    // If not, the driver has.
+                    if !one.open {
+                        one.close(news);
+                    }
+                }
+                None if goes_on => {
+                    kept.push(one);
+                    continue;
+                }
+                None => one.close(news),
+            }
+            over = Some((stood, now.since(one.since)));
+        }
+        self.tries = kept;
+        // The first that stands is enough.
+        if self.stands() {
+            self.next = None;
+            self.begun = 0;
+            if self.tries.len() > 1 {
+                let (first, rest): (Vec<Try>, Vec<Try>) = core::mem::take(&mut self.tries)
+                    .into_iter()
+                    .partition(Try::stands);
+                let mut first = first.into_iter();
+                self.tries.extend(first.next());
+                for mut one in first.chain(rest) {
+                    one.give_up(now, news);
+                }
+            }
+        } else if let Some((stood, lived)) = over {
+            self.next = Some(if stood && lived >= PAUSE {
+                now
+            } else if stood {
+                now.plus(PAUSE)
+            } else if self.next.is_some() {
+                // There is another way to try: now.
+                now
+            } else if self.tries.is_empty() {
+                now.plus(AGAIN)
+            } else {
+                return;
+            });
+        }
+    }
+
+    /// Takes what a try has to say. `false`: it is over.
+    fn events(
+        &mut self,
+        now: Timestamp,
+        streams: &mut u64,
+        one: &mut Try,
+        news: &mut News,
+    ) -> bool {
+        let mut goes_on = true;
+        while let Some(event) = one.turn.poll_event() {
+            match event {
+                TurnEvent::Allocated {
+                    relayed, mapped, ..
+                } => {
+                    one.mapped = Some(mapped);
+                    let result = ServerResult::Answered {
+                        mapped,
+                        relayed: Some(relayed),
+                        after: now.since(one.since),
+                    };
+                    one.since = now;
+                    self.tell(result, news);
+                }
+                TurnEvent::Redirected { to } => {
+                    one.close(news);
+                    one.turn = one.turn.follow(now, to);
+                    if let Way::Stream(_) = one.way {
+                        let stream = next_stream(streams);
+                        one.way = Way::Stream(stream);
+                        one.open = false;
+                        one.since = now;
+                        open(&self.url, stream, to, news);
+                    }
+                    one.transmit(news);
+                }
+                TurnEvent::Failed(failure) => {
+                    self.tell(result_of(failure), news);
+                    goes_on = false;
+                }
+                TurnEvent::Lost(failure) => {
+                    tracing::debug!(%failure, "allocation lost");
+                    self.tell(result_of(failure), news);
+                    goes_on = false;
+                }
+                TurnEvent::Released => goes_on = false,
+                TurnEvent::CredentialsRefused => {
+                    self.tell(ServerResult::Refused(401), news);
+                }
+                TurnEvent::Denied { peer, failure } => {
+                    tracing::debug!(%peer, %failure, "peer not permitted");
+                }
+                TurnEvent::Data { peer, payload } => {
+                    if let Some(relayed) = one.turn.relayed() {
+                        news.data.push((relayed, peer, payload));
+                    }
+                }
+            }
+        }
+        goes_on
+    }
+
+    fn tell(&mut self, result: ServerResult, news: &mut News) {
+        self.result = result;
+        news.reports = true;
+    }
+
+    /// What was asked from a socket that is gone, is of no use.
+    fn lose_sockets(&mut self, now: Timestamp, hosts: &[HostAddress], news: &mut News) {
+        let is_there = |one: &Try| match one.way {
+            Way::Socket(socket) => hosts.iter().any(|host| host.address == socket),
+            Way::Stream(_) => true,
+        };
+        let (kept, gone): (Vec<Try>, Vec<Try>) = core::mem::take(&mut self.tries)
+            .into_iter()
+            .partition(is_there);
+        self.tries = kept;
+        if !gone.is_empty() && self.tries.is_empty() {
+            self.begun = 0;
+            self.next = None;
+        }
+        for mut one in gone {
+            one.give_up(now, news);
+        }
+    }
+
+    fn give_up(&mut self, now: Timestamp, news: &mut News) {
+        for mut one in core::mem::take(&mut self.tries) {
+            one.give_up(now, news);
+        }
+    }
+}
+
+impl Try {
+    const fn stands(&self) -> bool {
+        self.turn.relayed().is_some()
+    }
+
+    /// Sends what the machine has to say.
+    fn transmit(&mut self, news: &mut News) {
+        while let Some(payload) = self.open.then(|| self.turn.poll_transmit()).flatten() {
+            match self.way {
+                Way::Socket(local) => news.transmits.push(Transmit {
+                    local,
+                    remote: self.turn.server(),
+                    payload,
+                }),
+                Way::Stream(stream) => news.streams.push((stream, StreamCommand::Send(payload))),
+            }
+        }
+    }
+
+    /// Gives the allocation back without waiting for the server's answer.
+    fn give_up(&mut self, now: Timestamp, news: &mut News) {
+        self.turn.release(now);
+        self.transmit(news);
+        self.close(news);
+    }
+
+    fn close(&self, news: &mut News) {
+        if let Way::Stream(stream) = self.way {
+            news.streams.push((stream, StreamCommand::Close));
+        }
+    }
+}
+
+fn open(url: &IceUrl, stream: StreamId, remote: SocketAddr, news: &mut News) {
+    let tls = (url.transport() == IceTransport::Tls).then(|| server_name(url.host()));
+    let command = StreamCommand::Open { remote, tls };
+    news.streams.push((stream, command));
+}
+
+/// The name that a certificate has to be for.
+fn server_name(host: &IceHost) -> String {
+    match host {
+        IceHost::Name(name) => name.clone(),
+        IceHost::Address(IpAddr::V4(v4)) => v4.to_string(),
+        IceHost::Address(IpAddr::V6(v6)) => v6.to_string(),
+    }
+}
+
+/// How a report puts it.
+const fn result_of(failure: TurnFailure) -> ServerResult {
+    ServerResult::Refused(match failure {
+        TurnFailure::Unreachable => return ServerResult::Silent,
+        TurnFailure::Unauthorized => 401,
+        TurnFailure::Forbidden => 403,
+        TurnFailure::Mismatch | TurnFailure::Forgotten | TurnFailure::Expired => 437,
+        TurnFailure::StaleNonce => 438,
+        TurnFailure::AddressFamily => 440,
+        TurnFailure::TransportUnsupported => 442,
+        TurnFailure::PeerFamily => 443,
+        TurnFailure::AllocationQuota => 486,
+        TurnFailure::InsufficientCapacity => 508,
+        TurnFailure::Redirects => 300,
+        TurnFailure::Protocol => 400,
+        TurnFailure::Server(code) => code,
+    })
+}

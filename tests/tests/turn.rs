@@ -1,0 +1,410 @@
+//! Native nodes with TURN servers, in virtual time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::indexing_slicing,
+    reason = "what the tests share is as much a test as they are"
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use wattle_core::sim::{
+    Dependence, Knowledge, NatConfig, NodeIndex, Place, PortChoice, Reach, TurnConfig, TurnFault,
+    World,
+};
+use wattle_core::{
+    CandidateKind, Config, ConnectReport, EndReason, Event, IcePolicy, IceServer, LeaveReason,
+    Phase, Topology, Verdict,
+};
+use wattle_tests::{assemble, ended, messages, settle};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn turn(address: SocketAddr, password: &str) -> IceServer {
+    IceServer::turn(&format!("turn:{address}"), "player", password).unwrap()
+}
+
+/// Settings with these servers, asked for relay addresses (which tells the mapped one, too).
+fn asking(servers: &[SocketAddr]) -> Config {
+    let servers = servers.iter().map(|address| turn(*address, "secret"));
+    Config::default().with_ice_servers(servers.collect())
+}
+
+/// Settings with a STUN server alone: whoever has a relay must be told whom to let in.
+fn stun(server: SocketAddr) -> Config {
+    let stun = IceServer::stun(&format!("stun:{server}")).unwrap();
+    Config::default().with_ice_servers(vec![stun])
+}
+
+/// A strict box: nobody gets in who was not sent to, and every destination sees another port.
+fn strict() -> NatConfig {
+    NatConfig {
+        ports: PortChoice::Random,
+        ..NatConfig::symmetric()
+    }
+}
+
+fn native(world: &mut World, config: Config, place: Place) -> NodeIndex {
+    let servers = config.ice_servers();
+    let knowledge = match servers.first().and_then(IceServer::username) {
+        Some(_) => Knowledge::Turn,
+        None if servers.is_empty() => Knowledge::Host,
+        None => Knowledge::Stun,
+    };
+    let node = world.add_native_at(config, place);
+    world.set_knowledge(node, knowledge);
+    node
+}
+
+fn joins(world: &mut World, host: NodeIndex, joiner: NodeIndex) -> bool {
+    let code = world.host(host);
+    settle(world);
+    world.join(joiner, &code);
+    world.run_until(MINUTE, |world| {
+        world.nodes(joiner).len() == 2 || ended(world, joiner).is_some()
+    });
+    world.nodes(joiner).len() == 2
+}
+
+fn report(world: &World, node: NodeIndex) -> ConnectReport {
+    let report = world.events(node).find_map(|event| match event {
+        Event::ConnectReport(report) => Some(report.clone()),
+        _ => None,
+    });
+    *report.unwrap()
+}
+
+/// Two nodes behind strict boxes, a TURN server for those of them that are told of it.
+fn strict_pair(
+    world: &mut World,
+    config: TurnConfig,
+    who: [bool; 2],
+) -> ([NodeIndex; 2], SocketAddr) {
+    let server = world.add_turn_server(config);
+    let nodes = who.map(|has| {
+        let config = if has {
+            asking(&server[..1])
+        } else {
+            stun(server[0])
+        };
+        let home = world.add_nat(strict());
+        native(world, config, home.into())
+    });
+    (nodes, server[0])
+}
+
+fn talk(world: &mut World, nodes: &[NodeIndex]) {
+    let before: Vec<usize> = nodes
+        .iter()
+        .map(|node| messages(world, *node).len())
+        .collect();
+    for node in nodes {
+        world.broadcast(*node, "hello").unwrap();
+    }
+    world.run_for(Duration::from_secs(3));
+    for (node, before) in nodes.iter().zip(before) {
+        assert_eq!(messages(world, *node).len(), before + nodes.len() - 1);
+    }
+}
+
+#[test]
+fn one_relay_is_enough_whoever_has_it() {
+    for who in [[true, true], [true, false], [false, true]] {
+        let mut world = World::new(1);
+        let (nodes, server) = strict_pair(&mut world, TurnConfig::default(), who);
+        let [host, joiner] = nodes;
+        assert_eq!(world.reach(host, joiner), Reach::RelayOnly);
+        let start = world.now();
+        assert!(joins(&mut world, host, joiner), "{who:?}");
+        println!("{who:?}: in after {:?}", world.now().since(start));
+        talk(&mut world, &nodes);
+        let report = report(&world, joiner);
+        assert_eq!(report.verdict, Verdict::ConnectedByRelay, "{report:#?}");
+        let count = who.iter().filter(|has| **has).count();
+        assert_eq!(world.turn_allocations(server), count);
+        world.leave(joiner);
+        world.leave(host);
+        world.run_for(Duration::from_secs(5));
+        assert_eq!(world.turn_allocations(server), 0, "{who:?}: not given back");
+    }
+}
+
+#[test]
+fn with_turn_all_pairs_connect_by_what_the_oracle_says() {
+    let whole = std::env::var_os("WATTLE_WHOLE").is_some();
+    let ports: &[PortChoice] = if whole {
+        &PortChoice::ALL
+    } else {
+        &[PortChoice::Random]
+    };
+    let mut kinds = Vec::new();
+    for mapping in Dependence::ALL {
+        for filtering in Dependence::ALL {
+            kinds.extend(ports.iter().map(|ports| NatConfig {
+                mapping,
+                filtering,
+                ports: *ports,
+                ..NatConfig::default()
+            }));
+        }
+    }
+    let mut tally = [0, 0];
+    for (n, one) in kinds.iter().enumerate() {
+        for (m, other) in kinds.iter().enumerate().skip(if whole { 0 } else { n }) {
+            let mut world = World::new(2);
+            let server = world.add_turn_server(TurnConfig::default());
+            // Every other time only one of the two has it.
+            let both = (n + m) % 2 == 0;
+            let nodes = [(one, true), (other, both)].map(|(kind, has)| {
+                let home = world.add_nat(*kind);
+                let config = if has {
+                    asking(&server[..1])
+                } else {
+                    stun(server[0])
+                };
+                native(&mut world, config, home.into())
+            });
+            let reach = world.reach(nodes[0], nodes[1]);
+            assert!(
+                joins(&mut world, nodes[0], nodes[1]),
+                "{one:?} and {other:?}"
+            );
+            // A relay may be there first, and be replaced.
+            settle(&mut world);
+            talk(&mut world, &nodes);
+            tally[usize::from(reach == Reach::Direct)] += 1;
+        }
+    }
+    println!("{} pairs direct, {} by relay", tally[1], tally[0]);
+    assert_eq!(tally, if whole { [36 * 9, 45 * 9] } else { [20, 25] });
+}
+
+/// Nothing of ours may be seen: not in a candidate, and not as the source of a datagram.
+#[test]
+fn with_relay_only_no_address_leaves() {
+    for who in [[true, true], [true, false], [false, true]] {
+        let mut world = World::new(3);
+        world.keep_timeline();
+        let server = world.add_turn_server(TurnConfig::default());
+        let nodes = who.map(|relay_only| {
+            let config = asking(&server[..1]);
+            let config = if relay_only {
+                config.with_ice_policy(IcePolicy::RelayOnly)
+            } else {
+                config
+            };
+            native(&mut world, config, Place::internet().dual_stack())
+        });
+        assert!(joins(&mut world, nodes[0], nodes[1]), "{who:?}");
+        talk(&mut world, &nodes);
+        world.run_for(MINUTE);
+        talk(&mut world, &nodes);
+        let hidden = [(0, "node-0"), (1, "node-1")];
+        let hidden = hidden.into_iter().filter(|(n, _)| who[*n]);
+        for (_, name) in hidden {
+            let lines = world.timeline().lines();
+            let sent: Vec<&str> = lines
+                .filter(|line| {
+                    line.contains(name) && line.contains("-> ") && line.contains("Transmit(")
+                })
+                .collect();
+            assert!(sent.len() > 50, "{}", sent.len());
+            let elsewhere = sent.iter().find(|line| {
+                let to = line.split("Transmit(").nth(1).unwrap();
+                to.split(", ").nth(1).unwrap().trim_end_matches(')') != server[0].to_string()
+            });
+            assert_eq!(elsewhere, None, "{who:?}");
+        }
+        // What the other side was told.
+        let report = report(&world, nodes[1]);
+        for (n, candidates) in [(1, &report.local), (0, &report.remote)] {
+            let kinds = candidates.iter().map(|candidate| candidate.kind);
+            let relays = kinds
+                .clone()
+                .filter(|kind| *kind == CandidateKind::Relay)
+                .count();
+            assert!(relays > 0);
+            assert!(!who[n] || relays == kinds.count(), "{report:#?}");
+            assert!(
+                !who[n]
+                    || candidates
+                        .iter()
+                        .all(|candidate| candidate.related.is_none())
+            );
+        }
+        assert_eq!(report.verdict, Verdict::ConnectedByRelay);
+    }
+}
+
+#[test]
+fn one_allocation_serves_all_links() {
+    let mut world = World::new(4);
+    let server = world.add_turn_server(TurnConfig::default());
+    let config = asking(&server[..1]).with_topology(Topology::Star);
+    let mut nodes = Vec::new();
+    for n in 0..4 {
+        let home = world.add_nat(strict());
+        let config = if n == 0 {
+            config.clone()
+        } else {
+            stun(server[0])
+        };
+        nodes.push(native(&mut world, config, home.into()));
+    }
+    assemble(&mut world, &nodes);
+    assert_eq!(world.turn_allocations(server[0]), 1);
+    talk(&mut world, &nodes);
+}
+
+#[test]
+fn short_lives_of_everything_at_the_server_are_not_noticed() {
+    let mut world = World::new(5);
+    let config = TurnConfig {
+        lifetime: Duration::from_secs(30),
+        nonce_lifetime: Duration::from_secs(45),
+        permission_lifetime: Duration::from_secs(300),
+        channel_lifetime: Duration::from_secs(600),
+        ..TurnConfig::default()
+    };
+    let (nodes, _) = strict_pair(&mut world, config, [true, false]);
+    assert!(joins(&mut world, nodes[0], nodes[1]));
+    for _ in 0..20 {
+        world.run_for(MINUTE);
+        talk(&mut world, &nodes);
+    }
+}
+
+#[test]
+fn wrong_credentials_are_told_and_can_be_replaced() {
+    let mut world = World::new(6);
+    let config = TurnConfig {
+        password: "other".into(),
+        ..TurnConfig::default()
+    };
+    let (nodes, server) = strict_pair(&mut world, config, [true, true]);
+    let [host, joiner] = nodes;
+    let stun = IceServer::stun(&format!("stun:{server}")).unwrap();
+    world.set_ice_servers(joiner, vec![turn(server, "secret"), stun]);
+    assert!(!joins(&mut world, host, joiner));
+    assert_eq!(ended(&world, joiner), Some(EndReason::TimedOut(Phase::Ice)));
+    assert_eq!(
+        report(&world, joiner).verdict,
+        Verdict::TurnCredentialsRefused
+    );
+    world.set_ice_servers(host, vec![turn(server, "other")]);
+    settle(&mut world);
+    assert_eq!(world.turn_allocations(server), 1);
+    let code = world.code(host).unwrap();
+    world.join(joiner, &code);
+    assert!(world.run_until(MINUTE, |world| world.nodes(joiner).len() == 2));
+    // New ones, before the old ones expire.
+    let config = TurnConfig {
+        password: "third".into(),
+        lifetime: Duration::from_secs(60),
+        ..TurnConfig::default()
+    };
+    world.set_turn_server(server, config);
+    world.set_ice_servers(host, vec![turn(server, "third")]);
+    for _ in 0..5 {
+        world.run_for(MINUTE * 3);
+        talk(&mut world, &nodes);
+    }
+    let left = world.events(host).any(
+        |event| matches!(event, Event::NodeLeft { reason, .. } if *reason == LeaveReason::Lost),
+    );
+    assert!(!left);
+}
+
+#[test]
+fn a_server_that_forgets_everything_is_asked_anew() {
+    let mut world = World::new(7);
+    let (nodes, server) = strict_pair(&mut world, TurnConfig::default(), [true, true]);
+    assert!(joins(&mut world, nodes[0], nodes[1]));
+    world.restart_turn_server(server);
+    assert_eq!(world.turn_allocations(server), 0);
+    assert!(world.run_until(
+        Duration::from_secs(30),
+        |world| world.turn_allocations(server) == 2
+    ));
+}
+
+#[test]
+fn a_redirection_is_followed_and_bad_servers_harm_nobody() {
+    let mut world = World::new(8);
+    let good = world.add_turn_server(TurnConfig::default());
+    let faults = [
+        TurnFault::Silence,
+        TurnFault::Error(508),
+        TurnFault::StaleNonce,
+        TurnFault::BadIntegrity,
+        TurnFault::Garbage,
+        TurnFault::Noise,
+        TurnFault::Redirect(good[0]),
+    ];
+    for (n, fault) in faults.into_iter().enumerate() {
+        let bad = world.add_turn_server(TurnConfig {
+            fault,
+            ..TurnConfig::default()
+        });
+        let homes = [(); 2].map(|()| world.add_nat(strict()));
+        let follows = matches!(fault, TurnFault::Redirect(_));
+        let servers = if follows {
+            vec![bad[0]]
+        } else {
+            vec![bad[0], good[0]]
+        };
+        // Named, so that the world lets them send there.
+        let mut config = asking(&servers);
+        if follows {
+            let stun = IceServer::stun(&format!("stun:{}", good[0])).unwrap();
+            let servers = [config.ice_servers(), &[stun]].concat();
+            config = config.with_ice_servers(servers);
+        }
+        let nodes = homes.map(|home| native(&mut world, config.clone(), home.into()));
+        assert!(joins(&mut world, nodes[0], nodes[1]), "{fault:?}");
+        talk(&mut world, &nodes);
+        assert_eq!(world.turn_allocations(good[0]), 2, "{n}");
+        for node in nodes {
+            world.leave(node);
+        }
+        world.run_for(Duration::from_secs(5));
+    }
+}
+
+/// One socket has one allocation at one address of a server (RFC 8656 section 5), so that this takes
+/// a second one.
+#[test]
+fn an_address_of_the_other_family_is_borrowed_when_somebody_needs_it() {
+    let mut world = World::new(9);
+    let server = world.add_turn_server(TurnConfig::default());
+    world.set_name_addresses("turn.example", &server.map(|address| address.ip()));
+    let named = IceServer::turn("turn:turn.example", "player", "secret").unwrap();
+    let config = Config::default()
+        .with_ice_servers(vec![named])
+        .with_ice_policy(IcePolicy::RelayOnly);
+    let host = native(&mut world, config, Place::internet().dual_stack());
+    let place = Place::internet().ipv6_only();
+    let joiner = native(&mut world, Config::default(), place);
+    assert!(joins(&mut world, host, joiner));
+    talk(&mut world, &[host, joiner]);
+    assert_eq!(world.turn_allocations(server[0]), 2);
+}
+
+/// Two names of one server: the second allocation would push the first away, and so on.
+#[test]
+fn two_urls_of_one_server_do_not_fight() {
+    let mut world = World::new(10);
+    let server = world.add_turn_server(TurnConfig::default());
+    world.set_name_addresses("turn.example", &[server[0].ip()]);
+    let named = IceServer::turn("turn:turn.example", "player", "secret").unwrap();
+    let config = Config::default().with_ice_servers(vec![named, turn(server[0], "secret")]);
+    let homes = [(); 2].map(|()| world.add_nat(strict()));
+    let nodes = homes.map(|home| native(&mut world, config.clone(), home.into()));
+    assert!(joins(&mut world, nodes[0], nodes[1]));
+    let before = world.datagram_count(nodes[0]);
+    world.run_for(MINUTE);
+    talk(&mut world, &nodes);
+    assert_eq!(world.turn_allocations(server[0]), 2);
+    assert!(world.datagram_count(nodes[0]) - before < 2000);
+}
