@@ -58,7 +58,8 @@ mod tls;
 mod udp;
 mod websocket;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "tests/namespace.rs"]
 mod namespace;
 

@@ -3,8 +3,8 @@
 
 export const AWAITED = {
   stun: false,
-  turn: "not run: nodes do not use TURN servers yet",
-  report: "not run: there is no connect_report yet",
+  turn: false,
+  report: false,
   recovery: false,
   doctor: "not run: there is no 'wattle doctor' yet",
   credentials: "not run: credentials cannot be replaced while running yet",

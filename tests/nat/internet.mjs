@@ -121,6 +121,16 @@ export class Internet {
   constructor() {
     this.net = this.#place("net");
     this.net.run(`${SETTINGS}\n${ROUTER}`);
+    // What is for nobody is lost without a word, as in the internet: a wire to a place where nobody
+    // listens. (An error would be told to the sender, and coturn gives up an allocation that sends
+    // to where no route leads.)
+    const nowhere = this.#place("nowhere").namespace;
+    host(`ip link add nowhere netns ${this.net.namespace} type veth peer name end netns ${nowhere}`);
+    shell(nowhere, "ip link set end up");
+    this.net.run(`
+      ip link set nowhere arp off up
+      ip route add default dev nowhere
+      ip -6 route add default dev nowhere`);
     this.rendezvous = this.server();
   }
 

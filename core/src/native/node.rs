@@ -437,9 +437,6 @@ impl Node {
     /// Carries out what came out of a link.
     fn take(&mut self, id: LinkId, out: Outbox) {
         self.candidates_dropped += out.candidates_dropped;
-        for candidate in out.hidden {
-            self.look_up(id, &candidate);
-        }
         // First, for what follows may make the link say more.
         let ended = out.updates.iter().any(Update::is_last);
         self.updates
@@ -449,8 +446,14 @@ impl Node {
             let now = self.now;
             self.with_gather(now, |gather, news| gather.permit(now, address, news));
         }
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
+        }
         for transmit in out.transmits {
             self.transmit_of_link(transmit);
+        }
+        for candidate in out.hidden {
+            self.look_up(id, &candidate);
         }
         if ended {
             self.forget(id);
@@ -521,7 +524,7 @@ impl Node {
         }
         if self.gather.is_of_relay(at) {
             return self.with_gather(now, |gather, news| {
-                gather.from_relay(now, at, payload, news)
+                gather.relay_says(now, at, payload, news)
             });
         }
         // Who answered from here would show where we are.

@@ -214,7 +214,7 @@ impl Gather {
     }
 
     /// A datagram of a TURN server. `false`: it was of no use.
-    pub(super) fn from_relay(
+    pub(super) fn relay_says(
         &mut self,
         now: Timestamp,
         ends: (SocketAddr, SocketAddr),

@@ -69,7 +69,6 @@ struct Relay {
 /// One way to a server.
 #[derive(Debug)]
 struct Try {
-    server: SocketAddr,
     way: Way,
     since: Timestamp,
     /// A socket always is; a stream has to be opened.
@@ -240,7 +239,7 @@ impl Relays {
     /// Whether datagrams from there, at this socket, are a TURN server's.
     pub(super) fn expects(&self, (local, remote): (SocketAddr, SocketAddr)) -> bool {
         let mut tries = self.relays.iter().flat_map(|relay| &relay.tries);
-        tries.any(|one| one.way == Way::Socket(local) && one.server == remote)
+        tries.any(|one| one.way == Way::Socket(local) && one.turn.server() == remote)
     }
 
     /// A datagram of a TURN server. `false`: it was of no use.
@@ -255,7 +254,7 @@ impl Relays {
         let dropped = self.dropped();
         for relay in &mut self.relays {
             relay.each(now, &mut self.streams, news, |one| {
-                if one.way == way && one.server == remote {
+                if one.way == way && one.turn.server() == remote {
                     one.turn.handle_message(now, datagram);
                 }
                 None
@@ -470,7 +469,6 @@ impl Relay {
             turn.permit(now, *peer);
         }
         let mut one = Try {
-            server,
             way,
             since: now,
             open: transport == Transport::Datagram,
@@ -570,7 +568,6 @@ impl Relay {
                 TurnEvent::Redirected { to } => {
                     one.close(news);
                     one.turn = one.turn.follow(now, to);
-                    one.server = to;
                     if let Way::Stream(_) = one.way {
                         let stream = next_stream(streams);
                         one.way = Way::Stream(stream);
@@ -648,7 +645,7 @@ impl Try {
             match self.way {
                 Way::Socket(local) => news.transmits.push(Transmit {
                     local,
-                    remote: self.server,
+                    remote: self.turn.server(),
                     payload,
                 }),
                 Way::Stream(stream) => news.streams.push((stream, StreamCommand::Send(payload))),
