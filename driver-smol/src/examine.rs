@@ -130,8 +130,8 @@ impl Visit {
                 }
                 Next::Signaling(news) => {
                     let update = match &news {
-                        SignalingNews::Opened(id) => {
-                            self.signaling.opened(*id);
+                        SignalingNews::Opened(id, local) => {
+                            self.signaling.opened(*id, *local);
                             SignalingUpdate::Opened(*id)
                         }
                         SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
@@ -142,12 +142,13 @@ impl Visit {
                     };
                     self.input(Input::Signaling(update));
                 }
-                Next::Resolved(Resolved { name, addresses }) => {
-                    self.names.answered(&name);
-                    self.input(Input::Resolved {
-                        name: &name,
-                        addresses: &addresses,
-                    });
+                Next::Resolved(answer) => {
+                    if self.names.note(&answer) {
+                        self.input(Input::Resolved {
+                            name: &answer.name,
+                            addresses: &answer.addresses,
+                        });
+                    }
                 }
                 Next::Stream(news) => {
                     if self.streams.note(&news) {
@@ -246,12 +247,12 @@ impl Visit {
                     }
                 }
                 Output::Resolve { name } => {
-                    if let Some(Resolved { name, addresses }) = self.names.resolve(name) {
+                    if let Some(answer) = self.names.resolve(name) {
                         self.doctor.handle_input(
                             now,
                             Input::Resolved {
-                                name: &name,
-                                addresses: &addresses,
+                                name: &answer.name,
+                                addresses: &answer.addresses,
                             },
                         );
                     }

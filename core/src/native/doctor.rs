@@ -194,7 +194,7 @@ impl Doctor {
         };
         let at = (local, remote);
         if self.gather.is_of_relay(at)
-            && self.with_gather(|gather, now, news| gather.from_relay(now, at, payload, news))
+            && self.with_gather(|gather, now, news| gather.relay_says(now, at, payload, news))
         {
             return;
         }

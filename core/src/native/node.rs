@@ -452,9 +452,6 @@ impl Node {
         for transmit in out.transmits {
             self.transmit_of_link(transmit);
         }
-        for candidate in out.hidden {
-            self.look_up(id, &candidate);
-        }
         if ended {
             self.forget(id);
         }

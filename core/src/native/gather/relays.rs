@@ -380,7 +380,7 @@ impl Relays {
         tries.filter_map(|one| match one.way {
             Way::Socket(local) => Some(Observation {
                 local,
-                server: one.server,
+                server: one.turn.server(),
                 mapped: one.mapped?,
             }),
             Way::Stream(_) => None,
