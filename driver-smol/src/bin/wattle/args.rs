@@ -49,18 +49,19 @@ impl Args {
     /// Reads the arguments, and the servers of the environment where none are given.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let mut args = Self::try_parse()?;
-        let common = match &mut args.action {
-            Action::Host(host) => &mut host.common,
-            Action::Join(join) => &mut join.common,
+        let (ice, no_ice) = match &mut args.action {
+            Action::Host(host) => (&mut host.common.ice, host.common.no_ice),
+            Action::Join(join) => (&mut join.common.ice, join.common.no_ice),
+            Action::Doctor(doctor) => (&mut doctor.ice, doctor.no_ice),
             // The demo uses none unless it is told to.
             Action::Demo(_) | Action::Serve(_) | Action::Sim(_) => return Ok(args),
         };
-        if common.ice.is_empty() && !common.no_ice {
+        if ice.is_empty() && !no_ice {
             let servers = ice::from_environment().map_err(|error| {
                 let mut command = Self::command();
                 command.error(clap::error::ErrorKind::ValueValidation, error)
             })?;
-            common.ice.extend(servers);
+            ice.extend(servers);
         }
         Ok(args)
     }
@@ -171,8 +172,8 @@ pub(crate) struct Doctor {
     #[arg(long, conflicts_with = "signal")]
     pub(crate) no_signal: bool,
     /// A STUN or TURN server to ask, as for host and join; may be given several times
-    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice_server)]
-    pub(crate) ice: Vec<IceServer>,
+    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice::from_argument)]
+    pub(crate) ice: Vec<IceServers>,
     /// Ask no STUN or TURN servers
     #[arg(long, conflicts_with = "ice")]
     pub(crate) no_ice: bool,

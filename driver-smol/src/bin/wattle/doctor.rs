@@ -21,7 +21,8 @@ pub(crate) async fn run(args: Doctor) -> ExitCode {
         config = with_url(config, url);
     }
     if args.no_ice || !args.ice.is_empty() {
-        config = config.with_ice_servers(args.ice.clone());
+        let servers = args.ice.iter().flat_map(|together| together.0.clone());
+        config = config.with_ice_servers(servers.collect());
     }
     let mut options = Options::new(config);
     if let Some(address) = args.bind {
