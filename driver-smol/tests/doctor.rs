@@ -201,3 +201,98 @@ fn wrong_arguments_end_with_two() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }
 }
+
+/// A coturn for as long as the test lasts; `None` where there is none installed.
+struct Coturn {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl Coturn {
+    fn start(options: &[&str]) -> Option<Self> {
+        let free = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let child = Command::new("turnserver")
+            .args(["-n", "--no-cli", "--no-tls", "--no-dtls", "--lt-cred-mech"])
+            .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1"])
+            .args(["--realm=wattle.test", "--user=player:secret"])
+            .args(["--log-file=stdout", "--userdb=none", "--pidfile="])
+            .arg(format!("--listening-port={port}"))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let coturn = Self { child, port };
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "no coturn");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(coturn)
+    }
+
+    /// A TURN server as `--ice` takes it.
+    fn ice(&self, transport: &str, credential: &str) -> String {
+        let port = self.port;
+        format!(
+            r#"{{"urls":"turn:127.0.0.1:{port}?transport={transport}","username":"player","credential":"{credential}"}}"#
+        )
+    }
+}
+
+impl Drop for Coturn {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_turn_server_is_asked_over_both_transports() {
+    let Some(coturn) = Coturn::start(&[]) else {
+        eprintln!("no coturn is installed: not tested");
+        return;
+    };
+    let (status, line) = doctor(&["--no-signal", "--ice", &coturn.ice("udp", "secret")]);
+    assert_eq!(status, Some(0), "{line:#}");
+    assert!(line["servers"][0]["relayed"].is_string(), "{line:#}");
+    let other = &line["other_transports"][0];
+    assert!(other["url"].as_str().unwrap().ends_with("transport=tcp"));
+    assert_eq!(other["result"], "answered");
+    // Nodes whose UDP is blocked would need the one that is not configured.
+    assert_eq!(line["reach"][3]["relayed"], true);
+    assert_eq!(line["reach"][4]["relayed"], false);
+    let (status, line) = doctor(&["--no-signal", "--ice", &coturn.ice("tcp", "secret")]);
+    assert_eq!(status, Some(0), "{line:#}");
+    assert_eq!(line["reach"][4]["relayed"], true);
+}
+
+#[test]
+fn wrong_credentials_are_told() {
+    let Some(coturn) = Coturn::start(&[]) else {
+        eprintln!("no coturn is installed: not tested");
+        return;
+    };
+    for transport in ["udp", "tcp"] {
+        let (status, line) = doctor(&["--no-signal", "--ice", &coturn.ice(transport, "wrong")]);
+        assert_eq!(status, Some(1), "{line:#}");
+        assert_eq!(verdicts(&line), ["turn_credentials_refused"], "{line:#}");
+        assert_eq!(line["servers"][0]["code"], 401);
+    }
+}
+
+/// Where UDP is filtered but the same server answers over TCP, it is UDP that is blocked.
+#[test]
+fn blocked_udp_is_told_by_a_server_that_answers_over_tcp() {
+    let Some(coturn) = Coturn::start(&["--no-udp"]) else {
+        eprintln!("no coturn is installed: not tested");
+        return;
+    };
+    let (status, line) = doctor(&["--no-signal", "--ice", &coturn.ice("udp", "secret")]);
+    assert_eq!(status, Some(1), "{line:#}");
+    assert_eq!(line["udp"], "blocked", "{line:#}");
+    assert_eq!(line["other_transports"][0]["result"], "answered");
+}

@@ -85,6 +85,13 @@ enum Way {
     Stream(StreamId),
 }
 
+/// Who gives up a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Driver,
+    Us,
+}
+
 impl Relays {
     pub(super) const fn new(rng: Rng) -> Self {
         Self {
@@ -220,7 +227,7 @@ impl Relays {
                     one.turn.handle_timeout(now);
                 }
                 let is_late = !one.open && one.since.plus(OPEN) <= now;
-                is_late.then_some(StreamFailure::TimedOut)
+                is_late.then_some((StreamFailure::TimedOut, By::Us))
             });
         }
         self.go_on(now, servers, hosts, news);
@@ -286,8 +293,8 @@ impl Relays {
                 match update {
                     StreamUpdate::Opened { .. } => one.open = true,
                     StreamUpdate::Bytes(bytes) => one.turn.handle_message(now, bytes),
-                    StreamUpdate::Closed => return Some(StreamFailure::Broken),
-                    StreamUpdate::Failed(failure) => return Some(failure),
+                    StreamUpdate::Closed => return Some((StreamFailure::Broken, By::Driver)),
+                    StreamUpdate::Failed(failure) => return Some((failure, By::Driver)),
                 }
                 None
             });
@@ -486,20 +493,21 @@ impl Relay {
         now: Timestamp,
         streams: &mut u64,
         news: &mut News,
-        mut call: impl FnMut(&mut Try) -> Option<StreamFailure>,
+        mut call: impl FnMut(&mut Try) -> Option<(StreamFailure, By)>,
     ) {
         let mut kept = Vec::new();
         let mut over = None;
         for mut one in core::mem::take(&mut self.tries) {
             let stood = one.stands();
             let stream = call(&mut one);
-            one.transmit(news);
+            if stream.is_none() {
+                one.transmit(news);
+            }
             let goes_on = self.events(now, streams, &mut one, news);
             match stream {
-                Some(failure) => {
+                Some((failure, by)) => {
                     self.tell(ServerResult::StreamFailed(failure), news);
-                    // If not, the driver has.
-                    if !one.open {
+                    if by == By::Us {
                         one.close(news);
                     }
                 }

@@ -49,6 +49,11 @@ impl Run<'_> {
             }
             Action::Nat(verb, nat) => self.nat(verb, NatIndex(nat.into())),
             Action::Reboot(nat, dark) => self.world.reboot(NatIndex(nat.into()), dark),
+            #[cfg(feature = "native")]
+            Action::Turn(verb) => self.turn(verb),
+            // Model nodes have no such server.
+            #[cfg(not(feature = "native"))]
+            Action::Turn(_) => {}
         }
     }
 

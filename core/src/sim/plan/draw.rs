@@ -5,7 +5,9 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use super::settings::Settings as _;
-use super::{Action, NodeKind, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Timed, places};
+use super::{
+    Action, NodeKind, NodeVerb, PairVerb, Plan, Repeat, ServerVerb, Timed, places, servers,
+};
 use crate::config::Topology;
 use crate::sim::choices::Choices;
 use crate::sim::{Clock, Path, Quirks, SignalingFaults};
@@ -135,6 +137,7 @@ impl Plan {
         plan.core = drawing.core();
         plan.actions = drawing.actions;
         places::draw(&mut plan, choices);
+        servers::draw(&mut plan, choices);
         plan.actions.retain(|timed| timed.at <= plan.heal_at);
         // Stable: what was drawn first happens first.
         plan.actions.sort_by_key(|timed| timed.at);

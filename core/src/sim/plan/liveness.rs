@@ -11,7 +11,7 @@ use super::{Missing, NodeVerb};
 use crate::config::{Timeouts, Topology};
 use crate::id::NodeId;
 use crate::sim::{
-    Clock, Dropped, NatIndex, NodeIndex, Path, Quirks, Reach, SignalingFaults, Violation,
+    Clock, Dropped, Knowledge, NatIndex, NodeIndex, Path, Quirks, Reach, SignalingFaults, Violation,
 };
 use crate::stats::Status;
 use crate::time::Timestamp;
@@ -27,6 +27,10 @@ pub const QUIET: Duration = Duration::from_secs(20);
 const ENTRIES_PER_LINK: u64 = 20;
 /// What a host's registration costs in a second of rest: a heartbeat in five.
 const ENTRIES_PER_NODE: u64 = 2;
+/// How many pairs of candidates are kept alive on a link of nodes that have servers, at most.
+const PAIRS: u64 = 4;
+/// What servers cost a node in a second of rest: signs of life to each, nonces that are stale.
+const ENTRIES_PER_SERVED: u64 = 8;
 
 /// How long a core may take to come to terms.
 ///
@@ -151,6 +155,8 @@ impl Run<'_> {
             }
         }
         self.start_server();
+        #[cfg(feature = "native")]
+        self.turn(super::TurnVerb::Speak);
         for node in all {
             let index = usize::from(node);
             if core.contains(&node) {
@@ -166,6 +172,10 @@ impl Run<'_> {
             match self.plan.seed.wrapping_add(node.into()) % 4 {
                 0 | 2 => self.node(NodeVerb::Crash, index),
                 1 => self.sleep(index, FOR_GOOD),
+                // A TURN server would lead around the paths that are cut.
+                _ if self.plan.servers == Knowledge::Turn => {
+                    self.world.isolate(NodeIndex(index));
+                }
                 _ => {}
             }
         }
@@ -175,7 +185,7 @@ impl Run<'_> {
     /// Whether theory has a path between two nodes.
     fn reaches(&self, a: u8, b: u8) -> bool {
         let (a, b) = (NodeIndex(a.into()), NodeIndex(b.into()));
-        a == b || self.world.reach(a, b) == Reach::Direct
+        a == b || self.world.reach(a, b) != Reach::Unreachable
     }
 
     /// Whoever of the core is in no network goes in again, if there is a host to go to; who cannot
@@ -392,9 +402,14 @@ impl Run<'_> {
         } else {
             core.len().saturating_sub(1)
         };
-        let a_second = ENTRIES_PER_LINK
+        let (a_link, a_node) = if self.plan.servers == Knowledge::Host {
+            (ENTRIES_PER_LINK, ENTRIES_PER_NODE)
+        } else {
+            (ENTRIES_PER_LINK.saturating_mul(PAIRS), ENTRIES_PER_SERVED)
+        };
+        let a_second = a_link
             .saturating_mul(links as u64)
-            .saturating_add(ENTRIES_PER_NODE.saturating_mul(self.apps.len() as u64));
+            .saturating_add(a_node.saturating_mul(self.apps.len() as u64));
         let most = a_second.saturating_mul(QUIET.as_secs());
         if entries > most {
             return Ok(vec![Missing::Loud { entries, most }]);

@@ -8,6 +8,7 @@ mod missing;
 mod places;
 mod reason;
 mod run;
+mod servers;
 mod settings;
 mod shrink;
 #[cfg(test)]
@@ -22,10 +23,11 @@ pub use liveness::{QUIET, bound, direct_bound};
 pub use missing::Missing;
 pub use places::{Nat, NatVerb, Spot, Stack};
 pub use run::{Report, Verdict};
+pub use servers::TurnVerb;
 pub use shrink::Shrunk;
 pub use text::{ParseError, ParseErrorKind};
 
-use super::{Clock, Path, Quirks, SignalingFaults};
+use super::{Clock, Knowledge, Path, Quirks, SignalingFaults};
 use crate::config::{Config, ConfigError, Credit, Limits, Topology};
 
 /// The course of a world.
@@ -69,6 +71,8 @@ pub struct Plan {
     /// The NAT boxes, in the order of their numbers. Nodes are on the Internet until a
     /// [`Action::Roam`] takes them elsewhere.
     pub nats: Vec<Nat>,
+    /// Which servers native nodes have: none, a STUN server, or a TURN server as well.
+    pub servers: Knowledge,
     /// How many nodes the host lets in, itself included.
     pub max_nodes: u8,
     /// Whether the host relays.
@@ -157,6 +161,8 @@ pub enum Action {
     Nat(NatVerb, u8),
     /// A NAT box starts anew, and nothing passes it for this long.
     Reboot(u8, Duration),
+    /// About the TURN server.
+    Turn(TurnVerb),
 }
 
 /// How much is sent, and how often.
@@ -260,6 +266,7 @@ impl Plan {
             topology: Topology::Star,
             nodes: (0..nodes).map(|_| NodeKind::Model).collect(),
             nats: Vec::new(),
+            servers: Knowledge::Host,
             max_nodes: 8,
             relay: true,
             release: false,

@@ -33,7 +33,7 @@ impl Reasons {
             Action::Path { path, .. } => is_dark(path),
             Action::Quirks(quirks) => is_breaking(quirks),
             Action::Clock(..) | Action::Sleep(..) => true,
-            Action::Roam(..) | Action::Nat(..) | Action::Reboot(..) => true,
+            Action::Roam(..) | Action::Nat(..) | Action::Reboot(..) | Action::Turn(_) => true,
             Action::Server(_)
             | Action::Signaling(_)
             | Action::Send { .. }

@@ -128,6 +128,8 @@ pub(super) struct Run<'p> {
     pub(super) apps: Vec<App>,
     pub(super) ledger: Ledger,
     pub(super) reasons: Reasons,
+    #[cfg(feature = "native")]
+    pub(super) servers: super::servers::Servers,
     /// The code of the network, once there is one.
     pub(super) code: Option<NetworkCode>,
     /// What is to be done: which action, and the how-manieth time.
@@ -156,6 +158,9 @@ pub(super) struct App {
     pub(super) leaving: Option<Timestamp>,
     /// How many links it had opened when it was in.
     pub(super) links_opened: u64,
+    /// How many times it has told its node new credentials.
+    #[cfg(feature = "native")]
+    pub(super) renewed: u32,
     /// Whom it was told to be lost, and when.
     pub(super) lost: BTreeMap<NodeId, Timestamp>,
 }
@@ -175,6 +180,8 @@ impl<'p> Run<'p> {
             apps: Vec::new(),
             ledger: Ledger::default(),
             reasons: Reasons::new(plan),
+            #[cfg(feature = "native")]
+            servers: super::servers::Servers::default(),
             code: None,
             agenda: BTreeMap::new(),
             entered: 0,
@@ -206,10 +213,17 @@ impl<'p> Run<'p> {
                 None => self.world.add_nat(nat.config),
             };
         }
+        #[cfg(feature = "native")]
+        self.start_servers();
         for kind in &self.plan.nodes {
             let NodeIndex(index) = match kind {
                 #[cfg(feature = "native")]
-                NodeKind::Native => self.world.add_native(config.clone()),
+                NodeKind::Native => {
+                    let config = config.clone().with_ice_servers(self.servers.list());
+                    let node = self.world.add_native(config);
+                    self.world.set_knowledge(node, self.plan.servers);
+                    node
+                }
                 #[cfg(not(feature = "native"))]
                 NodeKind::Native => self.world.add_model(config.clone()),
                 NodeKind::Model => self.world.add_model(config.clone()),
@@ -412,6 +426,8 @@ impl<'p> Run<'p> {
     fn look(&mut self) {
         for index in 0..self.apps.len() {
             self.take(index);
+            #[cfg(feature = "native")]
+            self.tell_servers(index);
             let held = self.look_at(index);
             self.judge(index, held);
         }

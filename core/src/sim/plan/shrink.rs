@@ -193,7 +193,8 @@ impl Search<'_> {
 
     fn usual_settings(&mut self) {
         let usual = Plan::new(self.best.seed, 1);
-        let changes: [fn(&mut Plan, &Plan); 5] = [
+        let changes: [fn(&mut Plan, &Plan); 6] = [
+            |plan, usual| plan.servers = usual.servers,
             |plan, usual| plan.max_nodes = usual.max_nodes,
             |plan, usual| plan.relay = usual.relay,
             |plan, usual| plan.release = usual.release,
@@ -269,7 +270,8 @@ fn simpler(action: Action) -> Vec<Action> {
         | Action::Sleep(..)
         | Action::Roam(..)
         | Action::Nat(..)
-        | Action::Reboot(..) => Vec::new(),
+        | Action::Reboot(..)
+        | Action::Turn(_) => Vec::new(),
     }
 }
 
@@ -308,7 +310,8 @@ fn without(plan: &Plan, node: u8) -> Plan {
                 | Action::Quirks(_)
                 | Action::Signaling(_)
                 | Action::Nat(..)
-                | Action::Reboot(..) => action,
+                | Action::Reboot(..)
+                | Action::Turn(_) => action,
                 Action::Send { from, to, repeat } => Action::Send {
                     from: moved(from)?,
                     to: match to {
@@ -366,7 +369,8 @@ fn without_nat(plan: &Plan, nat: u8) -> Plan {
         | Action::Quirks(_)
         | Action::Signaling(_)
         | Action::Clock(..)
-        | Action::Sleep(..) => true,
+        | Action::Sleep(..)
+        | Action::Turn(_) => true,
     });
     plan
 }

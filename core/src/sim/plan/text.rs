@@ -7,11 +7,13 @@ use core::str::{FromStr, SplitAsciiWhitespace};
 use core::time::Duration;
 
 use super::places::{NAT_VERBS, STACKS, Stack};
+use super::servers::{SERVERS, TURN_VERBS};
 use super::settings::{Knob, Settings, Unit};
 use super::{
     Action, KINDS, MOST_NODES, NODE_VERBS, Nat, NatVerb, NodeVerb, PAIR_VERBS, PairVerb, Plan,
     Repeat, SERVER_VERBS, ServerVerb, Spot, TOPOLOGIES, Timed, name_of, named,
 };
+use crate::sim::Knowledge;
 
 /// A text is not a plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +77,9 @@ impl fmt::Display for Plan {
             write_settings(f, &nat.config)?;
             writeln!(f)?;
         }
+        if self.servers != Knowledge::Host {
+            writeln!(f, "servers {}", name_of(&SERVERS, self.servers))?;
+        }
         writeln!(f, "max-nodes {}", self.max_nodes)?;
         writeln!(f, "relay {}", on_off(self.relay))?;
         writeln!(f, "release {}", on_off(self.release))?;
@@ -134,6 +139,7 @@ impl fmt::Display for Action {
             Self::Roam(node, spot) => write!(f, "roam {node} {spot}"),
             Self::Nat(verb, nat) => write!(f, "{} nat {nat}", name_of(&NAT_VERBS, *verb)),
             Self::Reboot(nat, dark) => write!(f, "reboot nat {nat} {}", Time(*dark)),
+            Self::Turn(verb) => write!(f, "turn {}", name_of(&TURN_VERBS, *verb)),
         }
     }
 }
@@ -258,6 +264,7 @@ impl<'a> Words<'a> {
                 }
                 plan.nats.push(Nat { behind, config });
             }
+            "servers" => plan.servers = self.one_of(&SERVERS, "none, stun or turn")?,
             "max-nodes" => plan.max_nodes = self.number("a number of nodes")?,
             "relay" => plan.relay = self.one_of(&ON_OFF, "on or off")?,
             "release" => plan.release = self.one_of(&ON_OFF, "on or off")?,
@@ -332,6 +339,9 @@ impl<'a> Words<'a> {
                 self.expect("nat")?;
                 Ok(Action::Reboot(self.nat(plan)?, self.time()?))
             }
+            "turn" => Ok(Action::Turn(
+                self.one_of(&TURN_VERBS, "what the TURN server does")?,
+            )),
             other => Err(Kind::Unknown(other.into())),
         }
     }
