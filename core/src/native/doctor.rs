@@ -352,8 +352,9 @@ fn other_transports(configured: &[IceServer]) -> Vec<IceServer> {
 }
 
 const fn unreachable(failure: SignalingFailure) -> Verdict {
-    match failure {
-        SignalingFailure::TimedOut => Verdict::SignalingSilent,
-        failure => Verdict::SignalingUnreachable(failure),
+    if matches!(failure, SignalingFailure::TimedOut) {
+        Verdict::SignalingSilent
+    } else {
+        Verdict::SignalingUnreachable(failure)
     }
 }
