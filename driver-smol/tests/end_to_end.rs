@@ -60,7 +60,13 @@ impl Process {
 
     /// A host on loopback, and its code.
     fn host(args: &[&str]) -> (Self, String) {
-        let mut host = Self::start(&[&["host", "--lan", "--bind", "127.0.0.1"], args].concat());
+        let mut host = Self::start(
+            &[
+                &["host", "--lan", "--bind", "127.0.0.1", "--grace", "6"],
+                args,
+            ]
+            .concat(),
+        );
         let created = host.event("network_created");
         let code = created["code"].as_str().unwrap().to_owned();
         assert!(code.starts_with('L'), "{code}");
@@ -68,7 +74,7 @@ impl Process {
     }
 
     fn join(code: &str) -> Self {
-        Self::start(&["join", code, "--bind", "127.0.0.1"])
+        Self::start(&["join", code, "--bind", "127.0.0.1", "--grace", "6"])
     }
 
     fn say(&mut self, line: &str) {
@@ -252,7 +258,7 @@ fn a_killed_joiner_is_lost() {
     let killed = Instant::now();
     assert_eq!(host.event("node_left")["reason"], "lost");
     assert!(
-        killed.elapsed() < Duration::from_secs(8),
+        killed.elapsed() < Duration::from_secs(9),
         "{:?}",
         killed.elapsed()
     );
