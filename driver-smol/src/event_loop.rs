@@ -172,10 +172,19 @@ impl EventLoop {
         let Poll::Ready(look) = self.watch.poll_look(context) else {
             return false;
         };
-        let (bind, loopback) = (self.options.bind, self.loopback);
-        if self.sockets.follow(look, interfaces::look(bind, loopback)) {
-            tracing::debug!(sockets = self.sockets.len(), "the network may have changed");
+        let found = interfaces::look(self.options.bind, self.loopback);
+        let followed = self.sockets.follow(&look, found);
+        if followed.changed {
+            tracing::debug!(sockets = self.sockets.len(), "interfaces changed");
             self.announce_interfaces();
+        }
+        // Also when there is only more than before: what waits for a way is tried at once.
+        if followed.changed || followed.anew {
+            tracing::debug!("the network may be another");
+            self.shared.lock().input(Input::NetworkChanged);
+            self.drain();
+        }
+        if followed.changed || followed.anew || !look.went.is_empty() {
             self.give_up_connections();
         }
         true

@@ -70,13 +70,11 @@ impl EventQueue {
                     return cancelled;
                 }
             }
-            Event::NodeBack { node } => {
-                if self.is_crowded() {
-                    // A suspicion comes before every loss.
-                    self.cancel_last(&Event::NodeLost { node: *node });
-                    if self.cancel_last(&Event::NodeSuspect { node: *node }) {
-                        return cancelled;
-                    }
+            Event::NodeBack { node } if self.is_crowded() => {
+                // A suspicion comes before every loss.
+                self.cancel_last(&Event::NodeLost { node: *node });
+                if self.cancel_last(&Event::NodeSuspect { node: *node }) {
+                    return cancelled;
                 }
             }
             Event::NodeRoute { node, route }

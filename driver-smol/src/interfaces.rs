@@ -160,24 +160,26 @@ pub(crate) struct Watch {
     timer: Timer,
     /// When to look at what the system has told of.
     settled: Option<Instant>,
+    /// Addresses that went since the last look at what the system told.
+    went: BTreeSet<IpAddr>,
     clocks: Clocks,
 }
 
-/// A time to look at the addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// Something has happened: the network may be another even if the addresses are the same.
-    Anew,
-    /// To see whether something has happened that the system does not tell of, such as a cable
-    /// that was pulled: the address stays.
-    Again,
+/// A time to look at the addresses, and why the network may be another even if they are the same.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// This machine has slept.
+    pub(crate) slept: bool,
+    /// These addresses went. They may have come back.
+    pub(crate) went: BTreeSet<IpAddr>,
 }
 
 /// How long after the first word of a change the addresses are looked at: an interface that comes
 /// up gets several.
 const SETTLE: Duration = Duration::from_millis(150);
 
-/// How often they are looked at in any case. A look takes some 0.1 ms.
+/// How often they are looked at in any case: systems do not tell of a cable that was pulled, because
+/// the address stays. A look takes some 0.1 ms.
 const REGULAR: Duration = Duration::from_secs(1);
 
 impl Watch {
@@ -189,6 +191,7 @@ impl Watch {
             known: assigned().unwrap_or_default().into_iter().collect(),
             timer: Timer::after(REGULAR),
             settled: None,
+            went: BTreeSet::new(),
             clocks: Clocks::new(Instant::now(), SystemTime::now()),
         }
     }
@@ -204,13 +207,12 @@ impl Watch {
         if slept {
             tracing::debug!("this machine has slept, or its clock was set");
         }
-        let settled = self.settled.take_if(|settled| *settled <= now).is_some();
+        let went = match self.settled.take_if(|settled| *settled <= now) {
+            Some(_) => std::mem::take(&mut self.went),
+            None => BTreeSet::new(),
+        };
         self.set_timer(now);
-        Poll::Ready(if slept || settled {
-            Look::Anew
-        } else {
-            Look::Again
-        })
+        Poll::Ready(Look { slept, went })
     }
 
     /// Takes word of changes.
@@ -222,6 +224,7 @@ impl Watch {
                         IfEvent::Up(net) => self.known.insert(net.addr()),
                         IfEvent::Down(net) => {
                             self.known.remove(&net.addr());
+                            self.went.insert(net.addr());
                             true
                         }
                     };
@@ -370,6 +373,7 @@ mod tests {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "tests/interfaces.rs"]
 mod changes;

@@ -41,6 +41,7 @@
 mod error;
 mod event_loop;
 mod event_queue;
+mod examine;
 mod http_head;
 mod interfaces;
 mod mdns;
@@ -57,7 +58,8 @@ mod tls;
 mod udp;
 mod websocket;
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "tests/namespace.rs"]
 mod namespace;
 
@@ -67,10 +69,12 @@ mod namespace;
 struct Readme;
 
 pub use error::{ConnectError, WaitError};
+pub use examine::examine;
 pub use network::Network;
 pub use options::{Hosting, Options};
 pub use server::SignalingServer;
 
+pub use wattle_core::doctor;
 pub use wattle_core::signaling::{
     ServerConfig, ServerCounters, SignalingFailure, SignalingUrl, SignalingUrlError,
 };

@@ -106,6 +106,7 @@ impl Mdns {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "tests/mdns.rs"]
 mod tests;

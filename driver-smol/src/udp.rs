@@ -59,6 +59,15 @@ struct Socket {
     dropped: u64,
 }
 
+/// What a look at the addresses led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Followed {
+    /// There are other sockets now.
+    pub(crate) changed: bool,
+    /// The network is another, whatever the sockets are.
+    pub(crate) anew: bool,
+}
+
 /// A datagram that waits to be sent.
 struct Datagram {
     remote: SocketAddr,
@@ -101,13 +110,16 @@ impl Sockets {
         (changed, first_error)
     }
 
-    /// Follows what a look at the addresses found, if it found anything. Returns whether the core is
-    /// to be told, which it is also of the same sockets when the network may be another.
-    pub(crate) fn follow(&mut self, look: Look, found: Option<Vec<Address>>) -> bool {
+    /// Follows what a look at the addresses found, if it found anything.
+    pub(crate) fn follow(&mut self, look: &Look, found: Option<Vec<Address>>) -> Followed {
         // A socket that could not be had, as with an IPv6 address that the system has not tried
         // yet, is tried again at the next look.
         let changed = found.is_some_and(|addresses| self.reconcile(&addresses).0);
-        changed || look == Look::Anew
+        let came_back = |socket: &Socket| look.went.contains(&socket.address.ip);
+        Followed {
+            changed,
+            anew: look.slept || !changed && self.sockets.iter().any(came_back),
+        }
     }
 
     /// The sockets that there are, for the core.

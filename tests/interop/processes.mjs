@@ -52,6 +52,8 @@ export class Process {
   #errors = "";
   #waiting = new Set();
   #exit;
+  // It has ended, and all that it wrote has been read.
+  #closed = false;
 
   /** Starts a command. `t` is the test that it ends with; `name` is for its messages. */
   constructor(t, name, command, args, environment = {}) {
@@ -67,6 +69,7 @@ export class Process {
       this.#child.once("error", failed);
       this.#child.once("close", (status, signal) => {
         done({ status, signal });
+        this.#closed = true;
         this.#wake();
       });
     });
@@ -130,7 +133,7 @@ export class Process {
         const look = () => {
           const found = this.events.slice(after).find(matches);
           if (found) return done(found);
-          if (this.#ended) failed(this.#without(name, members, "before it ended"));
+          if (this.#closed) failed(this.#without(name, members, "before it ended"));
         };
         timer = setTimeout(
           () => failed(this.#without(name, members, `within ${within} ms`)),

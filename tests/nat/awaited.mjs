@@ -3,11 +3,18 @@
 
 export const AWAITED = {
   stun: false,
-  turn: "not run: nodes do not use TURN servers yet",
-  report: "not run: there is no connect_report yet",
+  turn: false,
+  report: false,
   recovery: false,
-  doctor: "not run: there is no 'wattle doctor' yet",
+  doctor: false,
+  lifetime: "not run: coturn shortens only a lifetime that is asked for, and nodes ask for none",
   credentials: "not run: credentials cannot be replaced while running yet",
+};
+
+/** What is known to miss its mark: the test runs, and its failure is shown but does not count. */
+export const MISSES = {
+  sctp: "after a second of darkness SCTP's timer may wait for longer than 2 s",
+  relay: "a link that has found a relay first stays with it",
 };
 
 /** What a test needs: why it is skipped, or `false`. */

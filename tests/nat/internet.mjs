@@ -121,6 +121,16 @@ export class Internet {
   constructor() {
     this.net = this.#place("net");
     this.net.run(`${SETTINGS}\n${ROUTER}`);
+    // What is for nobody is lost without a word, as in the internet: a wire to a place where nobody
+    // listens. (An error would be told to the sender, and coturn gives up an allocation that sends
+    // to where no route leads.)
+    const nowhere = this.#place("nowhere").namespace;
+    host(`ip link add nowhere netns ${this.net.namespace} type veth peer name end netns ${nowhere}`);
+    shell(nowhere, "ip link set end up");
+    this.net.run(`
+      ip link set nowhere arp off up
+      ip route add default dev nowhere
+      ip -6 route add default dev nowhere`);
     this.rendezvous = this.server();
   }
 
@@ -297,16 +307,20 @@ export class Site {
         type filter hook forward priority 10
         iifname "lan0" meta l4proto udp counter
         iifname "wan0" meta l4proto udp counter
+        iifname "lan0" meta l4proto udp meta nfproto ipv6 counter
       }`,
     );
   }
 
-  /** What it has counted: packets and bytes, `out` from the node and `in` to it. */
+  /**
+   * What it has counted: packets and bytes, `out` from the node and `in` to it; `out6`: the part of
+   * `out` that is IPv6.
+   */
   counted() {
     const { nftables } = JSON.parse(this.gateway.run("nft -j list table inet count"));
     const rules = nftables.filter((each) => each.rule).map((each) => each.rule.expr);
     const counters = rules.map((expr) => expr.find((each) => each.counter).counter);
-    return { out: counters[0], in: counters[1] };
+    return { out: counters[0], in: counters[1], out6: counters[2] };
   }
 
   /** Sets the gateway's rules as its kind has them. */

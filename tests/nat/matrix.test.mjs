@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { AWAITED, needs } from "./awaited.mjs";
+import { AWAITED, MISSES, needs } from "./awaited.mjs";
 import { Coturn } from "./coturn.mjs";
 import { Internet, KINDS } from "./internet.mjs";
+import { sleep } from "../interop/processes.mjs";
 import { connected, failsInIce, host, ice, joiner, scope, signaling } from "./nodes.mjs";
 import * as theory from "./theory.mjs";
 
@@ -95,8 +96,10 @@ matrix("with TURN", needs("turn"), async (t, hosting, joining) => {
   const sites = [hosts[hosting], joiners[joining]];
   const [first, second] = await start(t, ...sites, [hostIce, joinIce]);
   await connected(first, second);
-  if (theory.needsRelay(hosting, joining)) await assertVerdict(second, "connected_by_relay");
-  else await assertVerdict(second, "connected", "connected_by_relay");
+  // Where there is a direct path, the relay may still be found first.
+  const either = theory.needsRelay(hosting, joining) ? [] : ["connected"];
+  const report = await assertVerdict(second, "connected_by_relay", ...either);
+  if (either.length > 0 && report) t.diagnostic(`there is a direct path; ${report.verdict}`);
 });
 
 // What only one side has a relay for. A relay is an open node that can be asked for by name.
@@ -181,7 +184,7 @@ test("IPv6", { concurrency: PARALLEL }, async (t) => {
       "IPv6 alone, open, and IPv6 beside a blocked IPv4 is blocked, too: through TURN over TCP",
       needs("turn"),
       () => [only6("open"), site6("blocked")],
-      () => both(ice(...coturn.stuns, coturn.turn("udp"), coturn.turn("tcp"))),
+      () => both(ice(...coturn.stuns, coturn.turn("tcp"), coturn.turn6("udp"), coturn.turn6("tcp"))),
       ["connected", "connected_by_relay"],
     ),
     connects(
@@ -217,12 +220,24 @@ test("IPv6", { concurrency: PARALLEL }, async (t) => {
       () => both([...ice(coturn.turn6("udp")), "--ice-policy", "relay-only"]),
       ["connected_by_relay"],
     ),
-    connects(
-      "two symmetric NATs with IPv6 beside them do not take the relay that they have",
-      needs("turn"),
-      () => [site6("symmetric"), site6("symmetric")],
-      turn,
-      ["connected"],
+    t.test(
+      "two symmetric NATs with IPv6 beside them do not stay with the relay that they have",
+      { skip: needs("turn"), todo: MISSES.relay },
+      async (each) => {
+        const sites = [site6("symmetric"), site6("symmetric")];
+        const [first, second] = await start(each, ...sites, turn());
+        // The relay may be found first.
+        await connected(first, second);
+        await sleep(3000);
+        sites[1].count();
+        for (let number = 0; number < 20; number += 1) {
+          second.command(`broadcast ${number}`);
+          await sleep(50);
+        }
+        await first.node.event("message", { with: { text: "19" } });
+        const { packets } = sites[1].counted().out6;
+        assert.ok(packets >= 20, `${packets} packets of 20 messages went by IPv6`);
+      },
     ),
   ]);
 });

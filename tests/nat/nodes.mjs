@@ -60,6 +60,21 @@ export const failsInIce = async (joining, { within = 40_000 } = {}) => {
   return error;
 };
 
+/** Runs `body`; if it fails, the report of the test has what these processes said, messages aside. */
+export const telling = async (t, processes, body) => {
+  const begin = Date.now();
+  try {
+    return await body();
+  } catch (error) {
+    for (const [name, { events }] of Object.entries(processes)) {
+      for (const { at, ...event } of events.filter((each) => each.event !== "message")) {
+        t.diagnostic(`${name}, after ${at - begin} ms: ${JSON.stringify(event)}`);
+      }
+    }
+    throw error;
+  }
+};
+
 /** What goes on after a test file's own processes: `t` of its `before`. */
 export const scope = () => {
   const ends = [];

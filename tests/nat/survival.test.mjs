@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { needs } from "./awaited.mjs";
+import { MISSES, needs } from "./awaited.mjs";
 import { Coturn } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
-import { connected, host, ice, joiner, scope, signaling } from "./nodes.mjs";
+import { connected, host, ice, joiner, scope, signaling, telling } from "./nodes.mjs";
 import { numbers } from "./numbers.mjs";
 import { sleep } from "../interop/processes.mjs";
 
@@ -32,11 +32,15 @@ const COUNT = 10_000;
 // What a person notices: so soon after the path is back, messages flow.
 const SOON = 2000;
 
+// What nobody tells a node it finds out when nothing has been heard for 5 s: that a NAT has forgotten,
+// that its host is elsewhere.
+const UNTOLD = 5000 + SOON;
+
 /**
  * Two nodes at these sites talk both ways for `seconds`; in the middle of it `trouble` happens, which
  * ends with the return of a path. `isDark`: until then no message can arrive.
  */
-const survives = async (t, { sites, servers, seconds, trouble, isDark = false, args = [] }) => {
+const survives = async (t, { sites, servers, seconds, trouble, isDark = false, soon = SOON, args = [] }) => {
   const first = await host(t, sites[0], url, ...servers, ...args);
   const second = joiner(t, sites[1], first.code, url, ...servers, ...args);
   await connected(first, second);
@@ -49,21 +53,25 @@ const survives = async (t, { sites, servers, seconds, trouble, isDark = false, a
   const all = Promise.all(runs);
   all.catch(() => {});
   await sleep(2000);
-  const begin = Date.now();
-  await trouble();
-  const back = Date.now();
-  const [toJoiner, toHost] = await all;
-  for (const [name, at] of Object.entries({ "to the joiner": toJoiner, "to the host": toHost })) {
-    // Reading what came before takes its time, too.
-    const during = at.filter((time) => time > begin + 500 && time < back).length;
-    if (isDark) assert.equal(during, 0, `${name}: ${during} messages arrived in the dark`);
-    const next = at.find((time) => time >= back);
-    t.diagnostic(`${name}: flowing again ${next - back} ms after the path is back`);
-    assert.ok(next - back <= SOON, `${name}: ${next - back} ms after the path is back`);
-  }
-  for (const node of [first.node, second]) {
-    assert.deepEqual(node.all("node_left", "host_lost", "error", "ended"), []);
-  }
+  await telling(t, { host: first.node, joiner: second }, async () => {
+    const begin = Date.now();
+    await trouble();
+    const back = Date.now();
+    const [toJoiner, toHost] = await all;
+    for (const [name, at] of Object.entries({ "to the joiner": toJoiner, "to the host": toHost })) {
+      // Reading what came before takes its time, too.
+      const during = at.filter((time) => time > begin + 500 && time < back).length;
+      if (isDark) assert.equal(during, 0, `${name}: ${during} messages arrived in the dark`);
+      // The longest that nothing arrived since the path is back: it may break once more.
+      const pauses = at.map((time, n) => time - Math.max(back, at[n - 1] ?? time));
+      const longest = Math.max(...pauses);
+      t.diagnostic(`${name}: the longest pause since the path is back: ${longest} ms`);
+      assert.ok(longest <= soon, `${name}: a pause of ${longest} ms since the path is back`);
+    }
+    for (const node of [first.node, second]) {
+      assert.deepEqual(node.all("node_left", "host_lost", "error", "ended"), []);
+    }
+  });
   return [first.node, second];
 };
 
@@ -84,26 +92,27 @@ test("without trouble", async (t) => {
 
 test("darkness and other trouble", { concurrency: 3 }, async (t) => {
   const cases = [];
-  const add = (name, skip, run) => cases.push(t.test(name, { skip }, run));
+  const add = (name, skip, run, todo = false) => cases.push(t.test(name, { skip, todo }, run));
   for (const seconds of [1, 5, 15]) {
     // For one second nothing has to recover.
     const needed = seconds === 1 ? [] : ["recovery"];
+    const todo = seconds === 1 ? MISSES.sctp : false;
     add(`${seconds} s of darkness, open and firewall`, needs(...needed), async (t) => {
       const sites = [internet.site("open"), internet.site("firewall")];
       const trouble = () => dark(sites[1], seconds);
       await survives(t, { sites, servers: ice(), seconds: seconds + 6, trouble, isDark: true });
-    });
+    }, todo);
     add(`${seconds} s of darkness, port-restricted both`, needs("stun", ...needed), async (t) => {
       const sites = [internet.site("port-restricted"), internet.site("port-restricted")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       await survives(t, { sites, servers: stun(), seconds: seconds + 6, trouble, isDark: true });
-    });
+    }, todo);
     add(`${seconds} s of darkness, through a relay`, needs("turn", ...needed), async (t) => {
       const sites = [internet.site("symmetric"), internet.site("symmetric")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       const servers = ice(coturn.turn("udp"));
       await survives(t, { sites, servers, seconds: seconds + 6, trouble, isDark: true });
-    });
+    }, todo);
   }
 
   for (const [side, name] of [
@@ -114,12 +123,18 @@ test("darkness and other trouble", { concurrency: 3 }, async (t) => {
     add(`the ${name}'s NAT forgets everything and takes other ports`, needs("stun", "recovery"), async (t) => {
       const sites = kinds.map((kind) => internet.site(kind));
       const trouble = () => sites[side].rebind();
-      await survives(t, { sites, servers: stun(), seconds: 10, trouble });
+      await survives(t, { sites, servers: stun(), seconds: 12, trouble, soon: UNTOLD });
+    });
+    add(`the ${name}'s NAT forgets everything, and the other is open`, needs("recovery"), async (t) => {
+      const sites = ["open", "open"].map((kind) => internet.site(kind));
+      sites[side] = internet.site("port-restricted");
+      const trouble = () => sites[side].rebind();
+      await survives(t, { sites, servers: ice(), seconds: 12, trouble });
     });
     add(`the ${name} moves to another network`, needs("stun", "recovery"), async (t) => {
       const sites = kinds.map((kind) => internet.site(kind));
       const trouble = () => sites[side].move("port-restricted");
-      await survives(t, { sites, servers: stun(), seconds: 10, trouble });
+      await survives(t, { sites, servers: stun(), seconds: 10, trouble, soon: [UNTOLD, SOON][side] });
     });
     add(`the ${name} moves to another network, symmetric, with a relay`, needs("turn", "recovery"), async (t) => {
       const sites = kinds.map((kind) => internet.site(kind));

@@ -45,7 +45,7 @@ export const verdictWithStun = (host, joiner) => {
   if (host === "blocked") return "only_remote_host_candidates";
   if (host === "symmetric" && joiner === "symmetric") return "symmetric_nats";
   // One side's gateway shows that it takes a new port each time; the other's filter is not visible.
-  return "no_direct_path";
+  return joiner === "symmetric" ? "symmetric_nat" : "symmetric_remote_nat";
 };
 
 /** What the joiner's verdict is where it cannot connect with no server. */

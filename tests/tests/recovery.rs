@@ -18,7 +18,7 @@ fn heard(world: &World, node: NodeIndex, from: NodeId) -> Vec<u32> {
     messages(world, node)
         .into_iter()
         .filter(|(origin, _)| *origin == from)
-        .map(|(_, payload)| u32::from_be_bytes(payload.try_into().unwrap()))
+        .map(|(_, payload)| u32::from_be_bytes(payload.try_into().expect("a number")))
         .collect()
 }
 
@@ -29,7 +29,7 @@ fn count(world: &World, node: NodeIndex, wanted: impl Fn(&Event) -> bool) -> usi
 /// Everybody sends numbered messages to everybody for this long, one each 100 ms; then everything
 /// must arrive once and in order, and nobody may have left.
 fn talk(world: &mut World, nodes: &[NodeIndex], first: u32, time: Duration) -> u32 {
-    let steps = u32::try_from(time.as_millis() / STEP.as_millis()).unwrap();
+    let steps = u32::try_from(time.as_millis() / STEP.as_millis()).expect("not for days");
     for step in 0..steps {
         for node in nodes {
             let sent = world.broadcast(*node, number(first + step));
@@ -44,7 +44,7 @@ fn all_arrived(world: &World, nodes: &[NodeIndex], last: u32) {
     let expected: Vec<u32> = (0..last).collect();
     for node in nodes {
         for other in nodes.iter().filter(|other| *other != node) {
-            let from = world.id(*other).unwrap();
+            let from = world.id(*other).expect("it lives");
             assert_eq!(heard(world, *node, from), expected, "{other:?} to {node:?}");
         }
         let left = count(world, *node, |event| {

@@ -255,10 +255,14 @@ impl Examination {
             (Peer::UdpBlocked, _, _) | (_, Udp::Blocked, _) => Chance::No,
             (_, Udp::Unknown, _) => Chance::Unknown,
             (Peer::Open, Udp::Works, _)
-            | (Peer::Independent | Peer::Dependent, Udp::Works, NatMapping::Open)
-            | (Peer::Independent, Udp::Works, NatMapping::Independent) => Chance::Yes,
+            | (Peer::Independent, Udp::Works, NatMapping::Open | NatMapping::Independent) => {
+                Chance::Yes
+            }
+            // A public address may be behind a firewall, which our own servers do not show.
             (Peer::Independent, Udp::Works, NatMapping::Dependent)
-            | (Peer::Dependent, Udp::Works, NatMapping::Independent) => Chance::Sometimes,
+            | (Peer::Dependent, Udp::Works, NatMapping::Open | NatMapping::Independent) => {
+                Chance::Sometimes
+            }
             (Peer::Dependent, Udp::Works, NatMapping::Dependent) => Chance::No,
             (Peer::Independent | Peer::Dependent, Udp::Works, NatMapping::Unknown) => {
                 Chance::Unknown

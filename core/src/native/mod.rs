@@ -6,6 +6,7 @@ mod credentials;
 mod crypto;
 mod demux;
 mod description;
+mod doctor;
 mod dtls;
 mod echo;
 #[cfg(feature = "fuzzing")]
@@ -21,6 +22,7 @@ mod stun;
 pub(crate) mod turn;
 
 pub use crate::report::StreamFailure;
+pub use doctor::Doctor;
 pub use gather::is_virtual_interface;
 pub use io::{Input, Interface, Output, StreamCommand, StreamId, StreamUpdate, Transmit};
 pub use node::Node;

@@ -347,7 +347,16 @@ impl Node {
                         self.outputs.push_back(Output::Server(output));
                     }
                     network_io::Output::Event(event) => {
+                        let unheard =
+                            matches!(event, Event::NodeSuspect { .. } | Event::NodeLost { .. });
                         self.outputs.push_back(Output::Event(event));
+                        if unheard {
+                            // Our NAT may have forgotten us, or a TURN server: what a new link
+                            // starts from must be what is true now.
+                            self.with_gather(now, |gather, news| {
+                                gather.network_changed(now, news);
+                            });
+                        }
                     }
                     network_io::Output::Link { link, command } => {
                         self.command(now, link, command);
@@ -446,11 +455,11 @@ impl Node {
             let now = self.now;
             self.with_gather(now, |gather, news| gather.permit(now, address, news));
         }
-        for transmit in out.transmits {
-            self.transmit_of_link(transmit);
-        }
         for candidate in out.hidden {
             self.look_up(id, &candidate);
+        }
+        for transmit in out.transmits {
+            self.transmit_of_link(transmit);
         }
         if ended {
             self.forget(id);

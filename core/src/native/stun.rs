@@ -37,6 +37,9 @@ const XOR_MAPPED_ADDRESS_OLD: u16 = 0x8020;
 const FINGERPRINT: u16 = 0x8028;
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
+/// RFC 5780 section 7.4.
+const OTHER_ADDRESS: u16 = 0x802c;
+
 /// From here on an attribute that is not known may be passed over.
 const OPTIONAL: u16 = 0x8000;
 
@@ -224,6 +227,11 @@ pub(super) fn read_answer(datagram: &[u8]) -> Option<Answer> {
         BINDING_ERROR => error.map(Answer::Error),
         _ => None,
     }
+}
+
+/// The other address of a server, which some tell in their answers (RFC 5780 section 7.4).
+pub(super) fn other_address(answer: &[u8]) -> Option<SocketAddr> {
+    address(attribute(answer, OTHER_ADDRESS)?, &[0; 16])
 }
 
 /// MAPPED-ADDRESS, or XOR-MAPPED-ADDRESS with the bytes to be XORed (RFC 8489 section 14.2).

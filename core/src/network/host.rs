@@ -125,7 +125,12 @@ impl Network {
     pub(super) fn host_signaling(&mut self, event: ClientEvent) {
         match event {
             ClientEvent::Registered { again: true } => {
-                self.tell(Event::SignalingRestored);
+                // Not if we ourselves connected anew, because the network changed.
+                let was_lost =
+                    matches!(&self.role, Role::Host(host) if host.last_failure.is_some());
+                if was_lost {
+                    self.tell(Event::SignalingRestored);
+                }
                 // Answers of the meantime went nowhere.
                 let joining: Vec<LinkId> = self.links.keys().copied().collect();
                 for link in joining {

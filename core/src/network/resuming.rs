@@ -284,19 +284,18 @@ impl Network {
             // A joiner's hello, before we were told that the channel is open.
             return Ok(());
         };
-        match frame {
-            Frame::Resume(resume)
-                if promised.resume == Some(resume.number) && promised.node == resume.node =>
-            {
-                self.take_back(id, resume.number, resume.token);
-                Ok(())
-            }
-            Frame::Goodbye(_) => {
-                self.close_link(id);
-                Ok(())
-            }
-            _ => Err(Misbehaved),
+        if let Frame::Resume(resume) = frame
+            && promised.resume == Some(resume.number)
+            && promised.node == resume.node
+        {
+            self.take_back(id, resume.number, resume.token);
+            return Ok(());
         }
+        if matches!(frame, Frame::Goodbye(_)) {
+            self.close_link(id);
+            return Ok(());
+        }
+        Err(Misbehaved)
     }
 
     fn take_back(&mut self, id: LinkId, number: Number, token: Token) {

@@ -20,6 +20,8 @@ use crate::time::Timestamp;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a connection may take to open and register.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was begun so long ago at most is not begun anew when the network changes.
+const FRESH: Duration = Duration::from_millis(500);
 /// How long a server may take to object when we come again with the same id and token. One that has
 /// not noticed that our old connection is gone takes the new one in its place without another OPEN.
 const OBJECTION_TIME: Duration = Duration::from_millis(500);
@@ -222,6 +224,11 @@ impl Client {
     /// The way to the server may have changed: connects anew, with the same id, instead of waiting for
     /// what may never come.
     pub(crate) fn reconnect(&mut self, now: Timestamp) {
+        if let State::Opening { deadline, .. } = self.state
+            && deadline >= now.plus(OPEN_TIMEOUT.saturating_sub(FRESH))
+        {
+            return;
+        }
         if let Some(connection) = self.connection() {
             self.commands.push_back(SignalingCommand::Close(connection));
         }

@@ -64,7 +64,8 @@ impl SignalingUrl {
         )
     }
 
-    fn without_query(&self) -> String {
+    /// The URL without its key.
+    pub(crate) fn without_query(&self) -> String {
         let scheme = if self.tls { "wss" } else { "ws" };
         match self.port {
             Some(port) => format!("{scheme}://{}:{port}{}", self.host, self.path),

@@ -25,7 +25,7 @@ use super::io::{Interface, StreamCommand, StreamId, StreamUpdate, Transmit};
 use super::stun::Transaction;
 use crate::config::Config;
 use crate::ice::{IcePolicy, IceScheme, IceServer};
-use crate::report::{NatMapping, ServerReport, ServerResult};
+use crate::report::{NatMapping, Observation, ServerReport, ServerResult};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -317,7 +317,14 @@ impl Gather {
 
     /// What our NAT does with ports, as far as the servers' answers show it.
     pub(super) fn mapping(&self) -> NatMapping {
-        NatMapping::of(&self.bindings.observations())
+        NatMapping::of(&self.observations())
+    }
+
+    /// What was seen by which server, over UDP.
+    pub(super) fn observations(&self) -> Vec<Observation> {
+        let mut observations = self.bindings.observations();
+        observations.extend(self.relays.observations());
+        observations
     }
 
     /// Asks all servers, the resolver included.

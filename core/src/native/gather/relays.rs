@@ -15,7 +15,7 @@ use super::{News, Relayed};
 use crate::ice::{IceHost, IceScheme, IceTransport, IceUrl};
 use crate::native::io::{StreamCommand, StreamId, StreamUpdate, Transmit};
 use crate::native::turn::{Credentials, Family, Transport, Turn, TurnEvent, TurnFailure};
-use crate::report::{ServerResult, StreamFailure};
+use crate::report::{Observation, ServerResult, StreamFailure};
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -69,7 +69,6 @@ struct Relay {
 /// One way to a server.
 #[derive(Debug)]
 struct Try {
-    server: SocketAddr,
     way: Way,
     since: Timestamp,
     /// A socket always is; a stream has to be opened.
@@ -84,6 +83,13 @@ enum Way {
     /// One of our sockets.
     Socket(SocketAddr),
     Stream(StreamId),
+}
+
+/// Who gives up a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Driver,
+    Us,
 }
 
 impl Relays {
@@ -221,7 +227,7 @@ impl Relays {
                     one.turn.handle_timeout(now);
                 }
                 let is_late = !one.open && one.since.plus(OPEN) <= now;
-                is_late.then_some(StreamFailure::TimedOut)
+                is_late.then_some((StreamFailure::TimedOut, By::Us))
             });
         }
         self.go_on(now, servers, hosts, news);
@@ -240,7 +246,7 @@ impl Relays {
     /// Whether datagrams from there, at this socket, are a TURN server's.
     pub(super) fn expects(&self, (local, remote): (SocketAddr, SocketAddr)) -> bool {
         let mut tries = self.relays.iter().flat_map(|relay| &relay.tries);
-        tries.any(|one| one.way == Way::Socket(local) && one.server == remote)
+        tries.any(|one| one.way == Way::Socket(local) && one.turn.server() == remote)
     }
 
     /// A datagram of a TURN server. `false`: it was of no use.
@@ -255,7 +261,7 @@ impl Relays {
         let dropped = self.dropped();
         for relay in &mut self.relays {
             relay.each(now, &mut self.streams, news, |one| {
-                if one.way == way && one.server == remote {
+                if one.way == way && one.turn.server() == remote {
                     one.turn.handle_message(now, datagram);
                 }
                 None
@@ -287,8 +293,8 @@ impl Relays {
                 match update {
                     StreamUpdate::Opened { .. } => one.open = true,
                     StreamUpdate::Bytes(bytes) => one.turn.handle_message(now, bytes),
-                    StreamUpdate::Closed => return Some(StreamFailure::Broken),
-                    StreamUpdate::Failed(failure) => return Some(failure),
+                    StreamUpdate::Closed => return Some((StreamFailure::Broken, By::Driver)),
+                    StreamUpdate::Failed(failure) => return Some((failure, By::Driver)),
                 }
                 None
             });
@@ -375,6 +381,19 @@ impl Relays {
             })
     }
 
+    /// What was seen by which server, over UDP.
+    pub(super) fn observations(&self) -> impl Iterator<Item = Observation> + '_ {
+        let tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        tries.filter_map(|one| match one.way {
+            Way::Socket(local) => Some(Observation {
+                local,
+                server: one.turn.server(),
+                mapped: one.mapped?,
+            }),
+            Way::Stream(_) => None,
+        })
+    }
+
     /// Where servers see our sockets: socket, and address.
     pub(super) fn mapped(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> + '_ {
         let tries = self.relays.iter().flat_map(|relay| &relay.tries);
@@ -457,7 +476,6 @@ impl Relay {
             turn.permit(now, *peer);
         }
         let mut one = Try {
-            server,
             way,
             since: now,
             open: transport == Transport::Datagram,
@@ -475,20 +493,21 @@ impl Relay {
         now: Timestamp,
         streams: &mut u64,
         news: &mut News,
-        mut call: impl FnMut(&mut Try) -> Option<StreamFailure>,
+        mut call: impl FnMut(&mut Try) -> Option<(StreamFailure, By)>,
     ) {
         let mut kept = Vec::new();
         let mut over = None;
         for mut one in core::mem::take(&mut self.tries) {
             let stood = one.stands();
             let stream = call(&mut one);
-            one.transmit(news);
+            if stream.is_none() {
+                one.transmit(news);
+            }
             let goes_on = self.events(now, streams, &mut one, news);
             match stream {
-                Some(failure) => {
+                Some((failure, by)) => {
                     self.tell(ServerResult::StreamFailed(failure), news);
-                    // If not, the driver has.
-                    if !one.open {
+                    if by == By::Us {
                         one.close(news);
                     }
                 }
@@ -557,7 +576,6 @@ impl Relay {
                 TurnEvent::Redirected { to } => {
                     one.close(news);
                     one.turn = one.turn.follow(now, to);
-                    one.server = to;
                     if let Way::Stream(_) = one.way {
                         let stream = next_stream(streams);
                         one.way = Way::Stream(stream);
@@ -635,7 +653,7 @@ impl Try {
             match self.way {
                 Way::Socket(local) => news.transmits.push(Transmit {
                     local,
-                    remote: self.server,
+                    remote: self.turn.server(),
                     payload,
                 }),
                 Way::Stream(stream) => news.streams.push((stream, StreamCommand::Send(payload))),

@@ -26,13 +26,16 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Detour {
     tried: VecDeque<(Transaction, Ends)>,
     last: Option<Timestamp>,
-    taken: Option<Ends>,
+    /// In the place of which pair, and which is taken.
+    taken: Option<(Ends, Ends)>,
 }
 
 impl Detour {
-    /// Where DTLS goes instead.
-    pub(super) const fn taken(&self) -> Option<Ends> {
+    /// The pair that is used for what str0m would send on this one.
+    pub(super) fn instead_of(&self, ends: Ends) -> Ends {
         self.taken
+            .filter(|(from, _)| *from == ends)
+            .map_or(ends, |(_, to)| to)
     }
 
     /// Whether another pair may be probed now.
@@ -62,14 +65,14 @@ impl Detour {
         Some(ends)
     }
 
-    /// From now on DTLS goes there; `None`: where str0m says.
-    pub(super) fn take(&mut self, ends: Option<Ends>) {
-        self.taken = ends;
+    /// From now on DTLS goes to the second in the place of the first.
+    pub(super) fn take(&mut self, from: Ends, to: Ends) {
+        self.taken = Some((from, to));
     }
 
     /// Forgets pairs that are no more.
     pub(super) fn retain(&mut self, is_left: impl Fn(&Ends) -> bool) {
         self.tried.retain(|(_, ends)| is_left(ends));
-        self.taken = self.taken.filter(is_left);
+        self.taken = self.taken.filter(|(_, to)| is_left(to));
     }
 }

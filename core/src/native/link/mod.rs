@@ -268,7 +268,7 @@ impl Link {
 
     /// The pair that DTLS takes.
     fn used(&self) -> Option<Ends> {
-        self.detour.taken().or(self.path)
+        self.path.map(|path| self.detour.instead_of(path))
     }
 
     /// Asks where the remote was last heard, if that is another pair than the one that is used.
@@ -364,12 +364,11 @@ impl Link {
         let round_trip = self.probes.response(now, transaction, datagram, remote);
         self.news.round_trip = round_trip;
         if let Some(round_trip) = round_trip {
-            if let Some(ends) = self.detour.answered(transaction) {
-                // Ours on the pair that is used went out before it, and was not answered.
-                if unanswered > 1 {
-                    self.detour
-                        .take(Some(ends).filter(|ends| Some(*ends) != self.path));
-                }
+            // Ours on the pair that is used went out before it, and was not answered.
+            if let Some(ends) = self.detour.answered(transaction)
+                && let Some(path) = self.path.filter(|_| unanswered > 1)
+            {
+                self.detour.take(path, ends);
             }
             self.window.set_round_trip(round_trip);
             self.window.set_heard();

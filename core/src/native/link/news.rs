@@ -85,15 +85,9 @@ impl Link {
         };
         match transmit.payload.first() {
             Some(20..=63) => {
-                let selected = Some((transmit.local, transmit.remote));
-                if self.path != selected {
-                    self.path = selected;
-                    self.detour.take(None);
-                }
-                if let Some((local, remote)) = self.detour.taken() {
-                    transmit.local = local;
-                    transmit.remote = remote;
-                }
+                let path = (transmit.local, transmit.remote);
+                self.path = Some(path);
+                (transmit.local, transmit.remote) = self.detour.instead_of(path);
             }
             Some(_) => {
                 let role = stun::role_of(&transmit.payload);
@@ -107,7 +101,6 @@ impl Link {
                 // A link that sends no data learns of a new path by this.
                 if self.path.is_none() || stun::nominates(&transmit.payload) {
                     self.path = Some((transmit.local, transmit.remote));
-                    self.detour.take(None);
                 }
             }
             None => return,

@@ -5,6 +5,7 @@
     reason = "a test looks for one update among many"
 )]
 
+mod doctor;
 mod echo;
 mod hostile;
 mod link;

@@ -11,5 +11,6 @@ mod hostile;
 mod mesh;
 mod repeats;
 mod reports;
+mod resuming;
 mod room;
 mod watched;

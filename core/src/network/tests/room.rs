@@ -144,6 +144,29 @@ impl Room {
         link
     }
 
+    /// A node wants to come back: the host's link for that, if it lets it.
+    pub(super) fn offer_again(&mut self, node: NodeId, number: Number) -> Option<LinkId> {
+        let nth = self.hands.len();
+        let before: Vec<LinkId> = self.hands.keys().copied().collect();
+        let hello = OfferHello {
+            version: Version::OURS,
+            node,
+            native: false,
+            resume: Some(number),
+        };
+        let connection = format!("dc_again_{nth}");
+        let offer = negotiation::offer("by hand", &connection, &hello);
+        let offer = write_relayed(RelayedKind::Offer, CODE, offer);
+        self.frame_to(HOST, &with_source(&format!("again {nth}"), &offer));
+        let new = self
+            .hands
+            .keys()
+            .copied()
+            .find(|link| !before.contains(link))?;
+        self.hands.get_mut(&new)?.node = node;
+        Some(new)
+    }
+
     /// A joiner that is written by hand says something reliably.
     pub(super) fn say(&mut self, link: LinkId, frames: &[Frame]) {
         self.say_bytes(link, Channel::Data, message(frames));

@@ -31,6 +31,10 @@ pub(crate) enum Action {
     Host(Host),
     /// Join the network with a code
     Join(Join),
+    /// Examine this machine's network: what gets through, and what would help
+    ///
+    /// Asks the signaling, STUN and TURN servers that host and join would use, and nobody else.
+    Doctor(Doctor),
     /// Run a signaling server, compatible with PeerJS
     Serve(Serve),
     /// Run simulated networks in virtual time, and check that all laws hold
@@ -45,18 +49,19 @@ impl Args {
     /// Reads the arguments, and the servers of the environment where none are given.
     pub(crate) fn read() -> Result<Self, clap::Error> {
         let mut args = Self::try_parse()?;
-        let common = match &mut args.action {
-            Action::Host(host) => &mut host.common,
-            Action::Join(join) => &mut join.common,
+        let (ice, no_ice) = match &mut args.action {
+            Action::Host(host) => (&mut host.common.ice, host.common.no_ice),
+            Action::Join(join) => (&mut join.common.ice, join.common.no_ice),
+            Action::Doctor(doctor) => (&mut doctor.ice, doctor.no_ice),
             // The demo uses none unless it is told to.
             Action::Demo(_) | Action::Serve(_) | Action::Sim(_) => return Ok(args),
         };
-        if common.ice.is_empty() && !common.no_ice {
+        if ice.is_empty() && !no_ice {
             let servers = ice::from_environment().map_err(|error| {
                 let mut command = Self::command();
                 command.error(clap::error::ErrorKind::ValueValidation, error)
             })?;
-            common.ice.extend(servers);
+            ice.extend(servers);
         }
         Ok(args)
     }
@@ -66,6 +71,7 @@ impl Action {
     pub(crate) const fn is_verbose(&self) -> bool {
         match self {
             Self::Demo(demo) => demo.common.report.verbose,
+            Self::Doctor(doctor) => doctor.report.verbose,
             Self::Host(host) => host.common.report.verbose,
             Self::Join(join) => join.common.report.verbose,
             Self::Serve(serve) => serve.report.verbose,
@@ -155,6 +161,27 @@ pub(crate) struct Join {
     pub(crate) signal: Option<SignalingUrl>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Doctor {
+    /// The signaling server to ask [default: that of host and join]
+    #[arg(long, value_name = "URL")]
+    pub(crate) signal: Option<SignalingUrl>,
+    /// Do not ask a signaling server
+    #[arg(long, conflicts_with = "signal")]
+    pub(crate) no_signal: bool,
+    /// A STUN or TURN server to ask, as for host and join; may be given several times
+    #[arg(long, value_name = "URL-or-JSON", action = ArgAction::Append, value_parser = ice::from_argument)]
+    pub(crate) ice: Vec<IceServers>,
+    /// Ask no STUN or TURN servers
+    #[arg(long, conflicts_with = "ice")]
+    pub(crate) no_ice: bool,
+    /// Use this address of this machine alone
+    #[arg(long, value_name = "ADDR", value_parser = own_address)]
+    pub(crate) bind: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) report: Report,
 }
 
 #[derive(Debug, clap::Args)]

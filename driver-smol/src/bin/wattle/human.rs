@@ -276,7 +276,9 @@ impl Screen {
         if reason.is_clean() {
             self.say(format_args!("The end: {reason}."));
         } else {
-            let remedy = self.verdict.map_or(reason.remedy(), Verdict::remedy);
+            let remedy = self
+                .verdict
+                .map_or_else(|| reason.remedy(), Verdict::remedy);
             self.failure(&reason.to_string(), remedy);
         }
     }

@@ -11,6 +11,7 @@ use wattle_smol::{
     Route, Side, SignalingDiagnostic, Stats, Status,
 };
 
+use crate::doctor::DoctorLine;
 use crate::report::ReportLine;
 
 /// One line.
@@ -79,6 +80,7 @@ pub(crate) enum Line {
     },
     SignalingRestored,
     ConnectReport(Box<ReportLine>),
+    Doctor(Box<DoctorLine>),
     Diagnostic {
         phase: &'static str,
         #[serde(flatten)]

@@ -13,6 +13,7 @@
 mod args;
 mod command;
 mod demo;
+mod doctor;
 mod human;
 mod ice;
 mod input;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     smol::block_on(async {
         match args.action {
             Action::Demo(demo) => demo::run(demo).await,
+            Action::Doctor(doctor) => doctor::run(doctor).await,
             Action::Host(host) => run::host(host).await,
             Action::Join(join) => run::join(join).await,
             Action::Serve(serve) => serve::run(serve).await,
