@@ -19,6 +19,9 @@ use crate::time::Timestamp;
 /// How often the core's applications look whether they are where they want to be.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Within this time after the heal the nodes of the core that have lost each other are back.
+const BACK: Duration = Duration::from_secs(5);
+
 /// How long a core is watched at rest.
 pub const QUIET: Duration = Duration::from_secs(20);
 
@@ -73,6 +76,11 @@ impl Run<'_> {
         self.follow()?;
         let now = self.world.now();
         let deadline = now.plus(bound(&Timeouts::default()));
+        self.run_until(now.plus(BACK))?;
+        let missing = self.still_lost(&core);
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
         // Who was silent for too long before will have left by then.
         self.run_until(now.plus(Timeouts::default().grace))?;
         let (mut unsaid, mut tried) = (None, BTreeSet::new());
@@ -230,6 +238,31 @@ impl Run<'_> {
         members
             .filter(|node| self.reaches(0, *node) || is_in(*node))
             .collect()
+    }
+
+    /// Who of the core still misses another of the core, which sees it. Without a host nobody leads
+    /// those who have closed their link together again.
+    fn still_lost(&self, core: &[u8]) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        let sees = |node: u8, other| self.seen(NodeIndex(node.into())).contains(&Some(other));
+        if !core.contains(&0) || self.world.status(NodeIndex(0)) != Some(Status::Joined) {
+            return missing;
+        }
+        for from in core {
+            let app = self.apps.get(usize::from(*from));
+            for to in app.into_iter().flat_map(|app| app.lost.keys()) {
+                let (from, Some(to)) = (*from, self.node_of(*to)) else {
+                    continue;
+                };
+                let have_host = [from, to]
+                    .iter()
+                    .all(|node| sees(*node, 0) && sees(0, *node));
+                if core.contains(&to) && sees(to, from) && have_host && self.reaches(from, to) {
+                    missing.push(Missing::StillLost { from, to });
+                }
+            }
+        }
+        missing
     }
 
     /// Who does not see what all of the core must see.

@@ -23,6 +23,14 @@ pub enum Missing {
         /// Whom it sees; `None` for one that is none of ours.
         sees: Vec<Option<u8>>,
     },
+    /// Two nodes of the core can reach each other again, both are in the network, and one still counts
+    /// the other as lost.
+    StillLost {
+        /// Which node.
+        from: u8,
+        /// Whom it misses.
+        to: u8,
+    },
     /// The host is lost, and this node still believes to be in its network.
     NotTold {
         /// Which node.
@@ -89,6 +97,12 @@ impl fmt::Display for Missing {
                 write!(f, "node {node} is not in the network but {status:?}")
             }
             Self::Roster { node, sees } => write!(f, "node {node} sees the nodes {sees:?}"),
+            Self::StillLost { from, to } => {
+                write!(
+                    f,
+                    "node {from} has not found node {to} again, which is there"
+                )
+            }
             Self::NotTold { node } => {
                 write!(f, "node {node} was not told that the host is lost")
             }

@@ -516,6 +516,7 @@ topology mesh
 nodes model native model
 nat
 nat behind 0 mapping port filtering none ports random lifetime 30000ms no-hairpin ipv6 open
+servers turn
 max-nodes 3
 relay off
 release on
@@ -543,6 +544,10 @@ at 8ms readdress nat 1
 at 8ms block nat 1
 at 8ms unblock nat 1
 at 8ms reboot nat 0 500ms
+at 8ms turn silence
+at 8ms turn speak
+at 8ms turn restart
+at 8ms turn renew
 heal 9000ms core 0 2
 ";
         let plan: Plan = text.parse().unwrap();
