@@ -219,6 +219,8 @@ impl Coturn {
             .args(["--realm=wattle.test", "--user=player:secret"])
             .args(["--log-file=stdout", "--userdb=none", "--pidfile="])
             .arg(format!("--listening-port={port}"))
+            // It leaves an empty data base where it runs.
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

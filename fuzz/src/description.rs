@@ -132,7 +132,12 @@ struct Lone {
 
 impl Lone {
     fn new() -> Self {
-        let node = Node::new(Config::default().with_ice_servers(Vec::new()), [5; 32], Timestamp::ZERO, Instant::now());
+        let node = Node::new(
+            Config::default().with_ice_servers(Vec::new()),
+            [5; 32],
+            Timestamp::ZERO,
+            Instant::now(),
+        );
         let mut lone = Self {
             node,
             now: Timestamp::from_millis(1),

@@ -58,7 +58,12 @@ impl Duo {
         let origin = Instant::now();
         let nodes = [HOST, JOINER].map(|of| {
             let seed = [seed.wrapping_mul(2).wrapping_add(of as u8); 32];
-            Node::new(Config::default().with_ice_servers(Vec::new()), seed, Timestamp::ZERO, origin)
+            Node::new(
+                Config::default().with_ice_servers(Vec::new()),
+                seed,
+                Timestamp::ZERO,
+                origin,
+            )
         });
         let mut duo = Self {
             nodes,

@@ -1,6 +1,7 @@
 //! The machine around the links, as far as it can be seen without a network that works.
 
 use super::*;
+use crate::ice::IcePolicy;
 use crate::io::Channel;
 use crate::native::io::Interface;
 
@@ -9,13 +10,15 @@ use crate::native::io::Interface;
     clippy::disallowed_methods,
     reason = "an instant can only be had from the clock"
 )]
+fn node_with(policy: IcePolicy) -> Node {
+    let config = Config::default()
+        .with_ice_servers(Vec::new())
+        .with_ice_policy(policy);
+    Node::new(config, [7; 32], Timestamp::ZERO, Instant::now())
+}
+
 fn node() -> Node {
-    Node::new(
-        Config::default().with_ice_servers(Vec::new()),
-        [7; 32],
-        Timestamp::ZERO,
-        Instant::now(),
-    )
+    node_with(IcePolicy::All)
 }
 
 fn interfaces(addresses: &[&str]) -> Vec<Interface> {
@@ -82,6 +85,8 @@ struct Pair {
     ids: [LinkId; 2],
     now: Timestamp,
     updates: [Vec<Update>; 2],
+    /// How many datagrams each has sent.
+    sent: [usize; 2],
     /// Candidates have names, for which the resolver has these addresses.
     names: Option<Vec<IpAddr>>,
 }
@@ -90,8 +95,13 @@ const NAME: &str = "d0b3ae24-5ba4-4b3c-a5ac-31a0a5b4d1f0.local";
 
 impl Pair {
     fn new() -> Self {
+        Self::of([node(), node()])
+    }
+
+    fn of(nodes: [Node; 2]) -> Self {
         let mut pair = Self {
-            nodes: [node(), node()],
+            nodes,
+            sent: [0, 0],
             ids: [LinkId(3), LinkId(8)],
             now: Timestamp::from_millis(1),
             updates: [Vec::new(), Vec::new()],
@@ -157,6 +167,7 @@ impl Pair {
                             Output::Resolve { .. } => continue,
                             other => panic!("{other:?}"),
                         };
+                        self.sent[n] += 1;
                         // As the driver gave them, and as a socket would tell them.
                         let local = transmit.remote;
                         let remote = transmit.local;
@@ -211,6 +222,23 @@ fn links_of_two_nodes_connect_through_the_demultiplexer() {
     pair.run(10);
     assert_eq!(pair.nodes[0].poll_timeout(), None);
     assert_eq!(pair.nodes[1].poll_timeout(), None);
+}
+
+/// Who knows name and password of a link, and guesses where its node is, must not learn whether that
+/// is so.
+#[test]
+fn with_relay_only_who_guesses_our_address_gets_no_answer() {
+    let mut pair = Pair::of([node(), node_with(IcePolicy::RelayOnly)]);
+    pair.run(100);
+    let told = |update: &Update| matches!(update, Update::LocalCandidate(_));
+    assert!(pair.updates[0].iter().any(told) && !pair.updates[1].iter().any(told));
+    let guess = "candidate:1 1 udp 2130706431 2001:db8::2 2 typ host";
+    pair.command(0, LinkCommand::AddCandidate(guess.into()));
+    pair.run(500);
+    pair.command(1, LinkCommand::Probe);
+    pair.run(500);
+    assert!(pair.sent[0] > 3 && pair.nodes[1].datagrams_dropped > 3);
+    assert_eq!(pair.sent[1], 0);
 }
 
 #[test]
