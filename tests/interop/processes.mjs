@@ -210,7 +210,9 @@ export class Process {
 /** One `wattle` process, with JSON in and out, on loopback alone. */
 export class Wattle extends Process {
   constructor(t, name, ...args) {
-    super(t, name, program("WATTLE"), [...args, "--no-ice", "--bind", "127.0.0.1", "--json"]);
+    // Who is lost for good has left a second later: the default, 15 s, would only cost time here.
+    const node = ["--no-ice", "--bind", "127.0.0.1", "--grace", "6", "--json"];
+    super(t, name, program("WATTLE"), [...args, ...node]);
   }
 }
 

@@ -183,8 +183,11 @@ impl Network {
             return;
         }
         if direct && self.has_host() {
-            // The node itself was never in doubt: the host hears it.
+            // The node itself was never in doubt: the host hears it. Unless the host was lost, too.
             self.choose_route(number);
+            if self.away.contains_key(&number) {
+                self.found(number);
+            }
         } else {
             self.found(number);
         }
@@ -206,6 +209,9 @@ impl Network {
                 Some(failure) => self.lose_link(id, HOST, LeaveReason::LinkFailed(failure)),
                 // The host has a new one already, perhaps, and we hear of it in a moment.
                 None if joiner.attempt.is_some() => {
+                    if link.is_silent() {
+                        self.miss(HOST, LeaveReason::Lost);
+                    }
                     self.doubt_host();
                     self.close_link(id);
                 }
@@ -325,7 +331,7 @@ impl Network {
         let direct = self.links.get(&id).is_some_and(|l| l.direct().is_some());
         match self.role {
             // While the host relays, a link between two joiners is no loss; and it is tried anew.
-            Role::Joiner(_) if direct && self.has_host() => {
+            Role::Joiner(_) if direct && self.has_host() && !self.away.contains_key(&HOST) => {
                 self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
             }
             Role::Joiner(_) | Role::Host(_) => self.lose(number, LeaveReason::Lost),

@@ -11,6 +11,7 @@ use super::{Network, Role};
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
+use crate::membership::GiveUp;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{HOST, Number};
 
@@ -36,9 +37,12 @@ impl Network {
 
     /// Waits for a node, for as long as the grace time.
     pub(super) fn miss(&mut self, number: Number, reason: LeaveReason) {
+        let has_host = self.has_host();
         let link = link_to(&mut self.links, number);
         let (heard, suspected) = link.map_or((self.now, false), |link| {
-            (link.liveness.heard_at(), link.is_silent())
+            // Of a link between two joiners nothing was said, as long as the host relayed.
+            let told = link.is_silent() && !(link.direct().is_some() && has_host);
+            (link.liveness.heard_at(), told)
         });
         let Some(node) = self.roster.node(number) else {
             return;
@@ -62,6 +66,24 @@ impl Network {
         self.data_moved(number);
         if let Some(node) = self.roster.node(number) {
             self.tell(Event::NodeBack { node });
+        }
+        if number == HOST {
+            self.relay_again();
+        }
+    }
+
+    /// The host relays again: what was lost together with it is not, and its link is made anew.
+    fn relay_again(&mut self) {
+        let lost: Vec<Number> = self.away.keys().copied().collect();
+        for number in lost {
+            self.found(number);
+            let link = self
+                .links
+                .iter()
+                .find(|(_, link)| link.number() == Some(number));
+            if let Some(id) = link.map(|(id, _)| *id) {
+                self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
+            }
         }
     }
 

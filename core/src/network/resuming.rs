@@ -89,8 +89,8 @@ impl Network {
             }
             return;
         }
-        joiner.again_at = None;
-        if joiner.attempt.is_some() {
+        let waits = joiner.again_at.take().is_some();
+        if joiner.attempt.is_some() || waits {
             self.give_up_attempt();
             self.client.close();
         }
