@@ -416,7 +416,9 @@ impl Network {
         let rest: Vec<Number> = self.directs.keys().copied().collect();
         for number in rest {
             self.choose_route(number);
-            let silent = link_to(&mut self.links, number).is_some_and(|link| link.is_silent());
+            // Nothing was said of it as long as the host relayed.
+            let silent = link_to(&mut self.links, number).is_some_and(|link| link.is_silent())
+                && !self.away.contains_key(&number);
             if let Some(node) = self.roster.node(number).filter(|_| silent) {
                 self.tell(Event::NodeSuspect { node });
             }

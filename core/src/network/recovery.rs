@@ -113,8 +113,15 @@ impl Network {
         }
     }
 
+    /// The nodes of which we say ourselves when they have left: all others only if there is no host.
+    fn judged(&self) -> impl Iterator<Item = (Number, Away)> + '_ {
+        let by_host = self.me != HOST && self.has_host();
+        let away = self.away.iter().map(|(number, away)| (*number, *away));
+        away.filter(move |(number, _)| !by_host || *number == HOST)
+    }
+
     pub(super) fn recovery_deadline(&self) -> Option<Timestamp> {
-        let away = self.away.values().map(|away| away.until).min();
+        let away = self.judged().map(|(_, away)| away.until).min();
         let Role::Joiner(joiner) = &self.role else {
             return away;
         };
@@ -124,15 +131,12 @@ impl Network {
     pub(super) fn recovery_timeout(&mut self) {
         let now = self.now;
         let due = |at: Timestamp| at <= now;
-        let gone: Vec<(Number, LeaveReason)> = self
-            .away
-            .iter()
-            .filter(|(_, away)| due(away.until))
-            .map(|(number, away)| (*number, away.reason))
-            .collect();
-        for (number, reason) in gone {
+        // One after the other: once the host has left, we judge the others, too.
+        loop {
+            let next = self.judged().find(|(_, away)| due(away.until));
+            let Some((number, away)) = next else { break };
             self.away.remove(&number);
-            self.given_up(number, reason);
+            self.given_up(number, away.reason);
         }
         if let Role::Joiner(joiner) = &mut self.role {
             let doubt = joiner.doubt.take_if(|at| due(*at)).is_some();
