@@ -240,8 +240,8 @@ impl Run<'_> {
             .collect()
     }
 
-    /// Who of the core still misses another of the core, which sees it. Without a host nobody leads
-    /// those who have closed their link together again.
+    /// Who of the core still misses another of the core, which sees it. Without a host that they
+    /// reach nobody leads those who have closed their link together again.
     fn still_lost(&self, core: &[u8]) -> Vec<Missing> {
         let mut missing = Vec::new();
         let sees = |node: u8, other| self.seen(NodeIndex(node.into())).contains(&Some(other));
@@ -256,7 +256,7 @@ impl Run<'_> {
                 };
                 let have_host = [from, to]
                     .iter()
-                    .all(|node| sees(*node, 0) && sees(0, *node));
+                    .all(|node| sees(*node, 0) && sees(0, *node) && self.reaches(0, *node));
                 if core.contains(&to) && sees(to, from) && have_host && self.reaches(from, to) {
                     missing.push(Missing::StillLost { from, to });
                 }
