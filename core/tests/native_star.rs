@@ -106,7 +106,7 @@ fn eight_nodes_hear_each_other_and_leave() {
     let ids: Vec<_> = nodes.iter().map(|node| world.id(*node).unwrap()).collect();
     world.leave(nodes[7]);
     world.crash(nodes[6]);
-    world.run_for(8 * SECOND);
+    world.run_for(21 * SECOND);
     for node in &nodes[..6] {
         for (gone, why) in [(7, LeaveReason::Left), (6, LeaveReason::Lost)] {
             let left = Event::NodeLeft {
