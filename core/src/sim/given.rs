@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::ice::{IceHost, IceServer};
 use crate::id::NodeId;
-use crate::native::Input;
+use crate::native::{Input, turn};
 use crate::signaling::{ServerInput, SignalingUpdate};
 
 /// What one life of a node was told.
@@ -39,8 +39,14 @@ impl Given {
     /// Takes in what goes into the node.
     pub(super) fn input(&mut self, input: &Input<'_>) {
         match input {
-            Input::Datagram { remote, .. } => {
+            Input::Datagram {
+                remote, payload, ..
+            } => {
                 self.addresses.insert(*remote);
+                // What came through a TURN server came from somewhere, too.
+                if self.servers.contains(&remote.ip()) {
+                    self.addresses.extend(turn::peer_of_data(payload));
+                }
             }
             Input::Signaling(SignalingUpdate::Frame(_, text))
             | Input::Server(ServerInput::Frame { text, .. }) => {

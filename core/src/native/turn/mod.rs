@@ -85,6 +85,19 @@ impl Family {
     }
 }
 
+/// Who sent what a Data indication carries; `None` if this is none. For the simulation, which looks on.
+#[cfg(any(feature = "sim", test))]
+pub(crate) fn peer_of_data(datagram: &[u8]) -> Option<SocketAddr> {
+    // RFC 8656 section 18.4; nothing else is worth being decoded.
+    if !datagram.starts_with(&[0x00, 0x17]) {
+        return None;
+    }
+    match message::read(datagram)? {
+        Incoming::Data { peer, .. } => Some(peer),
+        Incoming::Response(_) => None,
+    }
+}
+
 /// What a server knows its users by. They are taken as they are, without SASLprep: what people have
 /// is ASCII, which it would not change.
 #[derive(Clone, PartialEq, Eq)]
