@@ -241,17 +241,7 @@ impl EventLoop {
             let Poll::Ready(Some(news)) = self.news.as_mut().poll_next(context) else {
                 return count > 0;
             };
-            let update = match &news {
-                SignalingNews::Opened(id, local) => {
-                    self.signaling.opened(*id, *local);
-                    SignalingUpdate::Opened(*id)
-                }
-                SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
-                SignalingNews::Closed(id, failure) => {
-                    self.signaling.forget(*id);
-                    SignalingUpdate::Closed(*id, *failure)
-                }
-            };
+            let update = self.signaling.note(&news);
             self.shared.lock().input(Input::Signaling(update));
             self.drain();
         }

@@ -129,17 +129,7 @@ impl Visit {
                     }
                 }
                 Next::Signaling(news) => {
-                    let update = match &news {
-                        SignalingNews::Opened(id, local) => {
-                            self.signaling.opened(*id, *local);
-                            SignalingUpdate::Opened(*id)
-                        }
-                        SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
-                        SignalingNews::Closed(id, failure) => {
-                            self.signaling.forget(*id);
-                            SignalingUpdate::Closed(*id, *failure)
-                        }
-                    };
+                    let update = self.signaling.note(&news);
                     self.input(Input::Signaling(update));
                 }
                 Next::Resolved(answer) => {

@@ -8,7 +8,7 @@ use futures_rustls::pki_types::CertificateDer;
 use smol::channel::Sender;
 use smol::{Executor, Task};
 use std::sync::Arc;
-use wattle_core::signaling::{SignalingCommand, SignalingFailure, SignalingId};
+use wattle_core::signaling::{SignalingCommand, SignalingFailure, SignalingId, SignalingUpdate};
 
 use crate::event_loop::SignalingNews;
 use crate::outbox::{Outbox, Outgoing};
@@ -95,8 +95,23 @@ impl Connections {
         None
     }
 
+    /// Takes note of what a connection says, and puts it as the core wants it.
+    pub(crate) fn note<'news>(&mut self, news: &'news SignalingNews) -> SignalingUpdate<'news> {
+        match news {
+            SignalingNews::Opened(id, local) => {
+                self.opened(*id, *local);
+                SignalingUpdate::Opened(*id)
+            }
+            SignalingNews::Frame(id, text) => SignalingUpdate::Frame(*id, text),
+            SignalingNews::Closed(id, failure) => {
+                self.connections.remove(id);
+                SignalingUpdate::Closed(*id, *failure)
+            }
+        }
+    }
+
     /// Takes note that a connection is open, so that closing it lets its frames leave first.
-    pub(crate) fn opened(&mut self, id: SignalingId, local: Option<IpAddr>) {
+    fn opened(&mut self, id: SignalingId, local: Option<IpAddr>) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.is_open = true;
             connection.local = local;
@@ -124,11 +139,6 @@ impl Connections {
             connection.outbox.close();
             self.closing.push(connection.task);
         }
-    }
-
-    /// Forgets a connection that has said that it is closed.
-    pub(crate) fn forget(&mut self, id: SignalingId) {
-        self.connections.remove(&id);
     }
 
     /// Lets last frames leave, for at most `limit`.

@@ -25,7 +25,7 @@ pub(crate) struct Direct {
     failures: u8,
     /// When the last offer was accepted.
     offered: Option<Timestamp>,
-    /// The application was told that messages go directly.
+    /// Messages go directly, and the application knows.
     pub(crate) in_use: bool,
     /// The host says that the node has left; until then its last words may still come directly.
     pub(crate) leaves: Option<(Timestamp, LeaveReason)>,

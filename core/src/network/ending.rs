@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Network, Role};
 use crate::error::EndReason;
+use crate::id::LinkId;
 use crate::link::{Stage, negotiation};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
@@ -46,13 +47,18 @@ impl Network {
             .map(|(id, _)| *id)
             .collect();
         for id in joining {
-            if let Some(link) = self.links.get(&id).filter(|link| link.direct().is_none()) {
-                let leave = negotiation::leave(link.connection_id());
-                let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
-                self.signal(text);
-            }
-            self.close_link(id);
+            self.withdraw(id);
         }
+    }
+
+    /// Gives up a link that is being made.
+    pub(super) fn withdraw(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get(&id).filter(|link| link.direct().is_none()) {
+            let leave = negotiation::leave(link.connection_id());
+            let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
+            self.signal(text);
+        }
+        self.close_link(id);
     }
 
     pub(super) const fn leaving_deadline(&self) -> Option<Timestamp> {

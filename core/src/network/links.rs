@@ -237,6 +237,13 @@ impl Network {
         }
     }
 
+    /// The link of the node with this number, if there is one.
+    pub(super) fn link_of_node(&self, number: Number) -> Option<LinkId> {
+        let mut links = self.links.iter();
+        let found = links.find(|(_, link)| link.number() == Some(number));
+        found.map(|(id, _)| *id)
+    }
+
     pub(super) fn close_link(&mut self, id: LinkId) {
         if self.links.remove(&id).is_some() {
             self.command(id, LinkCommand::Close);

@@ -10,6 +10,7 @@ mod inspect;
 mod joiner;
 mod links;
 mod mesh;
+mod readmission;
 mod recovery;
 mod relaying;
 mod reporting;

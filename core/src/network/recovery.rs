@@ -77,11 +77,7 @@ impl Network {
         let lost: Vec<Number> = self.away.keys().copied().collect();
         for number in lost {
             self.found(number);
-            let link = self
-                .links
-                .iter()
-                .find(|(_, link)| link.number() == Some(number));
-            if let Some(id) = link.map(|(id, _)| *id) {
+            if let Some(id) = self.link_of_node(number) {
                 self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);
             }
         }
@@ -141,7 +137,7 @@ impl Network {
         if let Role::Joiner(joiner) = &mut self.role {
             let doubt = joiner.doubt.take_if(|at| due(*at)).is_some();
             let again = joiner.again_at.take_if(|at| due(*at)).is_some();
-            if doubt && !self.links.values().any(|link| link.number() == Some(HOST)) {
+            if doubt && self.link_of_node(HOST).is_none() {
                 self.lose(HOST, LeaveReason::Lost);
             } else if doubt || again {
                 self.look_for_host();

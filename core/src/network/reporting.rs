@@ -15,8 +15,8 @@ use crate::report::{CandidateReport, ConnectReport, Facts, LinkReport, NatMappin
 /// How long ICE must have searched before a joiner's giving up says something about the path.
 const SEARCHED: Duration = Duration::from_secs(3);
 
-/// An attempt, apart from what its link knows.
-struct Attempt {
+/// What came of an attempt, apart from what its link knows.
+struct Outcome {
     node: Option<NodeId>,
     end: Option<EndReason>,
     phase: Phase,
@@ -113,14 +113,14 @@ impl Network {
         let Some(link) = self.links.get(&id).filter(|link| self.reports(link)) else {
             return;
         };
-        let attempt = Attempt {
+        let outcome = Outcome {
             node,
             end,
             phase: Self::join_phase(link),
             timing: link.clock.timing(),
             registered: true,
         };
-        self.report(id, attempt);
+        self.report(id, outcome);
     }
 
     /// A joiner that is not in yet is at its end.
@@ -131,7 +131,7 @@ impl Network {
         if joiner.is_welcome() {
             return;
         }
-        let attempt = Attempt {
+        let outcome = Outcome {
             node: joiner.host,
             end: Some(end),
             phase: joiner.phase,
@@ -139,17 +139,17 @@ impl Network {
             registered: joiner.phase > Phase::Signaling || self.client.is_registered(),
         };
         let link = joiner.link;
-        self.report(link, attempt);
+        self.report(link, outcome);
     }
 
-    fn report(&mut self, id: LinkId, attempt: Attempt) {
-        let Attempt {
+    fn report(&mut self, id: LinkId, outcome: Outcome) {
+        let Outcome {
             node,
             end,
             phase,
             timing,
             registered,
-        } = attempt;
+        } = outcome;
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };

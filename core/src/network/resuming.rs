@@ -1,8 +1,9 @@
-//! A new link in the place of a joiner's old one to the host, negotiated through the signaling server.
+//! A joiner makes a new link to the host in the old one's place, through the signaling server. The host's
+//! part is [`readmission`](super::readmission).
 //!
-//! The joiner offers, with its number; the host lets it, and knows it by the token of its welcome, which
-//! only travels on the new link. Then both ends send again what the other has not acknowledged, and every
-//! other joiner is told that the way through the host to this one begins anew.
+//! The joiner offers, with its number, and proves by the token of its welcome, which only travels on the
+//! new link, that it is the one who has it. Then both ends send again what the other has not acknowledged,
+//! and every other joiner is told that the way through the host to this one begins anew.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -16,19 +17,13 @@ use crate::event::{LeaveReason, LinkState, Refusal, Route};
 use crate::id::LinkId;
 use crate::io::LinkCommand;
 use crate::link::Stage;
-use crate::link::negotiation::{self, Admission, Offer, OfferHello, Verdict};
-use crate::signaling::{RelayedKind, write_relayed};
-use crate::wire::{Farewell, Frame, HOST, Number, Resume, Resumed, Token, Version};
+use crate::link::negotiation::{Admission, Verdict};
+use crate::wire::{Frame, HOST, Hello, Number, Resume, Resumed, Version};
 
 /// How long after one attempt that came to nothing the next one begins.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How many attempts of one node to come back may be under way at the host.
-const ATTEMPTS: usize = 2;
-
 impl Network {
-    // ---- The joiner.
-
     /// Begins a new link to the host, unless one is under way.
     pub(super) fn look_for_host(&mut self) {
         let Role::Joiner(joiner) = &mut self.role else {
@@ -46,8 +41,10 @@ impl Network {
         let timeouts = self.config.timeouts;
         let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
         let first = Frame::Resume(Resume {
-            version: Version::OURS,
-            node: self.id,
+            hello: Hello {
+                version: Version::OURS,
+                node: self.id,
+            },
             number: self.me,
             token,
         });
@@ -101,22 +98,16 @@ impl Network {
         let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
-        let Some(attempt) = joiner.attempt.take() else {
-            return;
-        };
-        if let Some(link) = self.links.get(&attempt.link) {
-            let leave = negotiation::leave(link.connection_id());
-            let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
-            self.client.send(text);
+        if let Some(attempt) = joiner.attempt.take() {
+            self.withdraw(attempt.link);
         }
-        self.close_link(attempt.link);
     }
 
     /// The attempt came to nothing: another one follows, for as long as the host is missed.
     pub(super) fn attempt_failed(&mut self) {
         self.give_up_attempt();
         let again = self.now.plus(AGAIN);
-        if link_to(&mut self.links, HOST).is_none() {
+        if self.link_of_node(HOST).is_none() {
             self.miss(HOST, LeaveReason::Lost);
         }
         let missed = self.away.contains_key(&HOST);
@@ -224,7 +215,7 @@ impl Network {
     }
 
     /// What was on its way between this node and us, through the host, may be lost.
-    fn route_anew(&mut self, number: Number) {
+    pub(super) fn route_anew(&mut self, number: Number) {
         let now = self.now;
         if let Some(pair) = self.pairs.get_mut(&number) {
             pair.route_ended(Route::Relayed);
@@ -247,114 +238,5 @@ impl Network {
         }
         self.route_anew(number);
         Ok(())
-    }
-
-    // ---- The host.
-
-    /// Whether a node may come back.
-    pub(super) fn admit_again(
-        &self,
-        number: Number,
-        hello: &OfferHello,
-        offer: &Offer,
-    ) -> Result<(), Refusal> {
-        if hello.version.major != Version::OURS.major {
-            return Err(Refusal::Version);
-        }
-        if offer.sdp.len() > self.config.limits.description as usize {
-            return Err(Refusal::BadOffer);
-        }
-        if number == HOST || self.roster.node(number) != Some(hello.node) {
-            return Err(Refusal::PlaceGone);
-        }
-        let returning = self.links.values().filter(|link| link.is_joining());
-        let same = returning.filter(|link| link.resumes() == Some(number));
-        if same.count() >= ATTEMPTS {
-            return Err(Refusal::TooManyAttempts);
-        }
-        Ok(())
-    }
-
-    /// The first frame on a link that is to replace another.
-    pub(super) fn handle_first_of_returned(&mut self, id: LinkId, frame: Frame) -> Handled {
-        let Some(link) = self.links.get(&id) else {
-            return Ok(());
-        };
-        let Some(promised) = link.hello.filter(|hello| hello.resume.is_some()) else {
-            // A joiner's hello, before we were told that the channel is open.
-            return Ok(());
-        };
-        if let Frame::Resume(resume) = frame
-            && promised.resume == Some(resume.number)
-            && promised.node == resume.node
-        {
-            self.take_back(id, resume.number, resume.token);
-            return Ok(());
-        }
-        if matches!(frame, Frame::Goodbye(_)) {
-            self.close_link(id);
-            return Ok(());
-        }
-        Err(Misbehaved)
-    }
-
-    fn take_back(&mut self, id: LinkId, number: Number, token: Token) {
-        let Role::Host(host) = &mut self.role else {
-            return;
-        };
-        let deadline = self.now.plus(self.config.timeouts.leave);
-        let is_its_own = host.places.get(&number) == Some(&token);
-        if !is_its_own {
-            if let Some(link) = self.links.get_mut(&id) {
-                link.close_after(Farewell::Lost, deadline);
-            }
-            return;
-        }
-        let others = self.roster.members().iter().map(|member| member.number);
-        let others = others.filter(|other| *other != HOST && *other != number);
-        host.relay.anew(number, others);
-        let departed: Vec<(Number, Farewell)> = host.departed.iter().copied().collect();
-        let old = self
-            .links
-            .iter()
-            .find(|(_, link)| link.number() == Some(number))
-            .map(|(id, link)| (*id, link.is_silent()));
-        if let Some((old, _)) = old {
-            self.close_link(old);
-        }
-        let roster = self.roster.members().to_vec();
-        let epoch = self.epoch;
-        for (other, link) in &mut self.links {
-            if *other == id {
-                link.stage = Stage::Open {
-                    number,
-                    greeted: true,
-                };
-                link.clock.welcomed(self.now);
-                link.said.clear();
-                link.channels.push_control(&Frame::Resumed(Resumed {
-                    epoch,
-                    roster: roster.clone(),
-                    departed: departed.clone(),
-                }));
-            } else if link.number().is_some() {
-                // All of it comes again.
-                link.channels.drop_queued_of(number);
-                link.channels.push(number, Frame::Anew { number }.encode());
-            }
-        }
-        self.diagnose_link(id, LinkState::Open);
-        let was_silent = old.is_some_and(|(_, silent)| silent);
-        if was_silent || self.away.contains_key(&number) {
-            self.found(number);
-        }
-        self.route_anew(number);
-    }
-
-    /// A joiner knows that the way to another begins anew.
-    pub(super) fn aware(&mut self, origin: Number, to: Number) {
-        if let Role::Host(host) = &mut self.role {
-            host.relay.aware(origin, to);
-        }
     }
 }

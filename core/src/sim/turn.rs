@@ -22,7 +22,7 @@ use stun_codec::rfc5766::methods::{
 use stun_codec::rfc8656::attributes::{AddressFamily, RequestedAddressFamily};
 use stun_codec::{Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId};
 
-use self::attributes::Attribute;
+use crate::native::turn::attributes::Attribute;
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
@@ -578,38 +578,4 @@ fn read_channel_data(bytes: &[u8]) -> Option<(u16, &[u8])> {
     let length = usize::from(u16::from_be_bytes([c, d]));
     let payload = bytes.get(4..)?.get(..length)?;
     Some((u16::from_be_bytes([a, b]), payload))
-}
-
-/// What stun_codec's macro makes.
-mod attributes {
-    // The macro expects it to be there.
-    use alloc::format;
-
-    use super::{
-        AlternateServer, ChannelNumber, Data, ErrorCode, Lifetime, MessageIntegrity, Nonce, Realm,
-        RequestedAddressFamily, RequestedTransport, Username, XorMappedAddress, XorPeerAddress,
-        XorRelayAddress,
-    };
-
-    stun_codec::define_attribute_enums!(
-        Attribute,
-        AttributeDecoder,
-        AttributeEncoder,
-        [
-            Username,
-            Realm,
-            Nonce,
-            MessageIntegrity,
-            ErrorCode,
-            AlternateServer,
-            Lifetime,
-            RequestedTransport,
-            RequestedAddressFamily,
-            ChannelNumber,
-            XorMappedAddress,
-            XorRelayAddress,
-            XorPeerAddress,
-            Data
-        ]
-    );
 }

@@ -71,8 +71,10 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
         (
             "RESUME",
             vec![Frame::Resume(Resume {
-                version: Version::OURS,
-                node: JOINER,
+                hello: Hello {
+                    version: Version::OURS,
+                    node: JOINER,
+                },
                 number: 1,
                 token: Token([0xaa; 16]),
             })],

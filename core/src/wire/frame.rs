@@ -371,7 +371,7 @@ impl Frame {
     fn read(kind: u8, body: Bytes) -> Result<Self, WireError> {
         let mut from = Reader::new(body);
         Ok(match kind {
-            kind::HELLO => Self::Hello(Hello::read(from)?),
+            kind::HELLO => Self::Hello(Hello::read(&mut from)?),
             kind::WELCOME => Self::Welcome(Welcome::read(from)?),
             kind::JOINED => Self::Joined(Member::read(&mut from)?),
             kind::LEFT => Self::Left {
@@ -559,8 +559,10 @@ mod tests {
                 roster: vec![member, member],
             }),
             Frame::Resume(Resume {
-                version: Version::OURS,
-                node,
+                hello: Hello {
+                    version: Version::OURS,
+                    node,
+                },
                 number: 9,
                 token: Token([4; 16]),
             }),

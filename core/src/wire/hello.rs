@@ -45,7 +45,7 @@ impl Hello {
     }
 
     /// Members that a later minor version adds at the end are not read.
-    pub(super) fn read(mut from: Reader) -> Result<Self, WireError> {
+    pub(super) fn read(from: &mut Reader) -> Result<Self, WireError> {
         Ok(Self {
             version: Version {
                 major: from.u16()?,
@@ -59,8 +59,7 @@ impl Hello {
 /// The joiner's first frame on a link that takes the place of its old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resume {
-    pub(crate) version: Version,
-    pub(crate) node: NodeId,
+    pub(crate) hello: Hello,
     /// The number that it has.
     pub(crate) number: Number,
     /// What the welcome gave it to prove that.
@@ -69,20 +68,14 @@ pub(crate) struct Resume {
 
 impl Resume {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        put(out, self.version.major.into());
-        put(out, self.version.minor.into());
-        out.extend_from_slice(self.node.as_bytes());
+        self.hello.write(out);
         put(out, self.number.into());
         out.extend_from_slice(&self.token.0);
     }
 
     pub(super) fn read(mut from: Reader) -> Result<Self, WireError> {
         Ok(Self {
-            version: Version {
-                major: from.u16()?,
-                minor: from.u16()?,
-            },
-            node: NodeId::from_bytes(from.array()?),
+            hello: Hello::read(&mut from)?,
             number: from.u16()?,
             token: Token(from.array()?),
         })
@@ -102,10 +95,7 @@ pub(crate) struct Resumed {
 impl Resumed {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         put(out, self.epoch.into());
-        put(out, self.roster.len() as u64);
-        for member in &self.roster {
-            member.write(out);
-        }
+        write_roster(&self.roster, out);
         put(out, self.departed.len() as u64);
         for (number, why) in &self.departed {
             put(out, (*number).into());
@@ -115,10 +105,7 @@ impl Resumed {
 
     pub(super) fn read(mut from: Reader) -> Result<Self, WireError> {
         let epoch = from.u32()?;
-        let members = count(&mut from)?;
-        let roster = (0..members)
-            .map(|_| Member::read(&mut from))
-            .collect::<Result<_, _>>()?;
+        let roster = read_roster(&mut from)?;
         let gone = count(&mut from)?;
         let departed = (0..gone)
             .map(|_| Ok((from.u16()?, Farewell::from_byte(from.u8()?))))
@@ -169,20 +156,14 @@ impl Welcome {
         put(out, self.epoch.into());
         put(out, self.number.into());
         out.extend_from_slice(&self.token.0);
-        put(out, self.roster.len() as u64);
-        for member in &self.roster {
-            member.write(out);
-        }
+        write_roster(&self.roster, out);
     }
 
     pub(super) fn read(mut from: Reader) -> Result<Self, WireError> {
         let epoch = from.u32()?;
         let number = from.u16()?;
         let token = Token(from.array()?);
-        let count = count(&mut from)?;
-        let roster = (0..count)
-            .map(|_| Member::read(&mut from))
-            .collect::<Result<_, _>>()?;
+        let roster = read_roster(&mut from)?;
         Ok(Self {
             epoch,
             number,
@@ -190,4 +171,16 @@ impl Welcome {
             roster,
         })
     }
+}
+
+fn write_roster(roster: &[Member], out: &mut Vec<u8>) {
+    put(out, roster.len() as u64);
+    for member in roster {
+        member.write(out);
+    }
+}
+
+fn read_roster(from: &mut Reader) -> Result<Vec<Member>, WireError> {
+    let count = count(from)?;
+    (0..count).map(|_| Member::read(from)).collect()
 }

@@ -119,8 +119,10 @@ fn frame() -> impl Strategy<Value = Frame> {
         welcome().prop_map(Frame::Welcome),
         (any::<u16>(), any::<[u8; 16]>(), any::<[u8; 16]>()).prop_map(|(number, node, token)| {
             Frame::Resume(Resume {
-                version: Version::OURS,
-                node: NodeId::from_bytes(node),
+                hello: Hello {
+                    version: Version::OURS,
+                    node: NodeId::from_bytes(node),
+                },
                 number,
                 token: Token(token),
             })

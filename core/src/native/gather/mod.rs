@@ -8,6 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 mod hosts;
+mod relay;
 mod relays;
 mod servers;
 mod stun;

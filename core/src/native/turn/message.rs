@@ -6,11 +6,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use bytecodec::{DecodeExt as _, EncodeExt as _};
-use stun_codec::rfc5389::attributes::{
-    AlternateServer, ErrorCode, MessageIntegrity, Nonce, Realm, Username, XorMappedAddress,
-};
+use stun_codec::rfc5389::attributes::{MessageIntegrity, Nonce, Realm, Username};
 use stun_codec::rfc5766::attributes::{
-    ChannelNumber, Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayAddress,
+    ChannelNumber, Data, Lifetime, RequestedTransport, XorPeerAddress,
 };
 use stun_codec::rfc5766::methods::{
     ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND,
@@ -18,7 +16,7 @@ use stun_codec::rfc5766::methods::{
 use stun_codec::rfc8656::attributes::{AddressFamily, RequestedAddressFamily};
 use stun_codec::{Message, MessageClass, MessageDecoder, MessageEncoder, Method, TransactionId};
 
-use self::attributes::Attribute;
+use super::attributes::Attribute;
 use super::{Credentials, Family};
 use crate::native::integrity::Signed;
 use crate::native::stun::Transaction;
@@ -239,38 +237,4 @@ fn response(message: &Message<Attribute>, signed: Option<Signed>) -> Response {
         }
     }
     response
-}
-
-/// What stun_codec's macro makes: the attributes that we look at. All others pass through unread.
-mod attributes {
-    // The macro expects it to be there.
-    use alloc::format;
-
-    use super::{
-        AlternateServer, ChannelNumber, Data, ErrorCode, Lifetime, MessageIntegrity, Nonce, Realm,
-        RequestedAddressFamily, RequestedTransport, Username, XorMappedAddress, XorPeerAddress,
-        XorRelayAddress,
-    };
-
-    stun_codec::define_attribute_enums!(
-        Attribute,
-        AttributeDecoder,
-        AttributeEncoder,
-        [
-            Username,
-            Realm,
-            Nonce,
-            MessageIntegrity,
-            ErrorCode,
-            AlternateServer,
-            Lifetime,
-            RequestedTransport,
-            RequestedAddressFamily,
-            ChannelNumber,
-            XorMappedAddress,
-            XorRelayAddress,
-            XorPeerAddress,
-            Data
-        ]
-    );
 }

@@ -16,6 +16,7 @@
 //! until the server has confirmed that.
 
 mod answers;
+pub(crate) mod attributes;
 mod channel_data;
 mod channels;
 mod failure;

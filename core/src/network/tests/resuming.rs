@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::event::{Event, LeaveReason};
 use crate::id::{LinkId, NodeId};
 use crate::io::{LinkFailure, LinkUpdate};
-use crate::wire::{Body, Farewell, Frame, Number, Piece, Resume, Resumed, Token, Version};
+use crate::wire::{Body, Farewell, Frame, Hello, Number, Piece, Resume, Resumed, Token, Version};
 
 fn events(room: &Room, node: usize) -> &[Event] {
     &room.nodes[node].events
@@ -27,8 +27,10 @@ fn token(room: &Room, link: LinkId) -> Token {
 
 fn resume(node: NodeId, number: Number, token: Token) -> Frame {
     Frame::Resume(Resume {
-        version: Version::OURS,
-        node,
+        hello: Hello {
+            version: Version::OURS,
+            node,
+        },
         number,
         token,
     })
@@ -141,7 +143,7 @@ fn what_comes_on_such_a_link_before_its_token_ends_it_and_nothing_else() {
     let secret = Token([0; 16]);
     let frames: [fn(NodeId, Number, Token) -> Frame; 5] = [
         |node, _, _| {
-            Frame::Hello(crate::wire::Hello {
+            Frame::Hello(Hello {
                 version: Version::OURS,
                 node,
             })

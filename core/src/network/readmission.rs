@@ -1,0 +1,122 @@
+//! The host's part in a joiner's coming back: whose place it is, and what is said to everybody. The
+//! joiner's is [`resuming`](super::resuming).
+
+use alloc::vec::Vec;
+
+use super::frames::{Handled, Misbehaved};
+use super::{Network, Role};
+use crate::event::{LinkState, Refusal};
+use crate::id::LinkId;
+use crate::link::negotiation::{Offer, OfferHello};
+use crate::link::{Link, Stage};
+use crate::wire::{Farewell, Frame, HOST, Number, Resumed, Token, Version};
+
+/// How many attempts of one node to come back may be under way.
+const ATTEMPTS: usize = 2;
+
+impl Network {
+    /// Whether a node may come back.
+    pub(super) fn admit_again(
+        &self,
+        number: Number,
+        hello: &OfferHello,
+        offer: &Offer,
+    ) -> Result<(), Refusal> {
+        if hello.version.major != Version::OURS.major {
+            return Err(Refusal::Version);
+        }
+        if offer.sdp.len() > self.config.limits.description as usize {
+            return Err(Refusal::BadOffer);
+        }
+        if number == HOST || self.roster.node(number) != Some(hello.node) {
+            return Err(Refusal::PlaceGone);
+        }
+        let returning = self.links.values().filter(|link| link.is_joining());
+        let same = returning.filter(|link| link.resumes() == Some(number));
+        if same.count() >= ATTEMPTS {
+            return Err(Refusal::TooManyAttempts);
+        }
+        Ok(())
+    }
+
+    /// The first frame on a link that is to replace another.
+    pub(super) fn handle_first_of_returned(&mut self, id: LinkId, frame: Frame) -> Handled {
+        let Some(link) = self.links.get(&id) else {
+            return Ok(());
+        };
+        let Some(promised) = link.hello.filter(|hello| hello.resume.is_some()) else {
+            // A joiner's hello, before we were told that the channel is open.
+            return Ok(());
+        };
+        if let Frame::Resume(resume) = frame
+            && promised.resume == Some(resume.number)
+            && promised.node == resume.hello.node
+        {
+            self.take_back(id, resume.number, resume.token);
+            return Ok(());
+        }
+        if matches!(frame, Frame::Goodbye(_)) {
+            self.close_link(id);
+            return Ok(());
+        }
+        Err(Misbehaved)
+    }
+
+    fn take_back(&mut self, id: LinkId, number: Number, token: Token) {
+        let Role::Host(host) = &mut self.role else {
+            return;
+        };
+        let deadline = self.now.plus(self.config.timeouts.leave);
+        let is_its_own = host.places.get(&number) == Some(&token);
+        if !is_its_own {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.close_after(Farewell::Lost, deadline);
+            }
+            return;
+        }
+        let others = self.roster.members().iter().map(|member| member.number);
+        let others = others.filter(|other| *other != HOST && *other != number);
+        host.relay.anew(number, others);
+        let departed: Vec<(Number, Farewell)> = host.departed.iter().copied().collect();
+        let old = self.link_of_node(number);
+        let was_silent = old
+            .and_then(|old| self.links.get(&old))
+            .is_some_and(Link::is_silent);
+        if let Some(old) = old {
+            self.close_link(old);
+        }
+        let roster = self.roster.members().to_vec();
+        let epoch = self.epoch;
+        for (other, link) in &mut self.links {
+            if *other == id {
+                link.stage = Stage::Open {
+                    number,
+                    greeted: true,
+                };
+                link.clock.welcomed(self.now);
+                link.said.clear();
+                link.channels.push_control(&Frame::Resumed(Resumed {
+                    epoch,
+                    roster: roster.clone(),
+                    departed: departed.clone(),
+                }));
+            } else if link.number().is_some() {
+                // All of it comes again.
+                link.channels.drop_queued_of(number);
+                link.channels.push(number, Frame::Anew { number }.encode());
+            }
+        }
+        self.diagnose_link(id, LinkState::Open);
+        if was_silent || self.away.contains_key(&number) {
+            self.found(number);
+        }
+        self.route_anew(number);
+    }
+
+    /// A joiner knows that the way to another begins anew.
+    pub(super) fn aware(&mut self, origin: Number, to: Number) {
+        if let Role::Host(host) = &mut self.role {
+            host.relay.aware(origin, to);
+        }
+    }
+}
