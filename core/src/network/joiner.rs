@@ -35,6 +35,8 @@ pub(super) struct Joiner {
     pub(super) attempt: Option<Attempt>,
     /// When the path to the host is no more trusted, unless it shows that it works.
     pub(super) doubt: Option<Timestamp>,
+    /// The last attempt to come back that was begun early was needless: until when none is.
+    pub(super) calm_until: Option<Timestamp>,
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// The host's id, once it has answered.
@@ -86,6 +88,7 @@ impl Network {
             deadline: Some(deadline),
             attempt: Some(attempt),
             doubt: None,
+            calm_until: None,
             again_at: None,
             host: None,
             token: None,
