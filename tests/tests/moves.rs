@@ -78,6 +78,9 @@ struct Course {
 fn course(seed: u64) -> Course {
     let mut draws = Draws(seed);
     let mut world = World::new(seed);
+    if std::env::var_os("TL").is_some() {
+        world.keep_timeline();
+    }
     let troubles = TROUBLES[draws.below(TROUBLES.len() as u64) as usize];
     let delay = draws.millis(2, 80);
     let signaling = draws.millis(5, 200);
@@ -179,6 +182,9 @@ fn course(seed: u64) -> Course {
         }
     }
     times.sort();
+    if std::env::var_os("TL").is_some() {
+        println!("TIMES {times:?} last {last:?}");
+    }
     let mut times = times.into_iter().peekable();
     let mut sent = 0u32;
     let mut said = [0u32; 2];
@@ -236,6 +242,9 @@ fn course(seed: u64) -> Course {
             course.wrong = Some(format!("node {side}: {count} of {}", said[1 - side]));
         }
     }
+    if std::env::var_os("TL").is_some() {
+        println!("{}", world.timeline());
+    }
     assert!(sent > 0);
     course
 }
@@ -254,8 +263,14 @@ fn whoever_moves_goes_on_soon() {
     }
     let wrong = courses.iter().filter(|course| course.wrong.is_some());
     assert_eq!(wrong.count(), 0);
-    let pauses = courses.iter().map(|course| course.pauses[0].max(course.pauses[1]));
+    let pauses = courses
+        .iter()
+        .map(|course| course.pauses[0].max(course.pauses[1]));
     let mut pauses: Vec<u128> = pauses.map(|pause| pause.as_millis()).collect();
     pauses.sort_unstable();
-    println!("median {} ms, most {:?} ms", pauses[pauses.len() / 2], pauses.last());
+    println!(
+        "median {} ms, most {:?} ms",
+        pauses[pauses.len() / 2],
+        pauses.last()
+    );
 }
