@@ -70,6 +70,9 @@ const EARLY_CHECKS: u8 = 100;
 /// After so many probes without an answer the remote is looked for elsewhere, too.
 const SILENT_PROBES: usize = 2;
 
+/// RFC 9147 section 4.1: the first byte of a handshake record in the clear.
+const HANDSHAKE: u8 = 22;
+
 /// A pair on which nothing came in for so long may be dead: on one that works str0m's checks come every
 /// 1.5 s, and their answers.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -128,8 +131,10 @@ pub(in crate::native) struct Link {
     kinds: BTreeMap<SocketAddr, CandidateKind>,
     probes: Probes,
     connected: bool,
-    /// There was a path once: DTLS has begun.
+    /// There was a path once.
     found: bool,
+    /// The remote has said its DTLS hello.
+    greeted: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
     secured: bool,
     ended: bool,
@@ -207,6 +212,7 @@ impl Link {
             probes: Probes::new(rng),
             connected: false,
             found: false,
+            greeted: false,
             secured: false,
             ended: false,
             due: None,
@@ -462,6 +468,12 @@ impl Link {
         if self.ended || !self.addresses.contains(&remote) {
             return false;
         }
+        // Before its hello only another link of the same remote's can mean this: an old one that this one
+        // is to replace. After that dimpl would have no ear for a hello any more.
+        self.greeted |= datagram.first() == Some(&HANDSHAKE);
+        if !self.greeted && is_encrypted(datagram) {
+            return false;
+        }
         let records = self.window.records();
         self.told = now;
         let received = Receive::new(Protocol::Udp, remote, local, datagram)
@@ -584,4 +596,10 @@ impl Link {
             }
         }
     }
+}
+
+/// Whether this is a record of DTLS 1.2 with data, or one of DTLS 1.3 that is encrypted (RFC 9147
+/// section 4.1).
+fn is_encrypted(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(23 | 32..=63))
 }
