@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::frames::{Handled, Misbehaved};
+use super::frames::Handled;
 use super::links::{link_to, reason_of};
 use super::{Network, Role};
 use crate::config::Probing;
