@@ -9,6 +9,11 @@ use crate::time::Timestamp;
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Silence after which we begin to ask.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long we may ask in vain, round trips apart, until the path is in doubt: there may be another one,
+/// and it takes a second to find it.
+const IN_VAIN: Duration = Duration::from_millis(250);
+/// A round trip before one is measured.
+const ROUND_TRIP: Duration = Duration::from_millis(250);
 /// How often we ask then. With 30 % loss each way a probe and its answer pass with p = 0.49, and the
 /// other side asks as well: sixteen rounds from 1 s to 5 s all fail with p < 10^-13.
 const RETRY: Duration = Duration::from_millis(250);
@@ -19,6 +24,7 @@ pub(crate) struct Liveness {
     heard: Timestamp,
     /// `None`: never yet, so at once, for a first round-trip time.
     asked: Option<Timestamp>,
+    in_doubt: bool,
     suspect: bool,
     lost: bool,
     round_trip: RoundTrip,
@@ -46,6 +52,8 @@ impl RoundTrip {
 pub(crate) enum Verdict {
     /// Ask for a sign of life.
     Probe,
+    /// There may be another path that works.
+    Doubt,
     Suspect,
     Lost,
 }
@@ -55,6 +63,7 @@ impl Liveness {
         Self {
             heard: now,
             asked: None,
+            in_doubt: false,
             suspect: false,
             lost: false,
             round_trip: RoundTrip::default(),
@@ -68,6 +77,7 @@ impl Liveness {
             self.round_trip.add(sample);
         }
         self.lost = false;
+        self.in_doubt = false;
         core::mem::take(&mut self.suspect)
     }
 
@@ -98,9 +108,18 @@ impl Liveness {
         let limit = match (self.suspect, self.lost) {
             (_, true) => return self.next_probe(),
             (true, false) => timeouts.lost_after,
-            (false, false) => timeouts.suspect_after,
+            (false, false) if self.in_doubt => timeouts.suspect_after,
+            (false, false) => timeouts.suspect_after.min(self.patience()),
         };
         self.next_probe().min(self.heard.plus(limit))
+    }
+
+    /// The silence after which the path is in doubt.
+    fn patience(&self) -> Duration {
+        let round_trip = self.round_trip.smoothed.unwrap_or(ROUND_TRIP);
+        QUIET
+            .saturating_add(IN_VAIN)
+            .saturating_add(round_trip.saturating_mul(2))
     }
 
     fn next_probe(&self) -> Timestamp {
@@ -115,6 +134,10 @@ impl Liveness {
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
         let silence = self.silent_for(now);
+        if silence >= self.patience().min(timeouts.suspect_after) && !self.in_doubt {
+            self.in_doubt = true;
+            return Some(Verdict::Doubt);
+        }
         if silence >= timeouts.suspect_after && !self.suspect {
             self.suspect = true;
             return Some(Verdict::Suspect);
@@ -152,6 +175,7 @@ mod tests {
                             liveness.heard(now, Some(Duration::from_millis(50)));
                         }
                     }
+                    Verdict::Doubt => assert_eq!(suspects, 0),
                     Verdict::Suspect => suspects += 1,
                     Verdict::Lost => return (probes, suspects, Some(now.as_millis())),
                 }

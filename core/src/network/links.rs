@@ -322,6 +322,8 @@ impl Network {
             };
             match silence {
                 Silence::Probe => self.probe(id),
+                Silence::Doubt if number == HOST => self.look_early(),
+                Silence::Doubt => {}
                 Silence::Suspect if direct && self.has_host() => self.choose_route(number),
                 Silence::Suspect => {
                     if let Some(node) = self.roster.node(number) {
