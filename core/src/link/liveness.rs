@@ -18,10 +18,18 @@ const ROUND_TRIP: Duration = Duration::from_millis(250);
 /// other side asks as well: sixteen rounds from 1 s to 5 s all fail with p < 10^-13.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// Whoever hears us not cannot answer, and takes us for dead: what comes from there is no life for us
+/// either after so long without an answer. There is a path, but it leads one way.
+const ONE_WAY: Duration = Duration::from_secs(5);
+/// How often we ask while there is no answer, though something comes.
+const IN_VAIN: Duration = Duration::from_millis(500);
+
 /// One link's liveness.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heard: Timestamp,
+    /// When we began to ask without being answered.
+    in_vain: Option<Timestamp>,
     /// `None`: never yet, so at once, for a first round-trip time.
     asked: Option<Timestamp>,
     in_doubt: bool,
@@ -62,6 +70,7 @@ impl Liveness {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             heard: now,
+            in_vain: None,
             asked: None,
             in_doubt: false,
             suspect: false,
@@ -72,10 +81,17 @@ impl Liveness {
 
     /// An authenticated packet came; says whether the node was suspected until now.
     pub(crate) fn heard(&mut self, now: Timestamp, round_trip: Option<Duration>) -> bool {
-        self.heard = now;
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
+            self.in_vain = None;
         }
+        if self
+            .in_vain
+            .is_some_and(|since| now.since(since) >= ONE_WAY)
+        {
+            return false;
+        }
+        self.heard = now;
         self.lost = false;
         self.in_doubt = false;
         core::mem::take(&mut self.suspect)
@@ -126,7 +142,15 @@ impl Liveness {
         let Some(asked) = self.asked else {
             return self.heard;
         };
-        let idle = asked.plus(PROBE_INTERVAL);
+        let idle = asked.plus(match self.in_vain {
+            Some(_) => IN_VAIN.max(
+                self.round_trip
+                    .smoothed
+                    .unwrap_or_default()
+                    .saturating_mul(2),
+            ),
+            None => PROBE_INTERVAL,
+        });
         let quiet = self.heard.plus(QUIET).max(asked.plus(RETRY));
         idle.min(quiet)
     }
@@ -148,6 +172,7 @@ impl Liveness {
         }
         if self.next_probe() <= now {
             self.asked = Some(now);
+            self.in_vain.get_or_insert(now);
             return Some(Verdict::Probe);
         }
         None
@@ -192,7 +217,7 @@ mod tests {
     fn silence_is_suspect_after_two_seconds_and_lost_after_five() {
         let (probes, suspects, lost) = run(60_000, |_| false);
         assert_eq!((suspects, lost), (1, Some(5_000)));
-        assert!((16..=17).contains(&probes), "{probes}");
+        assert!((16..=18).contains(&probes), "{probes}");
     }
 
     #[test]
@@ -203,6 +228,31 @@ mod tests {
             nth % 4 == 0
         });
         assert_eq!(lost, None);
+    }
+
+    #[test]
+    fn who_never_answers_is_lost_though_it_is_heard() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        let mut seen = alloc::vec::Vec::new();
+        for step in 0..1500 {
+            let now = Timestamp::from_millis(step * 10);
+            while let Some(verdict) = liveness.check(now, &timeouts) {
+                if verdict != Verdict::Probe {
+                    seen.push((verdict, now.as_millis()));
+                }
+            }
+            // It asks us twice a second.
+            if step % 50 == 0 {
+                liveness.heard(now, None);
+            }
+        }
+        assert_eq!(seen, [(Verdict::Suspect, 6_500), (Verdict::Lost, 9_500)]);
+        assert!(liveness.heard(
+            Timestamp::from_millis(15_000),
+            Some(Duration::from_millis(9))
+        ));
+        assert!(!liveness.is_suspect());
     }
 
     #[test]

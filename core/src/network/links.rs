@@ -176,7 +176,9 @@ impl Network {
         let Some(number) = link.number() else {
             return;
         };
-        if number == HOST {
+        // What comes from there shows only one half of a path, but an answer both. (Of a link that cannot be
+        // asked below its channels everything counts.)
+        if number == HOST && (round_trip.is_some() || self.config.probing == Probing::ByFrames) {
             self.host_heard();
         }
         if !was_suspect {
