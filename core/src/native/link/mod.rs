@@ -245,6 +245,17 @@ impl Link {
         (self.checks.report(), selected)
     }
 
+    /// Whether it goes through this address, which is borrowed. (Of one of our own it would come back by
+    /// itself: the remote hears of the next one by our checks.)
+    pub(in crate::native) fn needs(&self, local: Local) -> bool {
+        match local {
+            Local::Relayed(relayed) => {
+                self.secured && self.used().is_some_and(|(from, _)| from == relayed.address)
+            }
+            Local::Host(_) | Local::Reflexive(_) => false,
+        }
+    }
+
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
         if self.ended {
             return self.due;
