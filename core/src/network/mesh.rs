@@ -329,6 +329,10 @@ impl Network {
         if let Some(node) = self.roster.node(number) {
             self.tell(Event::NodeRoute { node, route });
         }
+        // The host may have lost it: our link to it works.
+        if directly && self.away.contains_key(&number) {
+            self.found(number);
+        }
         let now = self.now;
         if let Some(pair) = self.pairs.get_mut(&number) {
             pair.say_ack_again(now);
