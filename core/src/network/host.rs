@@ -343,7 +343,9 @@ impl Network {
             .saturating_mul(windows)
             .saturating_add(NEWS);
         let full = |link: &Link| link.number().filter(|_| link.channels.queued() > most);
-        while let Some(number) = self.links.values().find_map(full) {
+        loop {
+            let overfull = self.links.touched().find_map(|(_, link)| full(link));
+            let Some(number) = overfull else { break };
             self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
         }
     }

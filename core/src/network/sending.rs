@@ -10,6 +10,7 @@ use crate::event::{Event, Route};
 use crate::id::NodeId;
 use crate::membership::Pair;
 use crate::planted::planted;
+use crate::time::Timestamp;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
 impl Network {
@@ -211,20 +212,18 @@ impl Network {
             pair.take(length);
             pair.taken(now);
         }
+        self.pairs.look(|_, pair| pair.poll_timeout());
     }
 
     /// Sends the acknowledgements that are due.
     pub(super) fn send_acks(&mut self) {
         let now = self.now;
-        let is_due = |pair: &Pair| pair.poll_timeout().is_some_and(|at| at <= now);
-        if !self.pairs.values().any(is_due) {
-            return;
-        }
-        let due: Vec<(Number, Ack)> = self
-            .pairs
-            .iter_mut()
-            .filter_map(|(number, pair)| Some((*number, pair.poll_ack(now)?)))
-            .collect();
+        let mut due: Vec<(Number, Ack)> = Vec::new();
+        self.pairs.touch_due(now);
+        self.pairs.look(|number, pair| {
+            due.extend(pair.poll_ack(now).map(|ack| (number, ack)));
+            pair.poll_timeout()
+        });
         for (number, mut ack) in due {
             if planted!(self.config, CreditNotRenewed) {
                 ack.limit = self.terms.window.into();
@@ -239,6 +238,15 @@ impl Network {
                 link.channels.put_ack(number, frame);
             }
         }
+    }
+
+    pub(super) fn acks_deadline(&self) -> Option<Timestamp> {
+        debug_assert_eq!(
+            self.pairs.deadline(),
+            self.pairs.values().filter_map(Pair::poll_timeout).min(),
+            "all that were touched have been looked at"
+        );
+        self.pairs.deadline()
     }
 
     /// Tells once that something that was refused would fit now.
