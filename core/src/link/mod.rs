@@ -167,7 +167,10 @@ impl Link {
             Stage::Joining { .. } => self.join_deadline(),
             Stage::Open { .. } => earliest(
                 Some(self.liveness.next(timeouts)),
-                self.greeting_deadline(timeouts.datachannel),
+                earliest(
+                    self.greeting_deadline(timeouts.datachannel),
+                    self.channels.deadline(),
+                ),
             ),
             Stage::Closing { deadline, .. } => Some(deadline),
         }
@@ -175,6 +178,7 @@ impl Link {
 
     /// Lets everything that waits go out, then the farewell, then closes.
     pub(crate) const fn close_after(&mut self, farewell: Farewell, deadline: Timestamp) {
+        self.channels.hasten();
         self.stage = Stage::Closing {
             farewell: Some(farewell),
             deadline,

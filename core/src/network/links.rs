@@ -359,11 +359,12 @@ impl Network {
 
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
-        let (me, outputs, timeouts) = (self.me, &mut self.outputs, &self.config.timeouts);
-        let mut over = Vec::new();
+        let (now, me, timeouts) = (self.now, self.me, &self.config.timeouts);
+        let (outputs, mut over) = (&mut self.outputs, Vec::new());
+        self.links.touch_due(now);
         self.links.look(|id, link| {
             loop {
-                while let Some((channel, message)) = link.channels.poll(me) {
+                while let Some((channel, message)) = link.channels.poll(now, me) {
                     let command = LinkCommand::Send { channel, message };
                     outputs.push_back(Output::Link { link: id, command });
                 }

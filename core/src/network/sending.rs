@@ -8,7 +8,7 @@ use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::{Event, Route};
 use crate::id::NodeId;
-use crate::membership::Pair;
+use crate::membership::{ACK_DELAY, Pair};
 use crate::planted::planted;
 use crate::time::Timestamp;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
@@ -218,10 +218,16 @@ impl Network {
     /// Sends the acknowledgements that are due.
     pub(super) fn send_acks(&mut self) {
         let now = self.now;
+        self.pairs.look(|_, pair| pair.poll_timeout());
+        if self.pairs.deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        // One that is due takes along those that would follow: one wake-up, and one message.
+        let until = now.plus(ACK_DELAY);
+        self.pairs.touch_due(until);
         let mut due: Vec<(Number, Ack)> = Vec::new();
-        self.pairs.touch_due(now);
         self.pairs.look(|number, pair| {
-            due.extend(pair.poll_ack(now).map(|ack| (number, ack)));
+            due.extend(pair.poll_ack(now, until).map(|ack| (number, ack)));
             pair.poll_timeout()
         });
         for (number, mut ack) in due {
@@ -235,7 +241,7 @@ impl Network {
                 (HOST, Frame::AckTo { to: number, ack })
             };
             if let Some(link) = link_to(&mut self.links, over) {
-                link.channels.put_ack(number, frame);
+                link.channels.put_ack(number, frame, now);
             }
         }
     }
