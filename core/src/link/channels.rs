@@ -309,13 +309,13 @@ impl Channels {
         self.acks = acks;
         self.acks_wait = None;
         let mut bundle = Bundle::default();
-        while let Some(length) = self.next_frame().map(Outgoing::len) {
-            let full = bundle.len().saturating_add(length) > usize::from(self.limits.piece)
-                || bundle.frames() >= self.limits.frames;
-            if full && bundle.frames() > 0 {
-                break;
-            }
-            let Some(frame) = self.take_frame() else {
+        while self.queued > 0 {
+            let room = match bundle.frames() {
+                0 => usize::MAX,
+                frames if frames >= self.limits.frames => break,
+                _ => usize::from(self.limits.piece).saturating_sub(bundle.len()),
+            };
+            let Some(frame) = self.take_frame(room) else {
                 break;
             };
             bundle.push(frame);
@@ -323,29 +323,21 @@ impl Channels {
         Some(bundle.finish())
     }
 
-    fn next_frame(&self) -> Option<&Outgoing> {
-        self.control
-            .front()
-            .or_else(|| self.signals.front().map(|(_, frame)| frame))
-            .or_else(|| {
-                let (_, stream) = self.streams.get(self.next_stream()?)?;
-                stream.frames.front()
-            })
-    }
-
-    fn take_frame(&mut self) -> Option<Outgoing> {
-        let next = self.control.pop_front();
-        let next = next.or_else(|| self.signals.pop_front().map(|(_, frame)| frame));
-        let frame = match next {
-            Some(frame) => frame,
-            None => {
-                let place = self.next_stream()?;
-                let (origin, stream) = self.streams.get_mut(place)?;
-                let frame = stream.frames.pop_front()?;
-                stream.bytes = stream.bytes.saturating_sub(frame.len());
-                self.last_turn = *origin;
-                frame
-            }
+    /// The next frame, unless it is longer than this.
+    fn take_frame(&mut self, room: usize) -> Option<Outgoing> {
+        let fits = |frame: &&Outgoing| frame.len() <= room;
+        let frame = if let Some(first) = self.control.front() {
+            fits(&first).then(|| self.control.pop_front())??
+        } else if let Some((_, first)) = self.signals.front() {
+            fits(&first).then(|| self.signals.pop_front())??.1
+        } else {
+            let place = self.next_stream()?;
+            let (origin, stream) = self.streams.get_mut(place)?;
+            stream.frames.front().filter(fits)?;
+            let frame = stream.frames.pop_front()?;
+            stream.bytes = stream.bytes.saturating_sub(frame.len());
+            self.last_turn = *origin;
+            frame
         };
         self.queued = self.queued.saturating_sub(frame.len());
         Some(frame)
@@ -353,15 +345,16 @@ impl Channels {
 
     /// The place of the first stream after the one that had the last turn.
     fn next_stream(&self) -> Option<usize> {
-        let waits = |place: &usize| {
-            let stream = self.streams.get(*place);
-            stream.is_some_and(|(_, stream)| !stream.frames.is_empty())
-        };
-        let next = self
-            .streams
-            .partition_point(|(origin, _)| *origin <= self.last_turn);
-        let (mut after, mut before) = (next..self.streams.len(), 0..next);
-        after.find(waits).or_else(|| before.find(waits))
+        let mut first = None;
+        for (place, (origin, stream)) in self.streams.iter().enumerate() {
+            if !stream.frames.is_empty() {
+                if *origin > self.last_turn {
+                    return Some(place);
+                }
+                first = first.or(Some(place));
+            }
+        }
+        first
     }
 
     fn poll_state(&mut self, me: Number) -> Option<ChannelMessage> {

@@ -253,6 +253,11 @@ impl Pair {
             .map(|since| since.plus(patience))
     }
 
+    /// Whether its window is full, so that it matters if something moves.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.stall.is_waiting()
+    }
+
     /// What we gave to the way to it moves.
     pub(crate) fn moved(&mut self, now: Timestamp) {
         self.stall.moved(now);

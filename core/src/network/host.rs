@@ -361,8 +361,8 @@ impl Network {
         let ours = self
             .pairs
             .iter()
-            .filter(|(number, _)| is_judged(**number))
             .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
+            .filter(|(_, number)| is_judged(*number))
             .min();
         let relayed = host.relay.slowest(patience, is_judged);
         ours.into_iter().chain(relayed).min()

@@ -97,10 +97,11 @@ impl Network {
         }
         if over == HOST {
             // It carries what is for those that we have no link to.
-            let own = self.directs.keys().copied();
-            let own: Vec<Number> = own.filter(|number| self.goes_directly(*number)).collect();
-            for (number, pair) in &mut self.pairs {
-                if !own.contains(number) {
+            let own = |n: &Number| self.directs.contains_key(n) && self.goes_directly(*n);
+            let waiting = self.pairs.iter().filter(|(_, pair)| pair.is_waiting());
+            let waiting = waiting.map(|(number, _)| *number);
+            for number in waiting.filter(|n| !own(n)).collect::<Vec<Number>>() {
+                if let Some(pair) = self.pairs.get_mut(&number) {
                     pair.moved(now);
                 }
             }

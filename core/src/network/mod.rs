@@ -308,8 +308,8 @@ impl Network {
             self.leaving_deadline(),
             self.acks_deadline(),
         ]
-        .into_iter()
-        .fold(None, earliest)
+        .iter()
+        .fold(None, |first, at| earliest(first, *at))
     }
 
     /// Time never goes back.
