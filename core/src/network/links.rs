@@ -66,6 +66,7 @@ impl Network {
                     self.data_moved(number);
                 }
             }
+            LinkUpdate::Alive { round_trip: None } if link.liveness.is_one_way(self.now) => {}
             LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
             LinkUpdate::Report(report) => self.link_reported(id, report),
             // Our own liveness decides; a passing loss of the path is no end. But it may not pass.

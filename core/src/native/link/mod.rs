@@ -24,12 +24,14 @@ mod lines;
 mod negotiation;
 mod news;
 mod outbox;
+mod shortcut;
 
 use self::checks::Checks;
 use self::detour::{Detour, Ends};
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
+use self::shortcut::Shortcut;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dtls::{self, Window};
@@ -113,6 +115,7 @@ pub(in crate::native) struct Link {
     /// Where the last authentic check came in.
     heard_at: Option<Ends>,
     detour: Detour,
+    shortcut: Shortcut,
     /// What the last check of ours said.
     role: Option<Role>,
     checks: Checks,
@@ -189,6 +192,7 @@ impl Link {
             path: None,
             heard_at: None,
             detour: Detour::default(),
+            shortcut: Shortcut::default(),
             role: None,
             checks: Checks::default(),
             kinds: BTreeMap::new(),
@@ -238,8 +242,10 @@ impl Link {
     }
 
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
-        let echo = (!self.ended).then(|| self.window.echo()).flatten();
-        earliest(self.due, echo)
+        if self.ended {
+            return self.due;
+        }
+        earliest(earliest(self.due, self.window.echo()), self.shortcut.due())
     }
 
     pub(in crate::native) fn send(
@@ -306,6 +312,35 @@ impl Link {
             payload: request.into(),
         });
         Some(transaction)
+    }
+
+    /// Whether it goes through a TURN server, the remote's or ours.
+    pub(in crate::native) fn is_by_relay(&self) -> bool {
+        let Some((local, remote)) = self.used().filter(|_| self.secured && !self.ended) else {
+            return false;
+        };
+        candidate::kind_of(local, &self.locals) == CandidateKind::Relay
+            || self.kinds.get(&remote) == Some(&CandidateKind::Relay)
+    }
+
+    /// Sends checks from our sockets to the remote's.
+    fn knock(&mut self, out: &mut Outbox) {
+        let (Some(remote), role) = (&self.remote, self.role.unwrap_or(Role::Controlled(0))) else {
+            return;
+        };
+        for host in &self.locals {
+            let Local::Host(host) = host else { continue };
+            let kinds = self.kinds.iter();
+            let sockets = kinds.filter(|(_, kind)| **kind != CandidateKind::Relay);
+            for (address, _) in sockets.filter(|(address, _)| host.leads_to(**address)) {
+                let check = self.probes.stray(&self.local, remote, PROBE_PRIORITY, role);
+                out.transmits.extend(check.map(|check| Transmit {
+                    local: host.address,
+                    remote: *address,
+                    payload: check.into(),
+                }));
+            }
+        }
     }
 
     /// Tells the remote at once; what was not sent yet is lost.
@@ -397,7 +432,11 @@ impl Link {
         datagram: &[u8],
         out: &mut Outbox,
     ) -> bool {
-        self.checks.answered(transaction, at) && self.receive(now, at, datagram, out)
+        let taken = self.checks.answered(transaction, at) && self.receive(now, at, datagram, out);
+        if taken {
+            self.detour.works(at);
+        }
+        taken
     }
 
     /// DTLS, or a check. `false`: str0m has no use for it.
@@ -437,6 +476,9 @@ impl Link {
         let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
         if !is_due(self.poll_timeout()) {
             return;
+        }
+        if self.shortcut.take_turn(now) && self.is_by_relay() {
+            self.knock(out);
         }
         for _ in 0..SPINS {
             self.tick(now, out);
@@ -487,6 +529,9 @@ impl Link {
     /// What follows every input.
     fn step(&mut self, now: Timestamp, out: &mut Outbox) {
         self.drain(now, out);
+        if self.secured {
+            self.shortcut.begin(now);
+        }
         self.check_eagerly(now, out);
         self.flush(now, out);
         self.report(out);
