@@ -356,15 +356,14 @@ impl Node {
                         self.outputs.push_back(Output::Server(output));
                     }
                     network_io::Output::Event(event) => {
-                        let unheard =
-                            matches!(event, Event::NodeSuspect { .. } | Event::NodeLost { .. });
+                        let unheard = matches!(
+                            &event,
+                            Event::NodeSuspect { node } | Event::NodeLost { node }
+                                if self.network.is_linked(*node)
+                        );
                         self.outputs.push_back(Output::Event(event));
                         if unheard {
-                            // Our NAT may have forgotten us, or a TURN server: what a new link
-                            // starts from must be what is true now.
-                            self.with_gather(now, |gather, news| {
-                                gather.network_changed(now, news);
-                            });
+                            self.look_around(now);
                         }
                     }
                     network_io::Output::Link { link, command } => {
@@ -410,7 +409,16 @@ impl Node {
         }
     }
 
+    /// Our NAT may have forgotten us, or a TURN server: what a new link starts from must be what is true
+    /// now.
+    fn look_around(&mut self, now: Timestamp) {
+        self.with_gather(now, |gather, news| gather.network_changed(now, news));
+    }
+
     fn open(&mut self, now: Timestamp, id: LinkId, offerer: bool) {
+        if !self.links.is_empty() {
+            self.look_around(now);
+        }
         self.with_gather(now, |gather, news| gather.hurry(now, news));
         let Some(certificate) = &self.certificate else {
             let failed = Update::Failed(LinkFailure::Platform);

@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Network, Role};
 use crate::config::Probing;
@@ -66,8 +67,7 @@ impl Network {
                     self.data_moved(number);
                 }
             }
-            LinkUpdate::Alive { round_trip: None } if link.liveness.is_one_way(self.now) => {}
-            LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
+            LinkUpdate::Alive { round_trip } => self.alive(id, round_trip, self.config.probing),
             LinkUpdate::Report(report) => self.link_reported(id, report),
             // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
             LinkUpdate::Disconnected => {
@@ -166,13 +166,19 @@ impl Network {
         self.command(id, LinkCommand::AddCandidate(candidate));
     }
 
+    /// More than a sign of life came. That counts in any case, as the application is going to see it; and
+    /// of a path that leads one way it does not come for long, as nobody says that it came.
+    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<Duration>) {
+        self.alive(id, round_trip, Probing::ByFrames);
+    }
+
     /// An authenticated packet came.
-    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<core::time::Duration>) {
+    fn alive(&mut self, id: LinkId, round_trip: Option<Duration>, probing: Probing) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         link.heard = true;
-        let was_suspect = link.liveness.heard(self.now, round_trip);
+        let was_suspect = link.liveness.heard(self.now, round_trip, probing);
         let direct = link.direct().is_some();
         let Some(number) = link.number() else {
             return;
@@ -325,6 +331,8 @@ impl Network {
             };
             match silence {
                 Silence::Probe => self.probe(id),
+                Silence::Doubt if number == HOST => self.look_early(),
+                Silence::Doubt => {}
                 Silence::Suspect if direct && self.has_host() => self.choose_route(number),
                 Silence::Suspect => {
                     if let Some(node) = self.roster.node(number) {

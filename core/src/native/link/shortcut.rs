@@ -70,6 +70,8 @@ impl Shortcut {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -79,7 +81,7 @@ mod tests {
         let made = Timestamp::from_millis(500);
         shortcut.begin(made);
         shortcut.begin(made.plus(FIRST));
-        let mut rounds = alloc::vec::Vec::new();
+        let mut rounds = Vec::new();
         for _ in 0..8 {
             rounds.push(shortcut.due().unwrap().since(made).as_secs());
             for _ in 0..KNOCKS {
