@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::table::Table;
 use super::{Network, Role};
@@ -66,7 +67,7 @@ impl Network {
                     self.data_moved(number);
                 }
             }
-            LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
+            LinkUpdate::Alive { round_trip } => self.alive(id, round_trip, self.config.probing),
             LinkUpdate::Report(report) => self.link_reported(id, report),
             // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
             LinkUpdate::Disconnected => {
@@ -166,15 +167,19 @@ impl Network {
         self.command(id, LinkCommand::AddCandidate(candidate));
     }
 
+    /// More than a sign of life came. That counts in any case, as the application is going to see it; and
+    /// of a path that leads one way it does not come for long, as nobody says that it came.
+    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<Duration>) {
+        self.alive(id, round_trip, Probing::ByFrames);
+    }
+
     /// An authenticated packet came.
-    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<core::time::Duration>) {
+    fn alive(&mut self, id: LinkId, round_trip: Option<Duration>, probing: Probing) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         link.heard = true;
-        let was_suspect = link
-            .liveness
-            .heard(self.now, round_trip, self.config.probing);
+        let was_suspect = link.liveness.heard(self.now, round_trip, probing);
         let direct = link.direct().is_some();
         let Some(number) = link.number() else {
             return;
