@@ -51,21 +51,17 @@ impl Network {
 
     /// Whoever is on its way back shall begin again: what it hears of us from now on is a LEAVE.
     pub(super) fn refuse_returning(&mut self) {
-        let returning = self.links.iter_mut();
-        let returning = returning.filter(|(_, link)| link.is_joining() && link.resumes().is_some());
-        let mut told = Vec::new();
-        for (id, link) in returning {
-            let leave = negotiation::leave(link.connection_id());
-            link.said = vec![write_relayed(
-                RelayedKind::Leave,
-                link.signaling_id(),
-                leave,
-            )];
-            told.push(*id);
-        }
-        // Else once we are registered again.
-        if self.server.is_some() {
-            for id in told {
+        let links = self.links.iter();
+        let returning = links.filter(|(_, link)| link.is_joining() && link.resumes().is_some());
+        let returning: Vec<LinkId> = returning.map(|(id, _)| *id).collect();
+        for id in returning {
+            if let Some(link) = self.links.get_mut(&id) {
+                let leave = negotiation::leave(link.connection_id());
+                let to = link.signaling_id();
+                link.said = vec![write_relayed(RelayedKind::Leave, to, leave)];
+            }
+            // Else once we are registered again.
+            if self.server.is_some() {
                 self.say_again(id);
             }
         }

@@ -24,12 +24,14 @@ mod lines;
 mod negotiation;
 mod news;
 mod outbox;
+mod shortcut;
 
 use self::checks::Checks;
 use self::detour::{Detour, Ends};
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
+use self::shortcut::Shortcut;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dtls::{self, Window};
@@ -124,6 +126,7 @@ pub(in crate::native) struct Link {
     /// When something authentic last came in on the pair that is used.
     used_heard: Timestamp,
     detour: Detour,
+    shortcut: Shortcut,
     /// What the last check of ours said.
     role: Option<Role>,
     checks: Checks,
@@ -206,6 +209,7 @@ impl Link {
             heard_on: BTreeSet::new(),
             used_heard: now,
             detour: Detour::default(),
+            shortcut: Shortcut::default(),
             role: None,
             checks: Checks::default(),
             kinds: BTreeMap::new(),
@@ -261,7 +265,8 @@ impl Link {
             return self.due;
         }
         let doubt = self.elsewhere().and_then(|_| self.detour.due());
-        earliest(earliest(self.due, self.window.echo()), doubt)
+        let ours = earliest(doubt, self.shortcut.due());
+        earliest(earliest(self.due, self.window.echo()), ours)
     }
 
     pub(in crate::native) fn send(
@@ -376,6 +381,35 @@ impl Link {
         Some(transaction)
     }
 
+    /// Whether it goes through a TURN server, the remote's or ours.
+    pub(in crate::native) fn is_by_relay(&self) -> bool {
+        let Some((local, remote)) = self.used().filter(|_| self.secured && !self.ended) else {
+            return false;
+        };
+        candidate::kind_of(local, &self.locals) == CandidateKind::Relay
+            || self.kinds.get(&remote) == Some(&CandidateKind::Relay)
+    }
+
+    /// Sends checks from our sockets to the remote's.
+    fn knock(&mut self, out: &mut Outbox) {
+        let (Some(remote), role) = (&self.remote, self.role.unwrap_or(Role::Controlled(0))) else {
+            return;
+        };
+        for host in &self.locals {
+            let Local::Host(host) = host else { continue };
+            let kinds = self.kinds.iter();
+            let sockets = kinds.filter(|(_, kind)| **kind != CandidateKind::Relay);
+            for (address, _) in sockets.filter(|(address, _)| host.leads_to(**address)) {
+                let check = self.probes.stray(&self.local, remote, PROBE_PRIORITY, role);
+                out.transmits.extend(check.map(|check| Transmit {
+                    local: host.address,
+                    remote: *address,
+                    payload: check.into(),
+                }));
+            }
+        }
+    }
+
     /// Tells the remote at once; what was not sent yet is lost.
     pub(in crate::native) fn close(&mut self, now: Timestamp, out: &mut Outbox) {
         if self.ended {
@@ -465,7 +499,11 @@ impl Link {
         if is_ours {
             self.hear(now, at);
         }
-        is_ours && self.receive(now, at, datagram, out)
+        let taken = is_ours && self.receive(now, at, datagram, out);
+        if taken {
+            self.detour.works(at);
+        }
+        taken
     }
 
     /// DTLS, or a check. `false`: str0m has no use for it.
@@ -514,6 +552,9 @@ impl Link {
             return;
         }
         self.probe_both(now, out);
+        if self.shortcut.take_turn(now) && self.is_by_relay() {
+            self.knock(out);
+        }
         for _ in 0..SPINS {
             self.tick(now, out);
             if !is_due(self.due) {
@@ -564,6 +605,9 @@ impl Link {
     /// What follows every input.
     fn step(&mut self, now: Timestamp, out: &mut Outbox) {
         self.drain(now, out);
+        if self.secured {
+            self.shortcut.begin(now);
+        }
         self.check_eagerly(now, out);
         self.flush(now, out);
         self.report(out);
