@@ -330,7 +330,7 @@ impl Network {
             self.tell(Event::NodeRoute { node, route });
         }
         // The host may have lost it: our link to it works.
-        if directly && self.away.contains_key(&number) {
+        if directly && self.has_host() && self.away.contains_key(&number) {
             self.found(number);
         }
         let now = self.now;
