@@ -110,7 +110,7 @@ pub fn rewrite_answer(payload: &str) -> Option<(String, Option<String>)> {
         Verdict::Refused(Version::OURS, Some(reason)) => {
             serde_json::to_string(&negotiation::refusal(&id, *reason)).ok()
         }
-        Verdict::Refused(..) | Verdict::Foreign => None,
+        Verdict::Refused(..) | Verdict::Foreign(_) => None,
     };
     Some((read, written))
 }

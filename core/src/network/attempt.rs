@@ -10,7 +10,7 @@ use crate::code::NetworkCode;
 use crate::id::LinkId;
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, OfferHello};
-use crate::link::{Link, Via};
+use crate::link::{Aside, Link, Via};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Version};
@@ -57,6 +57,36 @@ impl Network {
         }
     }
 
+    /// Begins the other connection to a page that hosts, for states, if it wants one.
+    pub(super) fn dial_states(&mut self, of: LinkId) -> bool {
+        let timeouts = self.config.timeouts;
+        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
+        let code = match &mut self.role {
+            Role::Joiner(joiner) if joiner.wants_states => joiner.code,
+            Role::Joiner(_) | Role::Idle | Role::Host(_) | Role::Leaving { .. } => return false,
+        };
+        let id = self.new_link();
+        let via = Via::Signaling {
+            peer: code.signaling_id().to_string(),
+            connection: format!("dc_{:016x}", self.fork("connection id", id.as_u64()).u64()),
+        };
+        let mut link = Link::new(self.now, via, self.bounds(), deadline);
+        link.aside = Aside::States(of);
+        link.heard = true;
+        self.links.insert(id, link);
+        if let Role::Joiner(joiner) = &mut self.role {
+            joiner.attempt = Some(Attempt {
+                link: id,
+                offer: None,
+                candidates: Vec::new(),
+                settled: true,
+            });
+        }
+        self.command(id, LinkCommand::Open { offerer: true });
+        self.command(id, LinkCommand::CreateOffer);
+        true
+    }
+
     /// The attempt that this link is.
     fn attempt(&mut self, id: LinkId) -> Option<&mut Attempt> {
         match &mut self.role {
@@ -93,10 +123,14 @@ impl Network {
             native: self.config.native,
             resume: joiner.is_welcome().then_some(self.me),
         };
-        let offer = negotiation::offer(sdp, link.connection_id(), &hello);
-        let host = link.signaling_id();
-        self.client
-            .send(write_relayed(RelayedKind::Offer, host, offer));
+        let (host, connection) = (link.signaling_id(), link.connection_id());
+        self.client.send(if link.carries_for().is_some() {
+            let offer = negotiation::offer_of_states(sdp, connection);
+            write_relayed(RelayedKind::Offer, host, offer)
+        } else {
+            let offer = negotiation::offer(sdp, connection, &hello);
+            write_relayed(RelayedKind::Offer, host, offer)
+        });
         for candidate in &attempt.candidates {
             let candidate = negotiation::candidate(link.connection_id(), candidate);
             self.client

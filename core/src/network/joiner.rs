@@ -41,6 +41,8 @@ pub(super) struct Joiner {
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
     pub(super) token: Option<Token>,
+    /// The host is a page, which wants another connection for states.
+    pub(super) wants_states: bool,
     /// In a mesh without its host, where the others go on: how it ends when nobody is left.
     pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
@@ -89,6 +91,7 @@ impl Network {
             again_at: None,
             host: None,
             token: None,
+            wants_states: false,
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
@@ -145,7 +148,9 @@ impl Network {
             RelayedKind::Answer => {
                 let answer = negotiation::read_answer(&relayed.payload)?;
                 (answer.connection_id == link.connection_id()).then_some(())?;
-                if again && link.clock.timing().signaling.is_none() {
+                if link.carries_for().is_some() {
+                    self.states_answered(id, answer.verdict);
+                } else if again && link.clock.timing().signaling.is_none() {
                     self.handle_verdict_again(id, answer.verdict);
                 } else if joiner.host.is_none() {
                     self.handle_verdict(id, answer.verdict);
@@ -197,7 +202,7 @@ impl Network {
                 };
                 self.end(EndReason::Refused(reason));
             }
-            Verdict::Foreign => self.end(EndReason::ForeignHost),
+            Verdict::Foreign(answer) => self.foreign_admitted(id, answer),
         }
     }
 
@@ -244,7 +249,7 @@ impl Network {
         }
     }
 
-    fn enter_phase(&mut self, phase: Phase) {
+    pub(super) fn enter_phase(&mut self, phase: Phase) {
         let timeouts = self.config.timeouts;
         let Role::Joiner(joiner) = &mut self.role else {
             return;
@@ -300,8 +305,10 @@ impl Network {
         if from < Phase::Datachannel {
             self.tell(Event::Phase(Phase::Datachannel));
         }
-        // From here on the host tells us everything; signaling has done its part.
-        self.client.close();
+        // From here on the host tells us everything; signaling has done its part, but for one thing.
+        if !self.dial_states(id) {
+            self.client.close();
+        }
         let nodes: Vec<NodeId> = welcome.roster.iter().map(|member| member.node).collect();
         tracing::info!(nodes = nodes.len(), "joined");
         self.tell(Event::Joined {

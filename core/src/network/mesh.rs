@@ -276,6 +276,7 @@ impl Network {
             | Frame::Resume(_)
             | Frame::Resumed(_)
             | Frame::Anew { .. }
+            | Frame::Foreign { .. }
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -361,6 +362,7 @@ impl Network {
     /// A node is no longer part of the network, as this node sees it.
     pub(super) fn node_gone(&mut self, number: Number, reason: LeaveReason) {
         self.away.remove(&number);
+        self.foreign.remove(&number);
         if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
             self.close_link(link);
         }
