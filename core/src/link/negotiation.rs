@@ -223,8 +223,9 @@ pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl 
     }
 }
 
-/// The payload of an OFFER for another connection to a PeerJS page, for states.
-pub(crate) fn offer_of_states(sdp: &str, connection_id: &str) -> impl Serialize {
+/// The payload of an OFFER to a host that speaks the JSON dialect, after the first: of another connection to
+/// a PeerJS page, for states, or of one in the first one's place.
+pub(crate) fn offer_unmarked(sdp: &str, connection_id: &str, label: &str) -> impl Serialize {
     OfferPayload {
         sdp: Description {
             kind: "offer".into(),
@@ -232,8 +233,8 @@ pub(crate) fn offer_of_states(sdp: &str, connection_id: &str) -> impl Serialize 
         },
         kind: DATA,
         connection_id: connection_id.to_string().into(),
-        label: STATES.into(),
-        reliable: false,
+        label: label.to_string().into(),
+        reliable: label != STATES,
         serialization: "json".into(),
         wattle: None,
     }

@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 use super::{Network, Role};
 use crate::code::NetworkCode;
 use crate::id::LinkId;
-use crate::io::LinkCommand;
+use crate::io::{Channel, LinkCommand};
 use crate::link::negotiation::{self, OfferHello};
 use crate::link::{Aside, Link, Via};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Version};
+use crate::wire::{Frame, Hello, Version};
 
 /// More candidates of our own than this are not told.
 const CANDIDATES: usize = 64;
@@ -26,6 +26,8 @@ pub(super) struct Attempt {
     offer: Option<String>,
     /// Our candidates so far: they follow the offer, whenever it leaves.
     candidates: Vec<String>,
+    /// We are to be the DTLS client: the host is one that does not begin SCTP otherwise.
+    active: bool,
     /// It is made even if the old link works again: the host has answered, or the old one is too slow.
     pub(super) settled: bool,
 }
@@ -53,6 +55,7 @@ impl Network {
             link: id,
             offer: None,
             candidates: Vec::new(),
+            active: false,
             settled: false,
         }
     }
@@ -79,12 +82,38 @@ impl Network {
                 link: id,
                 offer: None,
                 candidates: Vec::new(),
+                active: false,
                 settled: true,
             });
         }
         self.command(id, LinkCommand::Open { offerer: true });
         self.command(id, LinkCommand::CreateOffer);
         true
+    }
+
+    /// Begins anew with a host of the JSON dialect that found a path, but opens no channel: there are
+    /// stacks in which SCTP is begun by the side that offers, whereas ours leaves it to the DTLS client.
+    pub(super) fn offer_actively(&mut self) {
+        let forever = Timestamp::from_nanos(u64::MAX);
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        joiner.host = None;
+        let (code, old) = (joiner.code, joiner.link);
+        let first = Frame::Hello(Hello {
+            version: Version::OURS,
+            node: self.id,
+        });
+        let mut attempt = self.begin_attempt(code, forever, &first);
+        attempt.active = true;
+        if let Some(link) = self.links.get_mut(&attempt.link) {
+            link.heard = true;
+        }
+        if let Role::Joiner(joiner) = &mut self.role {
+            joiner.link = attempt.link;
+            joiner.attempt = Some(attempt);
+        }
+        self.close_link(old);
     }
 
     /// The attempt that this link is.
@@ -125,7 +154,11 @@ impl Network {
         };
         let (host, connection) = (link.signaling_id(), link.connection_id());
         self.client.send(if link.carries_for().is_some() {
-            let offer = negotiation::offer_of_states(sdp, connection);
+            let offer = negotiation::offer_unmarked(sdp, connection, negotiation::STATES);
+            write_relayed(RelayedKind::Offer, host, offer)
+        } else if attempt.active {
+            let sdp = sdp.replace("a=setup:actpass", "a=setup:active");
+            let offer = negotiation::offer_unmarked(&sdp, connection, Channel::Data.label());
             write_relayed(RelayedKind::Offer, host, offer)
         } else {
             let offer = negotiation::offer(sdp, connection, &hello);

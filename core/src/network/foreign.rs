@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::time::Duration;
 
 use super::{Network, Role};
 use crate::config::MOST_NODES;
@@ -29,6 +30,9 @@ const CONNECTION: usize = 256;
 const FRAME: u32 = 256 * 1024;
 /// What stands around a payload: members, and a name of which each byte may be escaped.
 const AROUND: u32 = (json::AROUND + 6 * NAME) as u32;
+/// How long channels may take to open on a path that works, before a connection in which we begin is made
+/// instead: four trips are enough, two losses included.
+const CHANNELS: Duration = Duration::from_secs(3);
 /// Over this many bytes in its channel a state or a pong is not worth more.
 const STALE: u32 = 64 * 1024;
 
@@ -344,17 +348,32 @@ impl Network {
         let interpreter = Interpreter::of_host(terms, most, limits.piece, us, name, at);
         joiner.host = interpreter.host_id();
         joiner.wants_states = !both_channels;
+        let first = joiner.phase < Phase::Ice;
         joiner.clock.answered(self.now);
         link.clock.answered(self.now);
         link.interpreter = Some(Box::new(interpreter));
         self.interprets = true;
-        self.enter_phase(Phase::Ice);
+        if first {
+            self.enter_phase(Phase::Ice);
+        }
         self.command(id, LinkCommand::MakeChannel(Channel::Data));
         if both_channels {
             self.command(id, LinkCommand::MakeChannel(Channel::State));
         }
         let led = false;
         self.command(id, LinkCommand::AcceptAnswer { sdp, led });
+    }
+
+    /// Joiner: a path to the host was found, and channels should open soon.
+    pub(super) fn expect_channels(&mut self) {
+        let at = self.now.plus(CHANNELS);
+        if self.host_is_foreign()
+            && let Role::Joiner(joiner) = &mut self.role
+            && !joiner.wants_states
+            && !joiner.actively
+        {
+            joiner.actively_at = Some(at);
+        }
     }
 
     /// Joiner: a page's answer to our offer of a connection for states.

@@ -14,7 +14,7 @@ use crate::link::negotiation::{self, Admission, Verdict};
 use crate::link::{PhaseClock, Stage};
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 use crate::wire::{Frame, HOST, Hello, Token, Version, Welcome};
 
 /// How many random ids are tried at the signaling server.
@@ -43,6 +43,11 @@ pub(super) struct Joiner {
     pub(super) token: Option<Token>,
     /// The host is a page, which wants another connection for states.
     pub(super) wants_states: bool,
+    /// The host speaks the JSON dialect, and takes both channels on one connection: when another one is
+    /// tried, if none has opened.
+    pub(super) actively_at: Option<Timestamp>,
+    /// Another one was tried.
+    pub(super) actively: bool,
     /// In a mesh without its host, where the others go on: how it ends when nobody is left.
     pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
@@ -92,6 +97,8 @@ impl Network {
             host: None,
             token: None,
             wants_states: false,
+            actively_at: None,
+            actively: false,
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
@@ -246,6 +253,7 @@ impl Network {
         if joiner.host.is_some() && joiner.phase < Phase::Datachannel {
             joiner.clock.connected(self.now);
             self.enter_phase(Phase::Datachannel);
+            self.expect_channels();
         }
     }
 
@@ -328,17 +336,23 @@ impl Network {
         Some(())
     }
 
-    pub(super) const fn joiner_deadline(&self) -> Option<Timestamp> {
+    pub(super) fn joiner_deadline(&self) -> Option<Timestamp> {
         match &self.role {
-            Role::Joiner(joiner) => joiner.deadline,
+            Role::Joiner(joiner) => earliest(joiner.deadline, joiner.actively_at),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
         }
     }
 
     pub(super) fn joiner_timeout(&mut self) {
-        let Role::Joiner(joiner) = &self.role else {
+        let now = self.now;
+        let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
+        if joiner.actively_at.take_if(|at| *at <= now).is_some() {
+            joiner.actively = true;
+            self.offer_actively();
+            return;
+        }
         if joiner.deadline.is_none_or(|at| at > self.now) {
             return;
         }

@@ -138,7 +138,12 @@ impl Network {
                 self.direct_opened(id);
             }
             // Channels cannot open without a path, even if nobody told us of it.
-            Role::Joiner(_) => self.joiner_connected(),
+            Role::Joiner(_) => {
+                self.joiner_connected();
+                if let Role::Joiner(joiner) = &mut self.role {
+                    joiner.actively_at = None;
+                }
+            }
             Role::Idle | Role::Leaving { .. } => {}
         }
     }
