@@ -1,6 +1,8 @@
 // A Clayground node on another WebRTC stack (werift), as PROTOCOL.md describes those that exist: JSON in
 // binary messages, the channels `data` and `state` on one connection, made in-band by the joiner.
 
+import { createSocket } from "node:dgram";
+
 import { RTCPeerConnection } from "werift";
 import { WebSocket } from "ws";
 
@@ -36,8 +38,29 @@ class Heard {
   }
 }
 
+// werift asks a STUN server, one on the internet if it is given none, and waits for it: this one answers.
+const stun = createSocket("udp4").unref();
+stun.on("message", (request, { address, port }) => {
+  const answer = Buffer.alloc(32);
+  request.copy(answer, 0, 0, 20);
+  answer.writeUInt16BE(0x0101, 0);
+  answer.writeUInt16BE(12, 2);
+  // XOR-MAPPED-ADDRESS, RFC 8489 section 14.2.
+  answer.writeUInt32BE(0x0020_0008, 20);
+  answer.writeUInt16BE(0x0001, 24);
+  answer.writeUInt16BE(port ^ 0x2112, 26);
+  const cookie = [0x21, 0x12, 0xa4, 0x42];
+  address.split(".").forEach((part, at) => answer.writeUInt8(Number(part) ^ cookie[at], 28 + at));
+  stun.send(answer, port, address);
+});
+await new Promise((done) => stun.bind(0, "0.0.0.0", done));
+
 const connection = () =>
-  new RTCPeerConnection({ iceServers: [], iceUseIpv6: false, bundlePolicy: "max-bundle" });
+  new RTCPeerConnection({
+    iceServers: [{ urls: `stun:127.0.0.1:${stun.address().port}` }],
+    iceUseIpv6: false,
+    bundlePolicy: "max-bundle",
+  });
 
 const described = ({ localDescription: { type, sdp } }) => ({ type, sdp });
 

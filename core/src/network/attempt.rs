@@ -26,8 +26,8 @@ pub(super) struct Attempt {
     offer: Option<String>,
     /// Our candidates so far: they follow the offer, whenever it leaves.
     candidates: Vec<String>,
-    /// We are to be the DTLS client: the host is one that does not begin SCTP otherwise.
-    active: bool,
+    /// The host is to take ICE's controlling role: it is one that does not begin SCTP otherwise.
+    led: bool,
     /// It is made even if the old link works again: the host has answered, or the old one is too slow.
     pub(super) settled: bool,
 }
@@ -55,7 +55,7 @@ impl Network {
             link: id,
             offer: None,
             candidates: Vec::new(),
-            active: false,
+            led: false,
             settled: false,
         }
     }
@@ -82,7 +82,7 @@ impl Network {
                 link: id,
                 offer: None,
                 candidates: Vec::new(),
-                active: false,
+                led: false,
                 settled: true,
             });
         }
@@ -92,8 +92,8 @@ impl Network {
     }
 
     /// Begins anew with a host of the JSON dialect that found a path, but opens no channel: there are
-    /// stacks in which SCTP is begun by the side that offers, whereas ours leaves it to the DTLS client.
-    pub(super) fn offer_actively(&mut self) {
+    /// stacks in which the controlling side of ICE begins SCTP, whereas ours leaves it to the DTLS client.
+    pub(super) fn offer_to_be_led(&mut self) {
         let forever = Timestamp::from_nanos(u64::MAX);
         let Role::Joiner(joiner) = &mut self.role else {
             return;
@@ -105,7 +105,7 @@ impl Network {
             node: self.id,
         });
         let mut attempt = self.begin_attempt(code, forever, &first);
-        attempt.active = true;
+        attempt.led = true;
         if let Some(link) = self.links.get_mut(&attempt.link) {
             link.heard = true;
         }
@@ -156,8 +156,9 @@ impl Network {
         self.client.send(if link.carries_for().is_some() {
             let offer = negotiation::offer_unmarked(sdp, connection, negotiation::STATES);
             write_relayed(RelayedKind::Offer, host, offer)
-        } else if attempt.active {
-            let sdp = sdp.replace("a=setup:actpass", "a=setup:active");
+        } else if attempt.led {
+            // Who hears this takes ICE's controlling role, and with it begins SCTP.
+            let sdp = sdp.replacen("m=application", "a=ice-lite\r\nm=application", 1);
             let offer = negotiation::offer_unmarked(&sdp, connection, Channel::Data.label());
             write_relayed(RelayedKind::Offer, host, offer)
         } else {

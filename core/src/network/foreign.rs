@@ -30,9 +30,9 @@ const CONNECTION: usize = 256;
 const FRAME: u32 = 256 * 1024;
 /// What stands around a payload: members, and a name of which each byte may be escaped.
 const AROUND: u32 = (json::AROUND + 6 * NAME) as u32;
-/// How long channels may take to open on a path that works, before a connection in which we begin is made
-/// instead: four trips are enough, two losses included.
-const CHANNELS: Duration = Duration::from_secs(3);
+/// How long channels may take to open on a path that works, before another connection is made
+/// instead: four trips are enough, a loss included.
+const CHANNELS: Duration = Duration::from_secs(2);
 /// Over this many bytes in its channel a state or a pong is not worth more.
 const STALE: u32 = 64 * 1024;
 
@@ -348,7 +348,7 @@ impl Network {
         let interpreter = Interpreter::of_host(terms, most, limits.piece, us, name, at);
         joiner.host = interpreter.host_id();
         joiner.wants_states = !both_channels;
-        let first = joiner.phase < Phase::Ice;
+        let (first, led) = (joiner.phase < Phase::Ice, joiner.led);
         joiner.clock.answered(self.now);
         link.clock.answered(self.now);
         link.interpreter = Some(Box::new(interpreter));
@@ -360,7 +360,6 @@ impl Network {
         if both_channels {
             self.command(id, LinkCommand::MakeChannel(Channel::State));
         }
-        let led = false;
         self.command(id, LinkCommand::AcceptAnswer { sdp, led });
     }
 
@@ -370,9 +369,9 @@ impl Network {
         if self.host_is_foreign()
             && let Role::Joiner(joiner) = &mut self.role
             && !joiner.wants_states
-            && !joiner.actively
+            && !joiner.led
         {
-            joiner.actively_at = Some(at);
+            joiner.led_at = Some(at);
         }
     }
 

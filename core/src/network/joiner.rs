@@ -45,9 +45,9 @@ pub(super) struct Joiner {
     pub(super) wants_states: bool,
     /// The host speaks the JSON dialect, and takes both channels on one connection: when another one is
     /// tried, if none has opened.
-    pub(super) actively_at: Option<Timestamp>,
+    pub(super) led_at: Option<Timestamp>,
     /// Another one was tried.
-    pub(super) actively: bool,
+    pub(super) led: bool,
     /// In a mesh without its host, where the others go on: how it ends when nobody is left.
     pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
@@ -97,8 +97,8 @@ impl Network {
             host: None,
             token: None,
             wants_states: false,
-            actively_at: None,
-            actively: false,
+            led_at: None,
+            led: false,
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
@@ -338,7 +338,7 @@ impl Network {
 
     pub(super) fn joiner_deadline(&self) -> Option<Timestamp> {
         match &self.role {
-            Role::Joiner(joiner) => earliest(joiner.deadline, joiner.actively_at),
+            Role::Joiner(joiner) => earliest(joiner.deadline, joiner.led_at),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
         }
     }
@@ -348,9 +348,12 @@ impl Network {
         let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
-        if joiner.actively_at.take_if(|at| *at <= now).is_some() {
-            joiner.actively = true;
-            self.offer_actively();
+        if joiner.led_at.take_if(|at| *at <= now).is_some() {
+            joiner.led = true;
+            let timeouts = self.config.timeouts;
+            let last = joiner.clock.start().plus(timeouts.connect);
+            joiner.deadline = Some(now.plus(timeouts.signaling).min(last));
+            self.offer_to_be_led();
             return;
         }
         if joiner.deadline.is_none_or(|at| at > self.now) {

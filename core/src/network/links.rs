@@ -141,7 +141,7 @@ impl Network {
             Role::Joiner(_) => {
                 self.joiner_connected();
                 if let Role::Joiner(joiner) = &mut self.role {
-                    joiner.actively_at = None;
+                    joiner.led_at = None;
                 }
             }
             Role::Idle | Role::Leaving { .. } => {}
