@@ -2,23 +2,42 @@
 
 use core::time::Duration;
 
-use crate::config::Timeouts;
+use crate::config::{Probing, Timeouts};
 use crate::time::Timestamp;
 
 /// A link that is quiet is probed this often, for its round-trip time.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Silence after which we begin to ask.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long we may ask in vain, round trips apart, until the path is in doubt: there may be another one,
+/// and it takes a second to find it.
+const IN_VAIN: Duration = Duration::from_millis(250);
+/// A round trip before one is measured.
+const ROUND_TRIP: Duration = Duration::from_millis(250);
 /// How often we ask then. With 30 % loss each way a probe and its answer pass with p = 0.49, and the
 /// other side asks as well: sixteen rounds from 1 s to 5 s all fail with p < 10^-13.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// Whoever hears us not cannot answer, and takes us for dead: what comes from there is no life for us
+/// either after so long without an answer. There is a path, but it leads one way.
+///
+/// Only where the link itself is asked (as RFC 7675 does, which gives 30 s): the answer to a frame may
+/// wait for longer behind what fills a slow line.
+const ONE_WAY: Duration = Duration::from_secs(5);
+/// How often we ask while there is no answer, though something comes.
+const UNANSWERED: Duration = Duration::from_millis(500);
 
 /// One link's liveness.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heard: Timestamp,
+    /// When the last packet came at all, life or not.
+    came: Timestamp,
+    /// When we began to ask without being answered.
+    in_vain: Option<Timestamp>,
     /// `None`: never yet, so at once, for a first round-trip time.
     asked: Option<Timestamp>,
+    in_doubt: bool,
     suspect: bool,
     lost: bool,
     round_trip: RoundTrip,
@@ -46,6 +65,8 @@ impl RoundTrip {
 pub(crate) enum Verdict {
     /// Ask for a sign of life.
     Probe,
+    /// There may be another path that works.
+    Doubt,
     Suspect,
     Lost,
 }
@@ -54,7 +75,10 @@ impl Liveness {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             heard: now,
+            came: now,
+            in_vain: None,
             asked: None,
+            in_doubt: false,
             suspect: false,
             lost: false,
             round_trip: RoundTrip::default(),
@@ -62,12 +86,29 @@ impl Liveness {
     }
 
     /// An authenticated packet came; says whether the node was suspected until now.
-    pub(crate) fn heard(&mut self, now: Timestamp, round_trip: Option<Duration>) -> bool {
-        self.heard = now;
+    pub(crate) fn heard(
+        &mut self,
+        now: Timestamp,
+        round_trip: Option<Duration>,
+        probing: Probing,
+    ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
+            self.in_vain = None;
         }
+        let gap = now.since(self.came);
+        self.came = now;
+        if gap > QUIET {
+            // Nobody could have answered: there was no path at all.
+            self.in_vain = None;
+        }
+        let unanswered = self.in_vain.map(|since| now.since(since));
+        if probing == Probing::ByLink && unanswered >= Some(ONE_WAY) {
+            return false;
+        }
+        self.heard = now;
         self.lost = false;
+        self.in_doubt = false;
         core::mem::take(&mut self.suspect)
     }
 
@@ -98,16 +139,33 @@ impl Liveness {
         let limit = match (self.suspect, self.lost) {
             (_, true) => return self.next_probe(),
             (true, false) => timeouts.lost_after,
-            (false, false) => timeouts.suspect_after,
+            (false, false) if self.in_doubt => timeouts.suspect_after,
+            (false, false) => timeouts.suspect_after.min(self.patience()),
         };
         self.next_probe().min(self.heard.plus(limit))
+    }
+
+    /// The silence after which the path is in doubt.
+    fn patience(&self) -> Duration {
+        let round_trip = self.round_trip.smoothed.unwrap_or(ROUND_TRIP);
+        QUIET
+            .saturating_add(IN_VAIN)
+            .saturating_add(round_trip.saturating_mul(2))
     }
 
     fn next_probe(&self) -> Timestamp {
         let Some(asked) = self.asked else {
             return self.heard;
         };
-        let idle = asked.plus(PROBE_INTERVAL);
+        let idle = asked.plus(match self.in_vain {
+            Some(_) => UNANSWERED.max(
+                self.round_trip
+                    .smoothed
+                    .unwrap_or_default()
+                    .saturating_mul(2),
+            ),
+            None => PROBE_INTERVAL,
+        });
         let quiet = self.heard.plus(QUIET).max(asked.plus(RETRY));
         idle.min(quiet)
     }
@@ -115,6 +173,10 @@ impl Liveness {
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
         let silence = self.silent_for(now);
+        if silence >= self.patience().min(timeouts.suspect_after) && !self.in_doubt {
+            self.in_doubt = true;
+            return Some(Verdict::Doubt);
+        }
         if silence >= timeouts.suspect_after && !self.suspect {
             self.suspect = true;
             return Some(Verdict::Suspect);
@@ -125,6 +187,7 @@ impl Liveness {
         }
         if self.next_probe() <= now {
             self.asked = Some(now);
+            self.in_vain.get_or_insert(now);
             return Some(Verdict::Probe);
         }
         None
@@ -133,6 +196,8 @@ impl Liveness {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn run(until_ms: u64, mut heard: impl FnMut(Timestamp) -> bool) -> (u64, u64, Option<u64>) {
@@ -149,9 +214,11 @@ mod tests {
                     Verdict::Probe => {
                         probes += 1;
                         if heard(now) {
-                            liveness.heard(now, Some(Duration::from_millis(50)));
+                            let round_trip = Some(Duration::from_millis(50));
+                            liveness.heard(now, round_trip, Probing::ByLink);
                         }
                     }
+                    Verdict::Doubt => assert_eq!(suspects, 0),
                     Verdict::Suspect => suspects += 1,
                     Verdict::Lost => return (probes, suspects, Some(now.as_millis())),
                 }
@@ -168,7 +235,7 @@ mod tests {
     fn silence_is_suspect_after_two_seconds_and_lost_after_five() {
         let (probes, suspects, lost) = run(60_000, |_| false);
         assert_eq!((suspects, lost), (1, Some(5_000)));
-        assert!((16..=17).contains(&probes), "{probes}");
+        assert!((16..=18).contains(&probes), "{probes}");
     }
 
     #[test]
@@ -179,6 +246,47 @@ mod tests {
             nth % 4 == 0
         });
         assert_eq!(lost, None);
+    }
+
+    #[test]
+    fn who_never_answers_is_lost_though_it_is_heard() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        let mut seen = Vec::new();
+        for step in 0..1500 {
+            let now = Timestamp::from_millis(step * 10);
+            while let Some(verdict) = liveness.check(now, &timeouts) {
+                if verdict != Verdict::Probe {
+                    seen.push((verdict, now.as_millis()));
+                }
+            }
+            // It asks us twice a second.
+            if step % 50 == 0 {
+                liveness.heard(now, None, Probing::ByLink);
+            }
+        }
+        assert_eq!(
+            seen,
+            [
+                (Verdict::Doubt, 6_250),
+                (Verdict::Suspect, 6_500),
+                (Verdict::Lost, 9_500)
+            ]
+        );
+        let answer = Some(Duration::from_millis(9));
+        assert!(liveness.heard(Timestamp::from_millis(15_000), answer, Probing::ByLink));
+        assert!(!liveness.is_suspect());
+    }
+
+    #[test]
+    fn after_a_darkness_the_first_packet_is_life() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        for step in 0..1500 {
+            let now = Timestamp::from_millis(step * 10);
+            while liveness.check(now, &timeouts).is_some() {}
+        }
+        assert!(liveness.heard(Timestamp::from_millis(15_000), None, Probing::ByLink));
     }
 
     #[test]

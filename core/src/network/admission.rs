@@ -28,7 +28,7 @@ impl Network {
         }
         let admitted = match hello.resume {
             None => self.admit(&peer, &hello, &offer),
-            Some(number) => self.admit_again(number, &hello, &offer),
+            Some(number) => self.admit_again(&peer, number, &hello, &offer),
         };
         match admitted {
             Ok(()) => self.open_link(peer, hello, offer),
@@ -199,6 +199,9 @@ impl Network {
             roster,
         });
         link.channels.push_control(&welcome);
+        for number in self.away.keys() {
+            link.channels.push_control(&Frame::Away { number: *number });
+        }
         self.announce_all(id);
         for (other, link) in &mut self.links {
             if *other != id && link.number().is_some() {

@@ -4,6 +4,7 @@
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Network, Role};
 use crate::code::NetworkCode;
@@ -14,6 +15,10 @@ use crate::link::{Aside, Link, Via};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Hello, Version};
+
+/// How often an offer to come back is repeated until it is answered: the host may be on its way to
+/// another network, and what comes to its old connection is lost without a word.
+const REPEAT: Duration = Duration::from_secs(1);
 
 /// More candidates of our own than this are not told.
 const CANDIDATES: usize = 64;
@@ -30,6 +35,8 @@ pub(super) struct Attempt {
     led: bool,
     /// It is made even if the old link works again: the host has answered, or the old one is too slow.
     pub(super) settled: bool,
+    /// When our offer is sent again, if it is not answered.
+    pub(super) repeat_at: Option<Timestamp>,
 }
 
 impl Network {
@@ -57,6 +64,7 @@ impl Network {
             candidates: Vec::new(),
             led: false,
             settled: false,
+            repeat_at: None,
         }
     }
 
@@ -84,6 +92,7 @@ impl Network {
                 candidates: Vec::new(),
                 led: false,
                 settled: true,
+                repeat_at: None,
             });
         }
         self.command(id, LinkCommand::Open { offerer: true });
@@ -169,6 +178,15 @@ impl Network {
             let candidate = negotiation::candidate(link.connection_id(), candidate);
             self.client
                 .send(write_relayed(RelayedKind::Candidate, host, candidate));
+        }
+        // A page closes a connection that is offered twice.
+        let resumes = joiner.is_welcome() && link.carries_for().is_none();
+        let again = resumes && link.clock.timing().signaling.is_none();
+        let repeat = again.then(|| self.now.plus(REPEAT));
+        if let Role::Joiner(joiner) = &mut self.role
+            && let Some(attempt) = &mut joiner.attempt
+        {
+            attempt.repeat_at = repeat;
         }
     }
 

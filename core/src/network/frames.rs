@@ -204,6 +204,8 @@ impl Network {
             | Frame::Joined(_)
             | Frame::Foreign { .. }
             | Frame::Left { .. }
+            | Frame::Away { .. }
+            | Frame::Back { .. }
             | Frame::RoundTrips(_)
             | Frame::Peer { .. }
             | Frame::SignalFrom { .. }
@@ -215,6 +217,8 @@ impl Network {
         match frame {
             Frame::Joined(member) => self.node_came(member),
             Frame::Anew { number } => self.begins_anew(number),
+            Frame::Away { number } => self.told_away(number, true),
+            Frame::Back { number } => self.told_away(number, false),
             Frame::Foreign { number, most, name } => {
                 self.know_foreign(number, most, name);
                 Ok(())

@@ -1,6 +1,7 @@
 //! The joiner's part: the offer, the host's answer, the welcome.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::attempt::Attempt;
@@ -15,7 +16,7 @@ use crate::link::{PhaseClock, Stage};
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Frame, HOST, Hello, Token, Version, Welcome};
+use crate::wire::{Frame, HOST, Hello, Number, Token, Version, Welcome};
 
 /// How many random ids are tried at the signaling server.
 const ID_ATTEMPTS: u8 = 3;
@@ -35,8 +36,12 @@ pub(super) struct Joiner {
     pub(super) attempt: Option<Attempt>,
     /// When the path to the host is no more trusted, unless it shows that it works.
     pub(super) doubt: Option<Timestamp>,
+    /// The last attempt to come back that was begun early was needless: until when none is.
+    pub(super) calm_until: Option<Timestamp>,
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
+    /// Nodes that the host has lost and waits for.
+    pub(super) missed_by_host: BTreeSet<Number>,
     /// The host's id, once it has answered.
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
@@ -93,7 +98,9 @@ impl Network {
             deadline: Some(deadline),
             attempt: Some(attempt),
             doubt: None,
+            calm_until: None,
             again_at: None,
+            missed_by_host: BTreeSet::new(),
             host: None,
             token: None,
             wants_states: false,

@@ -23,7 +23,9 @@ mod kind {
     pub(super) const RESUME: u8 = 0x09;
     pub(super) const RESUMED: u8 = 0x0a;
     pub(super) const ANEW: u8 = 0x0b;
-    pub(super) const FOREIGN: u8 = 0x0c;
+    pub(super) const AWAY: u8 = 0x0c;
+    pub(super) const BACK: u8 = 0x0d;
+    pub(super) const FOREIGN: u8 = 0x0e;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_TO: u8 = 0x11;
     pub(super) const MESSAGE_FROM: u8 = 0x12;
@@ -78,6 +80,14 @@ pub(crate) enum Frame {
     /// From the host: this node has a new link, and what was on its way to or from it may be lost.
     /// From a joiner: it knows, and what follows for this node begins with what that may lack.
     Anew {
+        number: Number,
+    },
+    /// From the host: it has lost this node, and waits for it.
+    Away {
+        number: Number,
+    },
+    /// From the host: this node is there, again or still.
+    Back {
         number: Number,
     },
     /// The node with this number speaks the JSON dialect: it takes JSON objects alone, of at most so many
@@ -288,6 +298,14 @@ impl Frame {
                 put(&mut body, (*number).into());
                 kind::ANEW
             }
+            Self::Away { number } => {
+                put(&mut body, (*number).into());
+                kind::AWAY
+            }
+            Self::Back { number } => {
+                put(&mut body, (*number).into());
+                kind::BACK
+            }
             Self::Foreign { number, most, name } => {
                 put(&mut body, (*number).into());
                 put(&mut body, (*most).into());
@@ -397,6 +415,12 @@ impl Frame {
             kind::RESUME => Self::Resume(Resume::read(from)?),
             kind::RESUMED => Self::Resumed(Resumed::read(from)?),
             kind::ANEW => Self::Anew {
+                number: from.u16()?,
+            },
+            kind::AWAY => Self::Away {
+                number: from.u16()?,
+            },
+            kind::BACK => Self::Back {
                 number: from.u16()?,
             },
             kind::FOREIGN => Self::Foreign {
@@ -607,6 +631,8 @@ mod tests {
                 departed: vec![(3, Farewell::Kicked), (70, Farewell::Lost)],
             }),
             Frame::Anew { number: 300 },
+            Frame::Away { number: 300 },
+            Frame::Back { number: 300 },
             Frame::Foreign {
                 number: 300,
                 most: 70_000,

@@ -129,6 +129,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         resumed().prop_map(Frame::Resumed),
         any::<u16>().prop_map(|number| Frame::Anew { number }),
+        any::<u16>().prop_map(|number| Frame::Away { number }),
+        any::<u16>().prop_map(|number| Frame::Back { number }),
         (any::<u16>(), small(), "[a-zA-Z0-9 é]{0,9}")
             .prop_map(|(number, most, name)| { Frame::Foreign { number, most, name } }),
         member().prop_map(Frame::Joined),
@@ -159,6 +161,8 @@ fn is_made(frame: &Frame) -> bool {
         | Frame::Resume(_)
         | Frame::Resumed(_)
         | Frame::Anew { .. }
+        | Frame::Away { .. }
+        | Frame::Back { .. }
         | Frame::Foreign { .. }
         | Frame::Joined(_)
         | Frame::Left { .. }

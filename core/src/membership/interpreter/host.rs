@@ -185,6 +185,8 @@ impl Interpreter {
             | Frame::Resumed(_)
             | Frame::Foreign { .. }
             | Frame::Anew { .. }
+            | Frame::Away { .. }
+            | Frame::Back { .. }
             | Frame::Peer { .. }
             | Frame::From { .. }
             | Frame::StateTo { .. }

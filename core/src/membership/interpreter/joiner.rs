@@ -68,6 +68,8 @@ impl Interpreter {
             | Frame::Resume(_)
             | Frame::Resumed(_)
             | Frame::Peer { .. }
+            | Frame::Away { .. }
+            | Frame::Back { .. }
             | Frame::MessageTo { .. }
             | Frame::AckTo { .. }
             | Frame::StateTo { .. }
