@@ -483,8 +483,8 @@ impl Network {
         for id in with {
             let mut links = self.links.iter();
             let carrier = links.find_map(|(other, link)| match link.stage {
-                Stage::Carrying { on } if link.carries_for() == Some(id) => Some((*other, on)),
-                _ => None,
+                Stage::Carrying { on } => (link.carries_for() == Some(id)).then_some((*other, on)),
+                Stage::Joining { .. } | Stage::Open { .. } | Stage::Closing { .. } => None,
             });
             let Some(link) = self.links.get_mut(&id) else {
                 continue;

@@ -219,7 +219,11 @@ impl Interpreter {
                 }
                 // The state channel may be faster than the roster.
                 JsonFrame::State { .. } => return,
-                _ => self.welcome(Vec::new()),
+                JsonFrame::Message { .. }
+                | JsonFrame::Ping { .. }
+                | JsonFrame::Pong { .. }
+                | JsonFrame::Joined { .. }
+                | JsonFrame::Left { .. } => self.welcome(Vec::new()),
             }
         }
         match frame {
@@ -241,7 +245,7 @@ impl Interpreter {
                     return;
                 };
                 if let Some(body) = self.hear_state(origin, sequence, payload) {
-                    let frame = self.from_seat(origin, body);
+                    let frame = self.spoken_by(origin, body);
                     self.push(Channel::State, frame);
                 }
             }

@@ -8,6 +8,7 @@
 mod host;
 mod joiner;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -66,7 +67,7 @@ enum Part {
     /// A joiner; its number, once it is welcome.
     Joiner { number: Option<Number> },
     /// The host of the network that we join.
-    Host(host::Hosting),
+    Host(Box<host::Hosting>),
 }
 
 /// One node as the other end of the link sees it.
@@ -163,7 +164,7 @@ impl Interpreter {
         (host_name, ids): (&str, Rng),
     ) -> Self {
         let hosting = host::Hosting::new(us, our_name, host_name, ids);
-        Self::new(Part::Host(hosting), terms, most, piece)
+        Self::new(Part::Host(Box::new(hosting)), terms, most, piece)
     }
 
     /// The longest payload that the node can be given.
@@ -242,14 +243,14 @@ impl Interpreter {
         let due = |(number, seat): (&Number, &mut Seat)| Some((*number, seat.pair.poll_ack(now)?));
         let acks: Vec<(Number, Ack)> = self.seats.iter_mut().filter_map(due).collect();
         for (number, ack) in acks {
-            let frame = self.from_seat(number, Body::Ack(ack));
+            let frame = self.spoken_by(number, Body::Ack(ack));
             self.push(Channel::Data, frame);
         }
     }
 
     /// The frame in which this goes to our network. Behind a host it is from that node; of a joiner, for
     /// that node.
-    fn from_seat(&self, number: Number, body: Body) -> Frame {
+    fn spoken_by(&self, number: Number, body: Body) -> Frame {
         match (&self.part, body) {
             (_, body) if number == HOST => Frame::Direct(body),
             (Part::Host(_), body) => Frame::From {
@@ -351,7 +352,7 @@ impl Interpreter {
     fn push_message(&mut self, number: Number, sequence: u64, payload: &Bytes) {
         for piece in pieces(payload, self.piece.into()) {
             let body = Body::Message { sequence, piece };
-            let frame = self.from_seat(number, body);
+            let frame = self.spoken_by(number, body);
             self.push(Channel::Data, frame);
         }
     }
