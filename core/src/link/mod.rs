@@ -12,12 +12,13 @@ use core::time::Duration;
 pub(crate) use channels::{Bounds, Channels};
 pub(crate) use liveness::{Liveness, RoundTrip, Verdict as Silence};
 
+use crate::config::Timeouts;
 use crate::event::{PhaseTiming, Refusal};
 use crate::id::LinkId;
 use crate::io::{Channel, ChannelMessage};
 use crate::membership::Interpreter;
 use crate::report::{CandidateReport, LinkReport};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 use crate::wire::{FRAMES_PER_MESSAGE, Farewell, Frame, Number, decode};
 use negotiation::OfferHello;
 
@@ -188,6 +189,11 @@ impl Link {
         true
     }
 
+    /// Whether there is something that the node has said in the dialect.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.interpreter.as_ref().is_some_and(|one| one.has_heard())
+    }
+
     /// The channels hold what the dialect made of our frames, not the frames.
     pub(crate) const fn settle_buffers(&mut self) {
         if let Some(interpreter) = &self.interpreter {
@@ -223,8 +229,27 @@ impl Link {
             .map(|at| at.plus(patience))
     }
 
+    /// When it wants something next.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Timestamp> {
+        let its = match self.stage {
+            Stage::Joining { .. } => self.join_deadline(),
+            Stage::Open { .. } => earliest(
+                Some(self.liveness.next(timeouts)),
+                earliest(
+                    self.greeting_deadline(timeouts.datachannel),
+                    self.channels.deadline(),
+                ),
+            ),
+            Stage::Carrying { .. } => None,
+            Stage::Closing { deadline, .. } => Some(deadline),
+        };
+        let interpreter = self.interpreter.as_ref();
+        earliest(its, interpreter.and_then(|one| one.poll_timeout()))
+    }
+
     /// Lets everything that waits go out, then the farewell, then closes.
     pub(crate) const fn close_after(&mut self, farewell: Farewell, deadline: Timestamp) {
+        self.channels.hasten();
         self.stage = Stage::Closing {
             farewell: Some(farewell),
             deadline,

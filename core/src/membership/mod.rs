@@ -9,6 +9,6 @@ mod stall;
 
 pub(crate) use direct::{Direct, GiveUp};
 pub(crate) use interpreter::Interpreter;
-pub(crate) use pair::{Delivered, Pair, cost};
+pub(crate) use pair::{ACK_DELAY, Delivered, Pair, cost};
 pub(crate) use relay::{Passed, Relay};
 pub(crate) use roster::Roster;

@@ -469,18 +469,13 @@ impl Network {
         true
     }
 
-    /// Hands over what interpreters have for the nodes at the other ends.
+    /// Turns what waits for nodes of the dialect into JSON, and hands it over.
     pub(super) fn pump_interpreters(&mut self) {
         if !self.interprets {
             return;
         }
-        let with: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.interpreter.is_some())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in with {
+        let (now, me) = (self.now, self.me);
+        for id in self.interpreted() {
             let mut links = self.links.iter();
             let carrier = links.find_map(|(other, link)| match link.stage {
                 Stage::Carrying { on } => (link.carries_for() == Some(id)).then_some((*other, on)),
@@ -489,9 +484,13 @@ impl Network {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
+            while let Some((_, message)) = link.channels.poll(now, me) {
+                link.interpret(now, &message);
+            }
             let Some(interpreter) = &mut link.interpreter else {
                 continue;
             };
+            interpreter.acknowledge(now);
             while let Some((channel, message)) = interpreter.poll_message() {
                 let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
                 let apart = channel == Channel::State && interpreter.has_state;
@@ -530,21 +529,22 @@ impl Network {
         }
     }
 
+    fn interpreted(&self) -> Vec<LinkId> {
+        let links = self.links.iter();
+        let with = links.filter(|(_, link)| link.interpreter.is_some());
+        with.map(|(id, _)| *id).collect()
+    }
+
     /// Takes in what interpreters say in the place of their nodes; says whether there was anything.
     pub(super) fn hear_interpreters(&mut self) -> bool {
         if !self.interprets {
             return false;
         }
-        let with: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.interpreter.is_some())
-            .map(|(id, _)| *id)
-            .collect();
         let mut any = false;
-        for id in with {
-            while let Some(interpreter) = self.interpreter(id)
-                && let Some((channel, frame)) = interpreter.poll_frame()
+        for id in self.interpreted() {
+            while self.links.get(&id).is_some_and(Link::has_heard)
+                && let Some((channel, frame)) =
+                    self.interpreter(id).and_then(Interpreter::poll_frame)
             {
                 any = true;
                 let frames = [frame].into();
@@ -552,8 +552,11 @@ impl Network {
                     self.misbehaved(id);
                 }
             }
-            let refused = self.interpreter(id).and_then(|one| one.refusal());
-            if let Some(reason) = refused {
+            let interpreter = self
+                .links
+                .get(&id)
+                .and_then(|link| link.interpreter.as_ref());
+            if let Some(reason) = interpreter.and_then(|one| one.refusal()) {
                 let full = reason.to_ascii_lowercase().contains("full");
                 let reason = if full {
                     Refusal::NetworkFull

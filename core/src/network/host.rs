@@ -344,7 +344,9 @@ impl Network {
             .saturating_mul(windows)
             .saturating_add(NEWS);
         let full = |link: &Link| link.number().filter(|_| link.channels.queued() > most);
-        while let Some(number) = self.links.values().find_map(full) {
+        loop {
+            let overfull = self.links.touched().find_map(|(_, link)| full(link));
+            let Some(number) = overfull else { break };
             self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
         }
     }
@@ -360,8 +362,8 @@ impl Network {
         let ours = self
             .pairs
             .iter()
-            .filter(|(number, _)| is_judged(**number))
             .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
+            .filter(|(_, number)| is_judged(*number))
             .min();
         let relayed = host.relay.slowest(patience, is_judged);
         ours.into_iter().chain(relayed).min()

@@ -1,9 +1,9 @@
 //! What becomes of links, whoever is at the other end.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::table::Table;
 use super::{Network, Role};
 use crate::config::Probing;
 use crate::error::EndReason;
@@ -16,7 +16,7 @@ use crate::membership::GiveUp;
 use crate::planted::planted;
 use crate::report::CandidateReport;
 use crate::signaling::{RelayedKind, write_relayed};
-use crate::time::{Timestamp, earliest};
+use crate::time::Timestamp;
 use crate::wire::{Farewell, Frame, HOST, Number};
 
 impl Network {
@@ -118,10 +118,11 @@ impl Network {
         }
         if over == HOST {
             // It carries what is for those that we have no link to.
-            let own = self.directs.keys().copied();
-            let own: Vec<Number> = own.filter(|number| self.goes_directly(*number)).collect();
-            for (number, pair) in &mut self.pairs {
-                if !own.contains(number) {
+            let own = |n: &Number| self.directs.contains_key(n) && self.goes_directly(*n);
+            let waiting = self.pairs.iter().filter(|(_, pair)| pair.is_waiting());
+            let waiting = waiting.map(|(number, _)| *number);
+            for number in waiting.filter(|n| !own(n)).collect::<Vec<Number>>() {
+                if let Some(pair) = self.pairs.get_mut(&number) {
                     pair.moved(now);
                 }
             }
@@ -296,23 +297,16 @@ impl Network {
 
     /// When the first link wants something.
     pub(super) fn links_deadline(&self) -> Option<Timestamp> {
-        self.links
-            .values()
-            .filter_map(|link| {
-                let its = match link.stage {
-                    Stage::Joining { .. } => link.join_deadline(),
-                    Stage::Open { .. } => earliest(
-                        Some(link.liveness.next(&self.config.timeouts)),
-                        link.greeting_deadline(self.config.timeouts.datachannel),
-                    ),
-                    Stage::Carrying { .. } => None,
-                    Stage::Closing { deadline, .. } => Some(deadline),
-                };
-                let interpreter = link.interpreter.as_ref();
-                earliest(its, interpreter.and_then(|one| one.poll_timeout()))
-            })
-            .min()
-            .filter(|at| *at < Timestamp::from_nanos(u64::MAX))
+        let links = self.links.values();
+        debug_assert_eq!(
+            self.links.deadline(),
+            links
+                .filter_map(|link| link.deadline(&self.config.timeouts))
+                .min(),
+            "all that were touched have been looked at"
+        );
+        let first = self.links.deadline();
+        first.filter(|at| *at < Timestamp::from_nanos(u64::MAX))
     }
 
     pub(super) fn links_timeout(&mut self) {
@@ -415,26 +409,30 @@ impl Network {
 
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
-        let (me, now) = (self.me, self.now);
-        let mut over = Vec::new();
-        for (id, link) in &mut self.links {
+        let (now, me) = (self.now, self.me);
+        self.links.touch_due(now);
+        self.pump_interpreters();
+        let timeouts = &self.config.timeouts;
+        let (outputs, mut over) = (&mut self.outputs, Vec::new());
+        self.links.look(|id, link| {
             loop {
-                while let Some((channel, message)) = link.channels.poll(me) {
+                while let Some((channel, message)) = link.channels.poll(now, me) {
+                    // Of those it is a goodbye at most, for which the dialect has no word.
                     if link.interpret(now, &message) {
                         continue;
                     }
                     let command = LinkCommand::Send { channel, message };
-                    self.outputs.push_back(Output::Link { link: *id, command });
+                    outputs.push_back(Output::Link { link: id, command });
                 }
                 if !link.say_farewell() {
                     break;
                 }
             }
             if link.is_over() {
-                over.push(*id);
+                over.push(id);
             }
-        }
-        self.pump_interpreters();
+            link.deadline(timeouts)
+        });
         for id in over {
             self.close_link(id);
         }
@@ -479,10 +477,11 @@ impl Network {
 }
 
 /// The link of the node with this number.
-pub(super) fn link_to(links: &mut BTreeMap<LinkId, Link>, number: Number) -> Option<&mut Link> {
-    links
-        .values_mut()
-        .find(|link| link.number() == Some(number))
+pub(super) fn link_to(links: &mut Table<LinkId, Link>, number: Number) -> Option<&mut Link> {
+    let mut all = links.iter();
+    let (id, _) = all.find(|(_, link)| link.number() == Some(number))?;
+    let id = *id;
+    links.get_mut(&id)
 }
 
 /// Why the host sends somebody away, as that node's end.

@@ -17,6 +17,7 @@ mod relaying;
 mod reporting;
 mod resuming;
 mod sending;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,7 @@ use foreign::Foreign;
 use host::Host;
 use joiner::Joiner;
 use recovery::Away;
+use table::Table;
 
 /// Where a network is hosted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ pub struct Network {
     client: Client,
     /// The embedded signaling server of a host on the LAN.
     server: Option<Server>,
-    links: BTreeMap<LinkId, Link>,
+    links: Table<LinkId, Link>,
     next_link: u64,
     /// How many networks were hosted: each draws its own code and tokens.
     networks: u64,
@@ -86,7 +88,7 @@ pub struct Network {
     epoch: u32,
     me: Number,
     roster: Roster,
-    pairs: BTreeMap<Number, Pair>,
+    pairs: Table<Number, Pair>,
     /// Joiner in a mesh: the links to the other joiners.
     directs: BTreeMap<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
@@ -139,13 +141,13 @@ impl Network {
             rng,
             role: Role::Idle,
             server: None,
-            links: BTreeMap::new(),
+            links: Table::new(),
             next_link: 0,
             networks: 0,
             epoch: 0,
             me: HOST,
             roster: Roster::default(),
-            pairs: BTreeMap::new(),
+            pairs: Table::new(),
             directs: BTreeMap::new(),
             away: BTreeMap::new(),
             foreign: BTreeMap::new(),
@@ -304,7 +306,6 @@ impl Network {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest; `None`: not at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let pairs = self.pairs.values().filter_map(Pair::poll_timeout).min();
         [
             self.client.poll_timeout(),
             self.host_deadline(),
@@ -313,10 +314,10 @@ impl Network {
             self.links_deadline(),
             self.recovery_deadline(),
             self.leaving_deadline(),
-            pairs,
+            self.acks_deadline(),
         ]
-        .into_iter()
-        .fold(None, earliest)
+        .iter()
+        .fold(None, |first, at| earliest(first, *at))
     }
 
     /// Time never goes back.

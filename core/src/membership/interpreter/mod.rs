@@ -206,6 +206,11 @@ impl Interpreter {
         Ok(())
     }
 
+    /// Whether there is a frame for our network.
+    pub(crate) fn has_heard(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// The next frame for our network, as if the node had sent it.
     pub(crate) fn poll_frame(&mut self) -> Option<(Channel, Frame)> {
         self.frames.pop_front()
@@ -239,8 +244,9 @@ impl Interpreter {
     }
 
     /// The acknowledgements that are due.
-    fn acknowledge(&mut self, now: Timestamp) {
-        let due = |(number, seat): (&Number, &mut Seat)| Some((*number, seat.pair.poll_ack(now)?));
+    pub(crate) fn acknowledge(&mut self, now: Timestamp) {
+        let due =
+            |(number, seat): (&Number, &mut Seat)| Some((*number, seat.pair.poll_ack(now, now)?));
         let acks: Vec<(Number, Ack)> = self.seats.iter_mut().filter_map(due).collect();
         for (number, ack) in acks {
             let frame = self.spoken_by(number, Body::Ack(ack));
