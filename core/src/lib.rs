@@ -111,6 +111,7 @@ mod error;
 mod event;
 mod ice;
 mod id;
+mod interpolation;
 mod io;
 mod link;
 mod membership;
@@ -146,6 +147,7 @@ pub use ice::{
     IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
+pub use interpolation::{Component, Interpolator};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
 #[cfg(wattle_planted)]

@@ -267,7 +267,7 @@ impl Network {
                         number,
                         greeted: false,
                     } => self.expel(number, LeaveReason::Left, None),
-                    Stage::Open { .. } | Stage::Closing { .. } => {}
+                    Stage::Open { .. } | Stage::Carrying { .. } | Stage::Closing { .. } => {}
                 }
                 Some(())
             }
@@ -289,6 +289,7 @@ impl Network {
         };
         self.pairs.remove(&number);
         self.away.remove(&number);
+        self.foreign.remove(&number);
         if let Role::Host(host) = &mut self.role {
             host.relay.remove(number);
             host.places.remove(&number);

@@ -4,6 +4,7 @@
 mod admission;
 mod attempt;
 mod ending;
+mod foreign;
 mod frames;
 mod host;
 mod inspect;
@@ -40,6 +41,7 @@ use crate::signaling::{Client, ClientEvent, Relayed, Server};
 use crate::stats::Counters;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, HOST, Number};
+use foreign::Foreign;
 use host::Host;
 use joiner::Joiner;
 use recovery::Away;
@@ -91,6 +93,10 @@ pub struct Network {
     directs: BTreeMap<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
     away: BTreeMap<Number, Away>,
+    /// Nodes that speak the JSON dialect.
+    foreign: BTreeMap<Number, Foreign>,
+    /// Whether there was an interpreter in this network.
+    interprets: bool,
     /// Joiner: how far the host is from each of the others.
     round_trips: BTreeMap<Number, Duration>,
     next_state: u32,
@@ -144,6 +150,8 @@ impl Network {
             pairs: Table::new(),
             directs: BTreeMap::new(),
             away: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            interprets: false,
             round_trips: BTreeMap::new(),
             next_state: 0,
             blocked: BTreeMap::new(),
@@ -324,13 +332,19 @@ impl Network {
                 self.handle_client_event(event);
             } else if let Some(relayed) = self.poll_embedded_server() {
                 self.handle_relayed(relayed);
-            } else {
+            } else if !self.hear_interpreters() {
                 break;
             }
         }
-        self.send_acks();
-        self.expel_overfull();
-        self.pump_links();
+        loop {
+            self.send_acks();
+            self.expel_overfull();
+            self.pump_links();
+            // What we said may lead to an answer at once.
+            if !self.hear_interpreters() {
+                break;
+            }
+        }
         self.finish_leaving();
         self.tell_writable();
         while let Some(command) = self.client.poll_command() {
@@ -413,6 +427,8 @@ impl Network {
         self.pairs.clear();
         self.directs.clear();
         self.away.clear();
+        self.foreign.clear();
+        self.interprets = false;
         self.round_trips.clear();
         self.blocked.clear();
         self.me = HOST;
