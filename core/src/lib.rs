@@ -109,6 +109,7 @@ mod code;
 mod config;
 mod error;
 mod event;
+mod event_queue;
 mod ice;
 mod id;
 mod io;
@@ -142,6 +143,7 @@ pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
     Side, SignalingDiagnostic,
 };
+pub use event_queue::EventQueue;
 pub use ice::{
     IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
 };

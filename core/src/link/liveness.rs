@@ -19,6 +19,9 @@ pub(crate) struct Liveness {
     heard: Timestamp,
     /// `None`: never yet, so at once, for a first round-trip time.
     asked: Option<Timestamp>,
+    /// When we asked for the first time since `heard`. Silence before that may be our own: a hidden tab
+    /// or a machine that slept asks late, and nobody answers what was not asked.
+    unanswered: Option<Timestamp>,
     suspect: bool,
     lost: bool,
     round_trip: RoundTrip,
@@ -55,6 +58,7 @@ impl Liveness {
         Self {
             heard: now,
             asked: None,
+            unanswered: None,
             suspect: false,
             lost: false,
             round_trip: RoundTrip::default(),
@@ -64,6 +68,7 @@ impl Liveness {
     /// An authenticated packet came; says whether the node was suspected until now.
     pub(crate) fn heard(&mut self, now: Timestamp, round_trip: Option<Duration>) -> bool {
         self.heard = now;
+        self.unanswered = None;
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
         }
@@ -100,7 +105,19 @@ impl Liveness {
             (true, false) => timeouts.lost_after,
             (false, false) => timeouts.suspect_after,
         };
-        self.next_probe().min(self.heard.plus(limit))
+        let judged = self.judged_at(limit);
+        judged.map_or_else(|| self.next_probe(), |at| at.min(self.next_probe()))
+    }
+
+    /// When so much silence counts: the other side has had the time to answer, too, that it has when we
+    /// ask as soon as it is quiet. `None`: not before we have asked.
+    fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
+        let patience = limit.saturating_sub(QUIET);
+        let silent = self.heard.plus(limit);
+        if patience.is_zero() {
+            return Some(silent);
+        }
+        Some(silent.max(self.unanswered?.plus(patience)))
     }
 
     fn next_probe(&self) -> Timestamp {
@@ -114,17 +131,18 @@ impl Liveness {
 
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
-        let silence = self.silent_for(now);
-        if silence >= timeouts.suspect_after && !self.suspect {
+        let due = |limit| self.judged_at(limit).is_some_and(|at| at <= now);
+        if !self.suspect && due(timeouts.suspect_after) {
             self.suspect = true;
             return Some(Verdict::Suspect);
         }
-        if silence >= timeouts.lost_after && !self.lost {
+        if !self.lost && self.suspect && due(timeouts.lost_after) {
             self.lost = true;
             return Some(Verdict::Lost);
         }
         if self.next_probe() <= now {
             self.asked = Some(now);
+            self.unanswered.get_or_insert(now);
             return Some(Verdict::Probe);
         }
         None
@@ -169,6 +187,22 @@ mod tests {
         let (probes, suspects, lost) = run(60_000, |_| false);
         assert_eq!((suspects, lost), (1, Some(5_000)));
         assert!((16..=17).contains(&probes), "{probes}");
+    }
+
+    #[test]
+    fn silence_counts_once_we_have_asked() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        let mut verdicts = |now| {
+            let now = Timestamp::from_millis(now);
+            core::iter::from_fn(|| liveness.check(now, &timeouts)).collect::<alloc::vec::Vec<_>>()
+        };
+        // A hidden tab is woken once a minute.
+        assert_eq!(verdicts(60_000), [Verdict::Probe]);
+        assert_eq!(verdicts(60_999), [Verdict::Probe]);
+        assert_eq!(verdicts(61_000), [Verdict::Suspect]);
+        assert_eq!(verdicts(63_999), [Verdict::Probe]);
+        assert_eq!(verdicts(64_000), [Verdict::Lost]);
     }
 
     #[test]

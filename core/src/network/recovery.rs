@@ -49,7 +49,10 @@ impl Network {
         };
         if !self.away.contains_key(&number) {
             let timeouts = self.config.timeouts;
-            let until = heard.plus(timeouts.grace.max(timeouts.lost_after));
+            let grace = timeouts.grace.max(timeouts.lost_after);
+            // Who is found to be lost late, because we slept, has as long as ever to come back.
+            let rest = grace.saturating_sub(timeouts.lost_after);
+            let until = heard.plus(grace).max(self.now.plus(rest));
             self.away.insert(number, Away { until, reason });
             tracing::info!(%node, reason = reason.name(), "node lost");
             if !suspected {
