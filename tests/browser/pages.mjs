@@ -11,6 +11,8 @@ import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
 
+import { Process, freePort, isListening, program, until } from "../interop/processes.mjs";
+
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const pkg = process.env.WATTLE_PKG ?? path(root, "driver-wasm", "pkg");
 
@@ -47,6 +49,15 @@ export const serve = async (t) => {
     server.close();
   });
   return `http://127.0.0.1:${server.address().port}`;
+};
+
+/** `wattle serve` on a free port. */
+export const signaling = async (t) => {
+  const port = await freePort();
+  const args = ["serve", "--listen", `127.0.0.1:${port}`, "--json"];
+  new Process(t, "wattle serve", program("WATTLE"), args);
+  await until("wattle serve listens", 10_000, () => isListening(port));
+  return `ws://127.0.0.1:${port}/peerjs`;
 };
 
 /** How the browser treats its own addresses: as names (`.local`), as is usual, or as they are. */
