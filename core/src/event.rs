@@ -48,8 +48,8 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
-    /// A suspected node has been silent for [`Timeouts::lost_after`](crate::Timeouts::lost_after), or the
-    /// link to it broke. What is sent to it waits, while another path is looked for: `NodeBack` follows, or
+    /// A suspected node has been silent for [`Timeouts::lost_after`](crate::Timeouts::lost_after), the
+    /// link to it broke, or the host has lost it and says so. What is sent to it waits, while another path is looked for: `NodeBack` follows, or
     /// `NodeLeft` after [`Timeouts::grace`](crate::Timeouts::grace).
     NodeLost {
         /// Which.

@@ -96,6 +96,15 @@ fn darkness_costs_a_pause_and_no_message() {
                 );
                 // Who is cut off loses all with whom it has links.
                 let others = if topology == Topology::Mesh { 3 } else { 1 };
+                // The others are told, once each.
+                for other in &all[2..] {
+                    for (what, times) in [
+                        (count(&world, *other, lost), 1),
+                        (count(&world, *other, back), 1),
+                    ] {
+                        assert_eq!(what, times, "{other:?} {native} {topology:?} {dark:?}");
+                    }
+                }
                 let seen = count(&world, all[1], lost);
                 assert!(
                     (1..=others).contains(&seen),
@@ -129,6 +138,10 @@ fn who_does_not_come_back_has_left_once() {
                 )
             });
             assert_eq!(left, 1, "{native} {topology:?} {node:?}");
+            let lost = count(&world, node, |event| {
+                matches!(event, Event::NodeLost { .. })
+            });
+            assert_eq!(lost, 1, "{native} {topology:?} {node:?}");
         }
     }
 }

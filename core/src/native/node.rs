@@ -349,8 +349,11 @@ impl Node {
                         self.outputs.push_back(Output::Server(output));
                     }
                     network_io::Output::Event(event) => {
-                        let unheard =
-                            matches!(event, Event::NodeSuspect { .. } | Event::NodeLost { .. });
+                        let unheard = matches!(
+                            &event,
+                            Event::NodeSuspect { node } | Event::NodeLost { node }
+                                if self.network.is_linked(*node)
+                        );
                         self.outputs.push_back(Output::Event(event));
                         if unheard {
                             // Our NAT may have forgotten us, or a TURN server: what a new link

@@ -187,6 +187,9 @@ impl Network {
             roster,
         });
         link.channels.push_control(&welcome);
+        for number in self.away.keys() {
+            link.channels.push_control(&Frame::Away { number: *number });
+        }
         for (other, link) in &mut self.links {
             if *other != id && link.number().is_some() {
                 // If it was here before, its last words and its leaving come first.

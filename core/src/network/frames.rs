@@ -198,6 +198,8 @@ impl Network {
             | Frame::Resumed(_)
             | Frame::Joined(_)
             | Frame::Left { .. }
+            | Frame::Away { .. }
+            | Frame::Back { .. }
             | Frame::RoundTrips(_)
             | Frame::Peer { .. }
             | Frame::SignalFrom { .. }
@@ -209,6 +211,8 @@ impl Network {
         match frame {
             Frame::Joined(member) => self.node_came(member),
             Frame::Anew { number } => self.begins_anew(number),
+            Frame::Away { number } => self.told_away(number, true),
+            Frame::Back { number } => self.told_away(number, false),
             Frame::Left { number, why } => {
                 if number == HOST || number == self.me {
                     return Err(Misbehaved);

@@ -30,6 +30,12 @@ impl Network {
         }
     }
 
+    /// Whether there is, or should be, a link between this node and us: of others only the host tells.
+    #[cfg(feature = "native")]
+    pub(crate) fn is_linked(&self, node: NodeId) -> bool {
+        self.me == HOST || self.terms.mesh || self.roster.node(HOST) == Some(node)
+    }
+
     /// Joiner: the phase of the connection, until we are in.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {

@@ -1,6 +1,7 @@
 //! The joiner's part: the offer, the host's answer, the welcome.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::attempt::Attempt;
@@ -15,7 +16,7 @@ use crate::link::{PhaseClock, Stage};
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
 use crate::time::Timestamp;
-use crate::wire::{Frame, HOST, Hello, Token, Version, Welcome};
+use crate::wire::{Frame, HOST, Hello, Number, Token, Version, Welcome};
 
 /// How many random ids are tried at the signaling server.
 const ID_ATTEMPTS: u8 = 3;
@@ -37,6 +38,8 @@ pub(super) struct Joiner {
     pub(super) doubt: Option<Timestamp>,
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
+    /// Nodes that the host has lost and waits for.
+    pub(super) missed_by_host: BTreeSet<Number>,
     /// The host's id, once it has answered.
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
@@ -87,6 +90,7 @@ impl Network {
             attempt: Some(attempt),
             doubt: None,
             again_at: None,
+            missed_by_host: BTreeSet::new(),
             host: None,
             token: None,
             without_host: None,

@@ -276,6 +276,8 @@ impl Network {
             | Frame::Resume(_)
             | Frame::Resumed(_)
             | Frame::Anew { .. }
+            | Frame::Away { .. }
+            | Frame::Back { .. }
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -332,6 +334,7 @@ impl Network {
             pair.say_ack_again(now);
         }
         self.send_again(number, route);
+        self.miss_with_host(number);
     }
 
     /// The host says that a node left. If our link to it still works, its last words come first.
@@ -361,6 +364,9 @@ impl Network {
     /// A node is no longer part of the network, as this node sees it.
     pub(super) fn node_gone(&mut self, number: Number, reason: LeaveReason) {
         self.away.remove(&number);
+        if let Role::Joiner(joiner) = &mut self.role {
+            joiner.missed_by_host.remove(&number);
+        }
         if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
             self.close_link(link);
         }

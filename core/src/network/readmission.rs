@@ -100,6 +100,15 @@ impl Network {
                     roster: roster.clone(),
                     departed: departed.clone(),
                 }));
+                let others = roster.iter().map(|member| member.number);
+                for other in others.filter(|other| *other != HOST && *other != number) {
+                    link.channels
+                        .push_control(&if self.away.contains_key(&other) {
+                            Frame::Away { number: other }
+                        } else {
+                            Frame::Back { number: other }
+                        });
+                }
             } else if link.number().is_some() {
                 // All of it comes again.
                 link.channels.drop_queued_of(number);

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::frames::{Handled, Misbehaved};
 use super::links::link_to;
 use super::{Network, Role};
 use crate::error::EndReason;
@@ -13,7 +14,7 @@ use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
 use crate::membership::GiveUp;
 use crate::time::{Timestamp, earliest};
-use crate::wire::{HOST, Number};
+use crate::wire::{Frame, HOST, Number};
 
 /// How long a path that is in doubt has to show that it works, before another one is looked for.
 const DOUBT: Duration = Duration::from_secs(1);
@@ -59,12 +60,60 @@ impl Network {
                 self.tell(Event::NodeSuspect { node });
             }
             self.tell(Event::NodeLost { node });
+            self.tell_others(number, &Frame::Away { number });
+        }
+    }
+
+    /// The host tells everybody but that node what it knows of it, behind what that node said.
+    fn tell_others(&mut self, number: Number, frame: &Frame) {
+        if self.me != HOST {
+            return;
+        }
+        for link in self.links.values_mut() {
+            if link.number().is_some_and(|other| other != number) {
+                link.channels.push(number, frame.encode());
+            }
+        }
+    }
+
+    /// The host has lost another joiner, or has it back.
+    pub(super) fn told_away(&mut self, number: Number, is_away: bool) -> Handled {
+        if number == HOST || number == self.me {
+            return Err(Misbehaved);
+        }
+        let Role::Joiner(joiner) = &mut self.role else {
+            return Ok(());
+        };
+        if self.roster.node(number).is_none() {
+            self.count_stale();
+        } else if is_away {
+            joiner.missed_by_host.insert(number);
+            self.miss_with_host(number);
+        } else if joiner.missed_by_host.remove(&number) && self.away.contains_key(&number) {
+            self.found(number);
+        }
+        Ok(())
+    }
+
+    /// Who is lost to the host is lost to us, too, unless we have a link to it that works.
+    pub(super) fn miss_with_host(&mut self, number: Number) {
+        if self.is_missed_by_host(number) && !self.goes_directly(number) {
+            self.miss(number, LeaveReason::Lost);
+        }
+    }
+
+    fn is_missed_by_host(&self, number: Number) -> bool {
+        match &self.role {
+            Role::Joiner(joiner) => joiner.missed_by_host.contains(&number),
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => false,
         }
     }
 
     /// A node that was suspected or lost is there again.
     pub(super) fn found(&mut self, number: Number) {
-        self.away.remove(&number);
+        if self.away.remove(&number).is_some() {
+            self.tell_others(number, &Frame::Back { number });
+        }
         // What it did not take while it could not be reached is not held against it.
         self.data_moved(number);
         if let Some(node) = self.roster.node(number) {
@@ -79,6 +128,9 @@ impl Network {
     fn relay_again(&mut self) {
         let lost: Vec<Number> = self.away.keys().copied().collect();
         for number in lost {
+            if self.is_missed_by_host(number) {
+                continue;
+            }
             self.found(number);
             if let Some(id) = self.link_of_node(number) {
                 self.direct_over(id, GiveUp::Ours, LeaveReason::Lost);

@@ -226,11 +226,9 @@ impl Network {
         }
     }
 
-    /// The host says that another joiner has a new link.
+    /// The host says that another joiner has a new link, and so is there again.
     pub(super) fn begins_anew(&mut self, number: Number) -> Handled {
-        if number == HOST || number == self.me {
-            return Err(Misbehaved);
-        }
+        self.told_away(number, false)?;
         // What of ours is on its way to the host now comes to nothing there, until this.
         let me = self.me;
         if let Some(link) = link_to(&mut self.links, HOST) {

@@ -88,6 +88,8 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
             })],
         ),
         ("ANEW", vec![Frame::Anew { number: 1 }]),
+        ("AWAY", vec![Frame::Away { number: 1 }]),
+        ("BACK", vec![Frame::Back { number: 1 }]),
         ("JOINED", vec![Frame::Joined(member(2, HOST))]),
         (
             "LEFT",

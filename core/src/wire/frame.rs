@@ -22,6 +22,8 @@ mod kind {
     pub(super) const RESUME: u8 = 0x09;
     pub(super) const RESUMED: u8 = 0x0a;
     pub(super) const ANEW: u8 = 0x0b;
+    pub(super) const AWAY: u8 = 0x0c;
+    pub(super) const BACK: u8 = 0x0d;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_TO: u8 = 0x11;
     pub(super) const MESSAGE_FROM: u8 = 0x12;
@@ -76,6 +78,14 @@ pub(crate) enum Frame {
     /// From the host: this node has a new link, and what was on its way to or from it may be lost.
     /// From a joiner: it knows, and what follows for this node begins with what that may lack.
     Anew {
+        number: Number,
+    },
+    /// From the host: it has lost this node, and waits for it.
+    Away {
+        number: Number,
+    },
+    /// From the host: this node is there, again or still.
+    Back {
         number: Number,
     },
     /// The first frame on a link between two joiners: who is at this end.
@@ -279,6 +289,14 @@ impl Frame {
                 put(&mut body, (*number).into());
                 kind::ANEW
             }
+            Self::Away { number } => {
+                put(&mut body, (*number).into());
+                kind::AWAY
+            }
+            Self::Back { number } => {
+                put(&mut body, (*number).into());
+                kind::BACK
+            }
             Self::Ping { stamp } => {
                 put(&mut body, (*stamp).into());
                 kind::PING
@@ -382,6 +400,12 @@ impl Frame {
             kind::RESUME => Self::Resume(Resume::read(from)?),
             kind::RESUMED => Self::Resumed(Resumed::read(from)?),
             kind::ANEW => Self::Anew {
+                number: from.u16()?,
+            },
+            kind::AWAY => Self::Away {
+                number: from.u16()?,
+            },
+            kind::BACK => Self::Back {
                 number: from.u16()?,
             },
             kind::PING => Self::Ping { stamp: from.u32()? },
@@ -572,6 +596,8 @@ mod tests {
                 departed: vec![(3, Farewell::Kicked), (70, Farewell::Lost)],
             }),
             Frame::Anew { number: 300 },
+            Frame::Away { number: 300 },
+            Frame::Back { number: 300 },
             Frame::Joined(member),
             Frame::Left {
                 number: 3,

@@ -129,6 +129,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         resumed().prop_map(Frame::Resumed),
         any::<u16>().prop_map(|number| Frame::Anew { number }),
+        any::<u16>().prop_map(|number| Frame::Away { number }),
+        any::<u16>().prop_map(|number| Frame::Back { number }),
         member().prop_map(Frame::Joined),
         (any::<u16>(), farewell()).prop_map(|(number, why)| Frame::Left { number, why }),
         farewell().prop_map(Frame::Goodbye),
@@ -157,6 +159,8 @@ fn is_made(frame: &Frame) -> bool {
         | Frame::Resume(_)
         | Frame::Resumed(_)
         | Frame::Anew { .. }
+        | Frame::Away { .. }
+        | Frame::Back { .. }
         | Frame::Joined(_)
         | Frame::Left { .. }
         | Frame::Goodbye(_)

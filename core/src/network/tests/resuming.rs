@@ -208,6 +208,33 @@ fn who_comes_back_hears_why_others_left() {
 }
 
 #[test]
+fn everybody_is_told_who_is_away() {
+    let (mut room, honest, old, node, number) = three();
+    let secret = token(&room, old);
+    let third = room.add_by_hand();
+    room.tell_host(old, LinkUpdate::Failed(LinkFailure::Ice));
+    assert!(events(&room, honest).contains(&Event::NodeLost { node }));
+    assert!(room.hands[&third].heard.contains(&Frame::Away { number }));
+    // Who comes now, and who comes back.
+    let late = room.add(Config::default());
+    assert!(events(&room, late).contains(&Event::NodeLost { node }));
+    let (its_node, its_number) = (room.hands[&third].node, room.hands[&third].number);
+    let its_secret = token(&room, third);
+    let its_new = room.offer_again(its_node, its_number).unwrap();
+    room.say(its_new, &[resume(its_node, its_number, its_secret)]);
+    assert!(room.hands[&its_new].heard.contains(&Frame::Away { number }));
+    let there = Frame::Back { number: 1 };
+    assert!(room.hands[&its_new].heard.contains(&there));
+    // It is back.
+    let new = room.offer_again(node, number).unwrap();
+    room.say(new, &[resume(node, number, secret)]);
+    for one in [honest, late] {
+        assert_eq!(events(&room, one).last(), Some(&Event::NodeBack { node }));
+    }
+    assert!(room.hands[&its_new].heard.contains(&Frame::Anew { number }));
+}
+
+#[test]
 fn a_joiner_that_never_says_that_it_knows_is_heard_by_nobody_who_came_back() {
     let (mut room, honest, stubborn, _, _) = three();
     let third = room.add_by_hand();

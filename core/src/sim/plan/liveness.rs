@@ -338,7 +338,7 @@ impl Run<'_> {
         nodes.into_iter().map(|node| self.node_of(node)).collect()
     }
 
-    fn node_of(&self, id: NodeId) -> Option<u8> {
+    pub(super) fn node_of(&self, id: NodeId) -> Option<u8> {
         let place = self.apps.iter().position(|app| app.id == Some(id))?;
         u8::try_from(place).ok()
     }

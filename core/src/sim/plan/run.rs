@@ -442,12 +442,25 @@ impl<'p> Run<'p> {
             return Ok(());
         };
         let timeouts = node.config.timeouts();
-        let longest_lost = app.lost.values().min().copied();
         let grace = timeouts.grace.max(timeouts.lost_after);
+        // Of another joiner the host says what becomes of it, and may be lost itself before it does.
+        let lost = |by_host: bool| {
+            let of_host = |node: NodeId| index == 0 || self.node_of(node) == Some(0);
+            let lost = app
+                .lost
+                .iter()
+                .filter(|(node, _)| of_host(**node) != by_host);
+            lost.map(|(_, since)| *since).min()
+        };
         for (since, most, what) in [
             (app.entering, timeouts.connect, "host or join"),
             (app.leaving, timeouts.leave, "leave"),
-            (longest_lost, grace, "wait for a lost node"),
+            (lost(false), grace, "wait for a lost node"),
+            (
+                lost(true),
+                grace.saturating_mul(2),
+                "wait for a node that the host lost",
+            ),
         ] {
             let over = since.is_some_and(|since| now > since.plus(most).plus(GRACE));
             demand(!over, Law::NoHang, || {
