@@ -112,6 +112,7 @@ mod event;
 mod event_queue;
 mod ice;
 mod id;
+mod interpolation;
 mod io;
 mod link;
 mod membership;
@@ -148,6 +149,7 @@ pub use ice::{
     IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
 };
 pub use id::{LinkId, NodeId, NodeIdError};
+pub use interpolation::{Component, Interpolator};
 pub use io::{Channel, ChannelMessage, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
 pub use network::{Hosting, Network};
 #[cfg(wattle_planted)]
