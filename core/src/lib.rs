@@ -99,6 +99,7 @@
 //! # Features
 //!
 //! - `native` (default): [`native::Node`]. Brings std.
+//! - `server` (with `native` and `sim`): `signaling::Server`, and hosting on a LAN with it.
 //! - `sim`: the module `sim`, whole networks in virtual time, replayed from a seed, for the tests of a
 //!   game as much as for our own. Brings std.
 #![cfg_attr(not(any(feature = "native", feature = "sim", test)), no_std)]

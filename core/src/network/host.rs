@@ -19,7 +19,7 @@ use crate::membership::Relay;
 use crate::planted::planted;
 use crate::rng::Rng;
 use crate::signaling::{
-    ClientEvent, Relayed, RelayedKind, Server, ServerConfig, ServerInput, SignalingFailure,
+    ClientEvent, Relayed, RelayedKind, Server, ServerInput, SignalingFailure,
     read_relayed,
 };
 use crate::time::{Timestamp, earliest};
@@ -80,10 +80,11 @@ impl Network {
             Hosting::Signaling { code: None } => {
                 (NetworkCode::random(&mut codes), Some(codes), None)
             }
+            #[cfg(any(feature = "server", test))]
             Hosting::Lan { address } => {
                 let code = NetworkCode::lan(address).map_err(|_| HostError::NotAnAddress)?;
                 let seed = self.fork("embedded server", self.networks).bytes();
-                let mut server = Server::new(ServerConfig::embedded(), seed, self.now);
+                let mut server = Server::new(crate::signaling::ServerConfig::embedded(), seed, self.now);
                 server.register_host(self.now);
                 (code, None, Some(server))
             }

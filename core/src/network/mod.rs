@@ -22,7 +22,6 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::code::NetworkCode;
@@ -53,9 +52,10 @@ pub enum Hosting {
         code: Option<NetworkCode>,
     },
     /// On the embedded signaling server, which the driver makes reachable at this address.
+    #[cfg(any(feature = "server", test))]
     Lan {
         /// The address that the LAN code names.
-        address: SocketAddr,
+        address: core::net::SocketAddr,
     },
 }
 
