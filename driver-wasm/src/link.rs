@@ -40,8 +40,8 @@ struct Inner {
     data: RtcDataChannel,
     state: RtcDataChannel,
     connected: Cell<bool>,
-    /// Authenticated packets that the browser had counted when it was last asked.
-    heard: Cell<u64>,
+    /// ICE's checks and answers that the browser had counted when it was last asked.
+    heard: Cell<(u64, u64)>,
     /// Servers that did not serve.
     servers: RefCell<Vec<ServerReport>>,
 }
@@ -64,7 +64,7 @@ impl Link {
             data,
             state,
             connected: Cell::new(false),
-            heard: Cell::new(0),
+            heard: Cell::new((0, 0)),
             servers: RefCell::new(Vec::new()),
         });
         let mut link = Self {
@@ -362,8 +362,16 @@ impl Inner {
     /// becomes of the channels.
     fn probe(self: &Rc<Self>) {
         self.ask(|inner, statistics| {
-            if statistics.authenticated > inner.heard.replace(statistics.authenticated) {
-                inner.tell(LinkUpdate::Alive { round_trip: None });
+            let Statistics {
+                checks,
+                answers,
+                round_trip,
+                ..
+            } = statistics;
+            let (checks_before, answers_before) = inner.heard.replace((checks, answers));
+            let round_trip = round_trip.filter(|_| answers > answers_before);
+            if checks > checks_before || answers > answers_before {
+                inner.tell(LinkUpdate::Alive { round_trip });
             }
         });
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use js_sys::{Map, Reflect};
 use wasm_bindgen::JsValue;
@@ -11,8 +12,12 @@ use wattle_core::{CandidateKind, Checks, LinkReport, SelectedPair};
 #[derive(Debug, Default)]
 pub(crate) struct Statistics {
     pub(crate) report: LinkReport,
-    /// How many of ICE's checks and answers came: all of them were authenticated.
-    pub(crate) authenticated: u64,
+    /// How many of ICE's checks came, all authenticated.
+    pub(crate) checks: u64,
+    /// How many answers to ours came.
+    pub(crate) answers: u64,
+    /// How long the last answer took on the path in use.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +62,13 @@ pub(crate) fn statistics(answer: &Map) -> Statistics {
         checks.pairs += u32::from(count(pair, "requestsSent") > 0);
         checks.received = checks.received.saturating_add(clipped(came));
         checks.answered = checks.answered.saturating_add(clipped(answered));
-        statistics.authenticated = statistics
-            .authenticated
-            .saturating_add(came)
-            .saturating_add(answered);
+        statistics.checks = statistics.checks.saturating_add(came);
+        statistics.answers = statistics.answers.saturating_add(answered);
         if selected.as_ref() == Some(id) {
+            // Seconds; anything else is no duration.
+            let seconds = get(pair, "currentRoundTripTime").and_then(|time| time.as_f64());
+            let round_trip = seconds.map(Duration::try_from_secs_f64);
+            statistics.round_trip = round_trip.and_then(Result::ok);
             let end = |name| candidates.get(&text(pair, name)?).copied();
             if let (Some(local), Some(remote)) = (end("localCandidateId"), end("remoteCandidateId"))
             {

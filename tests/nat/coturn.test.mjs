@@ -227,7 +227,15 @@ describe("coturn", { concurrency: 6 }, () => {
         node.command(`ice ${coturn.turn("udp", late.credential, late.username)}`);
       }
       await talking;
-      nobodyLeft(nodes);
+      for (const node of [nodes.first, nodes.second]) {
+        assert.deepEqual(node.all("node_left", "ended"), []);
+      }
+      // The new ones were used: the old ones have run out, and both allocations are refreshed.
+      await logs(coturn, `username=<${late.username}>`, 2);
+      // What cannot be read changes nothing.
+      nodes.second.command("ice turn:nobody:0 x");
+      const { kind, command } = await nodes.second.event("error");
+      assert.deepEqual([kind, command], ["ice_servers", "ice"]);
     },
   );
 });

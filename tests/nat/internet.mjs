@@ -226,7 +226,7 @@ export class Site {
       ip link add ${this.#device} netns ${this.node.namespace} type veth peer name lan0 netns ${gateway.namespace}`);
     net.run(`ip link set ${wire} up`);
     gateway.run("ip link set wan0 up; ip link set lan0 up");
-    this.node.run(`ip link set ${this.#device} up`);
+    let addresses = `ip link set ${this.#device} up`;
     if (this.public && this.kind === "firewall") {
       // The node has the public address; the gateway's own one is nobody's business.
       this.address = this.public;
@@ -239,9 +239,9 @@ export class Site {
         ip address add ${lan}.1/32 dev lan0
         ip route add default via 192.0.2.1 dev wan0 onlink
         ip route add ${this.public}/32 dev lan0`);
-      this.node.run(`
+      addresses += `
         ip address add ${this.public}/32 dev ${this.#device}
-        ip route add default via ${lan}.1 dev ${this.#device} onlink`);
+        ip route add default via ${lan}.1 dev ${this.#device} onlink`;
     } else if (this.public) {
       this.address = `${lan}.2`;
       net.run(`ip route add ${this.public}/32 dev ${wire}`);
@@ -249,9 +249,9 @@ export class Site {
         ip address add ${this.public}/32 dev wan0
         ip address add ${lan}.1/24 dev lan0
         ip route add default via 192.0.2.1 dev wan0 onlink`);
-      this.node.run(`
+      addresses += `
         ip address add ${this.address}/24 dev ${this.#device}
-        ip route add default via ${lan}.1`);
+        ip route add default via ${lan}.1`;
     }
     if (this.prefix) {
       this.ipv6 = `${this.prefix}::2`;
@@ -262,11 +262,14 @@ export class Site {
         ip address add fe80::2/64 dev wan0 nodad
         ip address add ${this.prefix}::1/64 dev lan0 nodad
         ip route add default via fe80::1 dev wan0`);
-      this.node.run(`
+      addresses += `
         ip address add ${this.ipv6}/64 dev ${this.#device} nodad
-        ip route add default via ${this.prefix}::1`);
+        ip route add default via ${this.prefix}::1`;
     }
+    // Before anything can pass: what a gateway has let through once without translating it, Linux never
+    // translates later, as long as it is sent again and again.
     this.applyKind();
+    this.node.run(addresses);
   }
 
   /**

@@ -259,19 +259,37 @@ fn one_allocation_serves_all_links() {
 
 #[test]
 fn short_lives_of_everything_at_the_server_are_not_noticed() {
-    let mut world = World::new(5);
-    let config = TurnConfig {
-        lifetime: Duration::from_secs(30),
-        nonce_lifetime: Duration::from_secs(45),
-        permission_lifetime: Duration::from_secs(300),
-        channel_lifetime: Duration::from_secs(600),
-        ..TurnConfig::default()
-    };
-    let (nodes, _) = strict_pair(&mut world, config, [true, false]);
-    assert!(joins(&mut world, nodes[0], nodes[1]));
-    for _ in 0..20 {
-        world.run_for(MINUTE);
-        talk(&mut world, &nodes);
+    // Refreshed at half time: at least so often in a minute, by one node.
+    for (lifetime, refreshes) in [(30, 4), (10, 12), (5, 24)] {
+        let mut world = World::new(5);
+        let config = TurnConfig {
+            lifetime: Duration::from_secs(lifetime),
+            nonce_lifetime: Duration::from_secs(45),
+            ..TurnConfig::default()
+        };
+        let (nodes, server) = strict_pair(&mut world, config, [true, false]);
+        assert!(joins(&mut world, nodes[0], nodes[1]));
+        for _ in 0..20 {
+            let before = world.turn_requests(server);
+            world.run_for(MINUTE);
+            let requests = world.turn_requests(server) - before;
+            // Stale nonces, permissions and the STUN bindings of both come to a few more.
+            assert!(
+                (refreshes..=refreshes + 10).contains(&requests),
+                "{lifetime} s: {requests}"
+            );
+            talk(&mut world, &nodes);
+        }
+        assert_eq!(world.turn_allocations(server), 1);
+        for node in nodes {
+            let noticed = world.events(node).any(|event| {
+                matches!(
+                    event,
+                    Event::NodeSuspect { .. } | Event::NodeLost { .. } | Event::NodeBack { .. }
+                )
+            });
+            assert!(!noticed, "{lifetime} s");
+        }
     }
 }
 

@@ -146,7 +146,14 @@ impl Link {
     pub(crate) fn join_deadline(&self) -> Option<Timestamp> {
         match self.stage {
             Stage::Joining { deadline } if self.heard => Some(deadline),
-            Stage::Joining { deadline } => Some(deadline.min(self.clock.start.plus(FIRST_PACKET))),
+            Stage::Joining { deadline } => {
+                // Who offers waits for an answer first.
+                let ours = self.hello.is_none();
+                let since = self.clock.answered.filter(|_| ours);
+                let since = since.or_else(|| (!ours).then_some(self.clock.start));
+                let first = since.map(|since| since.plus(FIRST_PACKET));
+                Some(first.map_or(deadline, |first| first.min(deadline)))
+            }
             Stage::Open { .. } | Stage::Closing { .. } => None,
         }
     }

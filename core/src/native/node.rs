@@ -356,11 +356,7 @@ impl Node {
                         );
                         self.outputs.push_back(Output::Event(event));
                         if unheard {
-                            // Our NAT may have forgotten us, or a TURN server: what a new link
-                            // starts from must be what is true now.
-                            self.with_gather(now, |gather, news| {
-                                gather.network_changed(now, news);
-                            });
+                            self.look_around(now);
                         }
                     }
                     network_io::Output::Link { link, command } => {
@@ -406,7 +402,17 @@ impl Node {
         }
     }
 
+    /// Our NAT may have forgotten us, or a TURN server: what a new link starts from must be what is true
+    /// now.
+    fn look_around(&mut self, now: Timestamp) {
+        self.with_gather(now, |gather, news| gather.network_changed(now, news));
+    }
+
     fn open(&mut self, now: Timestamp, id: LinkId, offerer: bool) {
+        if !self.links.is_empty() {
+            self.look_around(now);
+        }
+        self.with_gather(now, |gather, news| gather.hurry(now, news));
         let Some(certificate) = &self.certificate else {
             let failed = Update::Failed(LinkFailure::Platform);
             self.updates.push_back((id, failed));
@@ -552,7 +558,12 @@ impl Node {
                 self.report(id);
             }
             for local in &news.removed {
+                let is_cut = self.links.get(&id).is_some_and(|link| link.needs(*local));
                 self.with_link(id, |link, out| link.remove_local(now, *local, out));
+                // The other end goes on sending there, and its own relay may be well.
+                if is_cut {
+                    self.updates.push_back((id, Update::Disconnected));
+                }
             }
             for local in &news.added {
                 self.with_link(id, |link, out| link.add_local(now, *local, out));

@@ -29,7 +29,7 @@ impl Network {
         }
         let admitted = match hello.resume {
             None => self.admit(&peer, &hello, &offer),
-            Some(number) => self.admit_again(number, &hello, &offer),
+            Some(number) => self.admit_again(&peer, number, &hello, &offer),
         };
         match admitted {
             Ok(()) => self.open_link(peer, hello, offer),

@@ -4,6 +4,7 @@
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Network, Role};
 use crate::code::NetworkCode;
@@ -14,6 +15,10 @@ use crate::link::{Link, Via};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
 use crate::wire::{Frame, Version};
+
+/// How often an offer to come back is repeated until it is answered: the host may be on its way to
+/// another network, and what comes to its old connection is lost without a word.
+const REPEAT: Duration = Duration::from_secs(1);
 
 /// More candidates of our own than this are not told.
 const CANDIDATES: usize = 64;
@@ -28,6 +33,8 @@ pub(super) struct Attempt {
     candidates: Vec<String>,
     /// It is made even if the old link works again: the host has answered, or the old one is too slow.
     pub(super) settled: bool,
+    /// When our offer is sent again, if it is not answered.
+    pub(super) repeat_at: Option<Timestamp>,
 }
 
 impl Network {
@@ -54,6 +61,7 @@ impl Network {
             offer: None,
             candidates: Vec::new(),
             settled: false,
+            repeat_at: None,
         }
     }
 
@@ -101,6 +109,13 @@ impl Network {
             let candidate = negotiation::candidate(link.connection_id(), candidate);
             self.client
                 .send(write_relayed(RelayedKind::Candidate, host, candidate));
+        }
+        let again = joiner.is_welcome() && link.clock.timing().signaling.is_none();
+        let repeat = again.then(|| self.now.plus(REPEAT));
+        if let Role::Joiner(joiner) = &mut self.role
+            && let Some(attempt) = &mut joiner.attempt
+        {
+            attempt.repeat_at = repeat;
         }
     }
 

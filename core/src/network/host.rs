@@ -19,8 +19,7 @@ use crate::membership::Relay;
 use crate::planted::planted;
 use crate::rng::Rng;
 use crate::signaling::{
-    ClientEvent, Relayed, RelayedKind, Server, ServerInput, SignalingFailure,
-    read_relayed,
+    ClientEvent, Relayed, RelayedKind, Server, ServerInput, SignalingFailure, read_relayed,
 };
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Member, Number, Token};
@@ -84,7 +83,8 @@ impl Network {
             Hosting::Lan { address } => {
                 let code = NetworkCode::lan(address).map_err(|_| HostError::NotAnAddress)?;
                 let seed = self.fork("embedded server", self.networks).bytes();
-                let mut server = Server::new(crate::signaling::ServerConfig::embedded(), seed, self.now);
+                let mut server =
+                    Server::new(crate::signaling::ServerConfig::embedded(), seed, self.now);
                 server.register_host(self.now);
                 (code, None, Some(server))
             }

@@ -36,6 +36,8 @@ pub(super) struct Joiner {
     pub(super) attempt: Option<Attempt>,
     /// When the path to the host is no more trusted, unless it shows that it works.
     pub(super) doubt: Option<Timestamp>,
+    /// The last attempt to come back that was begun early was needless: until when none is.
+    pub(super) calm_until: Option<Timestamp>,
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// Nodes that the host has lost and waits for.
@@ -89,6 +91,7 @@ impl Network {
             deadline: Some(deadline),
             attempt: Some(attempt),
             doubt: None,
+            calm_until: None,
             again_at: None,
             missed_by_host: BTreeSet::new(),
             host: None,

@@ -176,7 +176,9 @@ impl Network {
         let Some(number) = link.number() else {
             return;
         };
-        if number == HOST {
+        // What comes from there shows only one half of a path, but an answer both. (Of a link that cannot be
+        // asked below its channels everything counts.)
+        if number == HOST && (round_trip.is_some() || self.config.probing == Probing::ByFrames) {
             self.host_heard();
         }
         if !was_suspect {
@@ -322,6 +324,8 @@ impl Network {
             };
             match silence {
                 Silence::Probe => self.probe(id),
+                Silence::Doubt if number == HOST => self.look_early(),
+                Silence::Doubt => {}
                 Silence::Suspect if direct && self.has_host() => self.choose_route(number),
                 Silence::Suspect => {
                     if let Some(node) = self.roster.node(number) {

@@ -17,7 +17,8 @@ const ATTEMPTS: usize = 2;
 impl Network {
     /// Whether a node may come back.
     pub(super) fn admit_again(
-        &self,
+        &mut self,
+        peer: &str,
         number: Number,
         hello: &OfferHello,
         offer: &Offer,
@@ -30,6 +31,13 @@ impl Network {
         }
         if number == HOST || self.roster.node(number) != Some(hello.node) {
             return Err(Refusal::PlaceGone);
+        }
+        // It tries again: its earlier attempt is given up.
+        let earlier = self.links.iter().find(|(_, link)| {
+            link.is_joining() && link.resumes() == Some(number) && link.signaling_id() == peer
+        });
+        if let Some(id) = earlier.map(|(id, _)| *id) {
+            self.close_link(id);
         }
         let returning = self.links.values().filter(|link| link.is_joining());
         let same = returning.filter(|link| link.resumes() == Some(number));

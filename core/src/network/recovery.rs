@@ -176,7 +176,10 @@ impl Network {
         let Role::Joiner(joiner) = &self.role else {
             return away;
         };
-        earliest(away, earliest(joiner.doubt, joiner.again_at))
+        let attempt = joiner.attempt.as_ref();
+        let repeat = attempt.and_then(|attempt| attempt.repeat_at);
+        let waits = earliest(joiner.doubt, joiner.again_at);
+        earliest(away, earliest(repeat, waits))
     }
 
     pub(super) fn recovery_timeout(&mut self) {
@@ -188,6 +191,13 @@ impl Network {
             let Some((number, away)) = next else { break };
             self.away.remove(&number);
             self.given_up(number, away.reason);
+        }
+        if let Role::Joiner(joiner) = &mut self.role {
+            let attempt = joiner.attempt.as_mut();
+            let repeat = attempt.and_then(|attempt| attempt.repeat_at.take_if(|at| due(*at)));
+            if repeat.is_some() {
+                self.send_offer();
+            }
         }
         if let Role::Joiner(joiner) = &mut self.role {
             let doubt = joiner.doubt.take_if(|at| due(*at)).is_some();

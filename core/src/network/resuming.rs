@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::frames::{Handled, Misbehaved};
+use super::frames::Handled;
 use super::links::{link_to, reason_of};
 use super::{Network, Role};
 use crate::config::Probing;
@@ -23,7 +23,23 @@ use crate::wire::{Frame, HOST, Hello, Number, Resume, Resumed, Version};
 /// How long after one attempt that came to nothing the next one begins.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// After an attempt that was begun early and not needed: for how long none is begun so early. Each
+/// costs the signaling server a connection, and there are paths that are silent for a second again and
+/// again.
+const CALM: Duration = Duration::from_secs(60);
+
 impl Network {
+    /// The host is silent for longer than it should be, but not yet suspected. It may be elsewhere, and
+    /// cannot say so: a new link is begun beside the old one, and given up if that speaks first.
+    pub(super) fn look_early(&mut self) {
+        if let Role::Joiner(joiner) = &self.role
+            && joiner.is_welcome()
+            && joiner.calm_until.is_none_or(|until| until <= self.now)
+        {
+            self.look_for_host();
+        }
+    }
+
     /// Begins a new link to the host, unless one is under way.
     pub(super) fn look_for_host(&mut self) {
         let Role::Joiner(joiner) = &mut self.role else {
@@ -39,7 +55,9 @@ impl Network {
             self.client.register(self.now, url, id);
         }
         let timeouts = self.config.timeouts;
-        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
+        // Not longer, if it found a path but comes to nothing: another attempt may find a better one
+        // within the grace time.
+        let deadline = self.now.plus(timeouts.ice);
         let first = Frame::Resume(Resume {
             hello: Hello {
                 version: Version::OURS,
@@ -87,6 +105,9 @@ impl Network {
             return;
         }
         let waits = joiner.again_at.take().is_some();
+        if joiner.attempt.is_some() && !was_lost {
+            joiner.calm_until = Some(self.now.plus(CALM));
+        }
         if joiner.attempt.is_some() || waits {
             self.give_up_attempt();
             self.client.close();
@@ -145,6 +166,7 @@ impl Network {
                     && let Some(attempt) = &mut joiner.attempt
                 {
                     attempt.settled = true;
+                    attempt.repeat_at = None;
                 }
                 if let Some(link) = self.links.get_mut(&id) {
                     link.clock.answered(now);

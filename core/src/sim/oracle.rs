@@ -139,10 +139,19 @@ impl Internet {
         if self.is_direct(now, a, b) {
             return Reach::Direct;
         }
-        // One relay is enough: the other side sends to the relayed address, from which it is let
-        // in by the permission for its own public address (RFC 8656 section 9), whatever its port.
-        let relay = a.1.max(b.1) == Knowledge::Turn;
-        if relay && [a.0, b.0].iter().all(|node| self.reaches_out(now, *node)) {
+        // One relay is enough: the other side sends to the relayed address, where it is let in by the
+        // permission for its public address (RFC 8656 section 9), whatever its port. So it has to
+        // know that address, and tell it: behind a box only a server shows it.
+        let has_public = |(node, knowledge)| {
+            knowledge >= Knowledge::Stun
+                || self
+                    .member((node, knowledge))
+                    .is_some_and(|member| member.chain.is_empty())
+        };
+        let lends = |one: (usize, Knowledge), other| one.1 == Knowledge::Turn && has_public(other);
+        if (lends(a, b) || lends(b, a))
+            && [a.0, b.0].iter().all(|node| self.reaches_out(now, *node))
+        {
             return Reach::RelayOnly;
         }
         Reach::Unreachable

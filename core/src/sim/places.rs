@@ -323,12 +323,23 @@ impl World {
     /// How many allocations stand at a TURN server, named by one of its addresses.
     #[must_use]
     pub fn turn_allocations(&self, address: SocketAddr) -> usize {
+        self.turn_server(address)
+            .map_or(0, |server| server.allocations(self.now))
+    }
+
+    /// How many requests a TURN server, named by one of its addresses, has taken so far.
+    #[must_use]
+    pub fn turn_requests(&self, address: SocketAddr) -> u64 {
+        self.turn_server(address).map_or(0, TurnServer::requests)
+    }
+
+    fn turn_server(&self, address: SocketAddr) -> Option<&TurnServer> {
         match self.places.internet.host(address) {
             Some(Host::Server(index)) => match self.places.servers.get(index) {
-                Some(Server::Turn(server)) => server.allocations(self.now),
-                Some(Server::Stun(_)) | None => 0,
+                Some(Server::Turn(server)) => Some(server),
+                Some(Server::Stun(_)) | None => None,
             },
-            Some(Host::Node(_)) | None => 0,
+            Some(Host::Node(_)) | None => None,
         }
     }
 

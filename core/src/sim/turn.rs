@@ -46,7 +46,8 @@ pub struct TurnConfig {
     pub password: String,
     /// Whose users these are. Default `wattle.example`.
     pub realm: String,
-    /// How long an allocation lasts without a refresh. Default 10 minutes.
+    /// How long an allocation lasts without a refresh at most. Default 10 minutes. Only what is asked
+    /// for is shortened, as coturn does it: who asks for nothing gets 10 minutes.
     pub lifetime: Duration,
     /// How long a nonce may be used. Default an hour.
     pub nonce_lifetime: Duration,
@@ -133,6 +134,7 @@ pub(crate) struct TurnServer {
     life: u32,
     next_port: u16,
     received: u64,
+    requests: u64,
     /// By the client's address.
     allocations: BTreeMap<SocketAddr, Allocation>,
 }
@@ -168,6 +170,7 @@ impl TurnServer {
             life: 0,
             next_port: FIRST_PORT,
             received: 0,
+            requests: 0,
             allocations: BTreeMap::new(),
         }
     }
@@ -182,6 +185,11 @@ impl TurnServer {
     pub(crate) fn allocations(&self, now: Timestamp) -> usize {
         let standing = self.allocations.values().filter(|it| it.until > now);
         standing.count()
+    }
+
+    /// How many requests it has taken so far.
+    pub(crate) const fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// A datagram came to one of its sockets: what it sends then.
@@ -218,6 +226,7 @@ impl TurnServer {
                 self.relay_out(now, from, peer, payload)
             }
             MessageClass::Request => {
+                self.requests = self.requests.saturating_add(1);
                 let answer = self.answer(now, local, from, &message)?;
                 let answer = match self.config.fault {
                     TurnFault::Garbage => {
@@ -415,7 +424,8 @@ impl TurnServer {
             return Err(508);
         }
         let relayed = self.free_address(ip).ok_or(508u16)?;
-        let lifetime = Lifetime::new(self.config.lifetime).map_err(|_| 500u16)?;
+        let granted = self.granted(request);
+        let lifetime = Lifetime::new(granted).map_err(|_| 500u16)?;
         let answer = self.success(
             asked,
             [
@@ -429,7 +439,7 @@ impl TurnServer {
             username: username.map_or("", Username::name).into(),
             local: asked.local,
             relayed,
-            until: asked.now.plus(self.config.lifetime),
+            until: asked.now.plus(granted),
             permissions: BTreeMap::new(),
             channels: BTreeMap::new(),
             made_by: (request.transaction_id(), answer.clone().unwrap_or_default()),
@@ -451,17 +461,24 @@ impl TurnServer {
     }
 
     fn refresh(&mut self, asked: &Asked<'_>) -> Result<Option<Bytes>, u16> {
-        let allocation = self.allocations.get_mut(&asked.from).ok_or(437u16)?;
+        let lifetime = self.granted(asked.request);
         let wanted = asked.request.get_attribute::<Lifetime>();
-        let lifetime = if wanted.is_some_and(|it| it.lifetime().is_zero()) {
+        let is_end = wanted.is_some_and(|it| it.lifetime().is_zero());
+        let allocation = self.allocations.get_mut(&asked.from).ok_or(437u16)?;
+        allocation.until = asked.now.plus(lifetime);
+        if is_end {
             self.allocations.remove(&asked.from);
-            Duration::ZERO
-        } else {
-            allocation.until = asked.now.plus(self.config.lifetime);
-            self.config.lifetime
-        };
+        }
         let lifetime = Lifetime::new(lifetime).map_err(|_| 500u16)?;
         Ok(self.success(asked, [lifetime.into()]))
+    }
+
+    /// How long what is asked for may last.
+    fn granted(&self, request: &Message<Attribute>) -> Duration {
+        let wanted = request.get_attribute::<Lifetime>();
+        wanted.map_or(Duration::from_secs(600), |wanted| {
+            wanted.lifetime().min(self.config.lifetime)
+        })
     }
 
     /// Whether the relay sends to this peer.

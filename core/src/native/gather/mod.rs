@@ -239,6 +239,15 @@ impl Gather {
         self.settle_relays(now, news);
     }
 
+    /// A link is to be made, which may need a relay.
+    pub(super) fn hurry(&mut self, now: Timestamp, news: &mut News) {
+        if self.running {
+            self.relays.hurry();
+            let (servers, hosts) = (self.servers.all(), self.hosts.addresses());
+            self.relays.go_on(now, servers, hosts, news);
+        }
+    }
+
     /// A link has to do with this address.
     pub(super) fn permit(&mut self, now: Timestamp, peer: SocketAddr, news: &mut News) {
         if !is_usable(peer, self.loopback) {

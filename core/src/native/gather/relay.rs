@@ -15,8 +15,12 @@ use crate::report::{ServerResult, StreamFailure};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
-/// When a server that gave us nothing is asked again.
-pub(super) const AGAIN: Duration = Duration::from_secs(30);
+/// When a server that gave us nothing is asked again: after a second, two, four and so on, and then so
+/// often.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// And not sooner than this, however dearly a link needs it.
+const SOON: Duration = Duration::from_secs(1);
 
 /// An allocation that is lost is made anew at once, unless it was young: then after this.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -32,6 +36,9 @@ pub(super) struct Relay {
     pub(super) begun: usize,
     /// When the next way is tried as well, or all of them again.
     pub(super) next: Option<Timestamp>,
+    /// How often in a row all ways came to nothing, and when the last time was.
+    failures: u8,
+    failed: Timestamp,
     pub(super) result: ServerResult,
 }
 
@@ -75,6 +82,8 @@ impl Relay {
             tries: Vec::new(),
             begun: 0,
             next: None,
+            failures: 0,
+            failed: Timestamp::ZERO,
             result: ServerResult::Pending,
         }
     }
@@ -91,8 +100,30 @@ impl Relay {
         for one in &mut self.tries {
             one.turn.set_credentials(now, credentials.clone());
         }
+        self.hope();
+    }
+
+    /// Nothing has worked so far: later again.
+    pub(super) fn postpone(&mut self, now: Timestamp) {
+        let pause = Duration::from_secs(1 << self.failures.min(5)).min(AGAIN);
+        self.failures = self.failures.saturating_add(1);
+        self.failed = now;
+        self.next = Some(now.plus(pause));
+    }
+
+    /// Something is different now: whoever was given up may be had.
+    pub(super) fn hope(&mut self) {
+        self.failures = 0;
         if self.tries.is_empty() {
             self.next = None;
+        }
+    }
+
+    /// A link is to be made, which may need it.
+    pub(super) fn hurry(&mut self) {
+        if self.tries.is_empty() && self.failures > 0 {
+            let soon = self.failed.plus(SOON);
+            self.next = self.next.map(|next| next.min(soon));
         }
     }
 
@@ -165,6 +196,7 @@ impl Relay {
         if self.stands() {
             self.next = None;
             self.begun = 0;
+            self.failures = 0;
             if self.tries.len() > 1 {
                 let (first, rest): (Vec<Try>, Vec<Try>) = core::mem::take(&mut self.tries)
                     .into_iter()
@@ -176,18 +208,16 @@ impl Relay {
                 }
             }
         } else if let Some((stood, lived)) = over {
-            self.next = Some(if stood && lived >= PAUSE {
-                now
+            if stood && lived >= PAUSE {
+                self.next = Some(now);
             } else if stood {
-                now.plus(PAUSE)
+                self.next = Some(now.plus(PAUSE));
             } else if self.next.is_some() {
                 // There is another way to try: now.
-                now
+                self.next = Some(now);
             } else if self.tries.is_empty() {
-                now.plus(AGAIN)
-            } else {
-                return;
-            });
+                self.postpone(now);
+            }
         }
     }
 
@@ -267,9 +297,9 @@ impl Relay {
             .into_iter()
             .partition(is_there);
         self.tries = kept;
-        if !gone.is_empty() && self.tries.is_empty() {
+        if !gone.is_empty() {
             self.begun = 0;
-            self.next = None;
+            self.hope();
         }
         for mut one in gone {
             one.give_up(now, news);

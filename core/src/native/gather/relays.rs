@@ -9,7 +9,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::hosts::HostAddress;
-use super::relay::{AGAIN, By, Relay, Way, next_stream};
+use super::relay::{By, Relay, Way, next_stream};
 use super::servers::Server;
 use super::{News, Relayed};
 use crate::ice::{IceScheme, IceTransport, IceUrl};
@@ -138,7 +138,10 @@ impl Relays {
             let Some((begun, address, socket)) = found else {
                 // All are under way, or none leads there: then again from the first.
                 relay.begun = 0;
-                relay.next = (is_idle && from > 0).then(|| now.plus(AGAIN));
+                relay.next = None;
+                if is_idle && from > 0 {
+                    relay.postpone(now);
+                }
                 continue;
             };
             relay.begun = begun;
@@ -302,14 +305,18 @@ impl Relays {
     /// The network may have changed: do the servers still know us?
     pub(super) fn check(&mut self, now: Timestamp, news: &mut News) {
         for relay in &mut self.relays {
-            // Whoever was given up may be reached now.
-            if relay.tries.is_empty() {
-                relay.next = None;
-            }
+            relay.hope();
             relay.each(now, &mut self.streams, news, |one| {
                 one.turn.check(now);
                 None
             });
+        }
+    }
+
+    /// A link is to be made: who gave us nothing is asked again soon.
+    pub(super) fn hurry(&mut self) {
+        for relay in &mut self.relays {
+            relay.hurry();
         }
     }
 

@@ -381,12 +381,12 @@ fn streams_are_opened_sent_on_and_closed() {
     assert_eq!(streams, [(*second, StreamCommand::Close)]);
     assert_eq!(
         alone.gather.poll_timeout(),
-        Some(now.plus(Duration::from_secs(30)))
+        Some(now.plus(Duration::from_secs(1)))
     );
-    alone.run(at(31_000));
+    alone.run(now.plus(Duration::from_secs(1)));
     assert_eq!(alone.news.streams.len(), 1);
     // Nobody says anything of the last one: it is given up, and closed.
-    alone.run(at(41_000));
+    alone.run(now.plus(Duration::from_secs(11)));
     assert!(
         alone
             .news
@@ -396,6 +396,54 @@ fn streams_are_opened_sent_on_and_closed() {
     );
     alone.gather.set_running(alone.now, false, &mut alone.news);
     assert_eq!(alone.gather.poll_timeout(), None);
+}
+
+/// In seconds, when a server is asked that refuses at once; until then.
+fn refused(alone: &mut Alone, until: u64) -> Vec<u64> {
+    let mut asked = Vec::new();
+    loop {
+        for (stream, command) in alone.take().streams {
+            if let StreamCommand::Open { .. } = command {
+                asked.push(alone.now.as_millis().div_ceil(1000));
+                let failed = StreamUpdate::Failed(StreamFailure::Refused);
+                let (now, news) = (alone.now, &mut alone.news);
+                alone.gather.stream(now, stream, failed, news);
+            }
+        }
+        let Some(next) = alone
+            .gather
+            .poll_timeout()
+            .filter(|at| at.as_millis() <= until * 1000)
+        else {
+            return asked;
+        };
+        alone.now = next;
+        alone.gather.handle_timeout(next, &mut alone.news);
+    }
+}
+
+#[test]
+fn who_refuses_is_asked_ever_more_rarely_but_soon_if_it_matters() {
+    let mut alone = Alone::new(&[&turn("turn:203.0.113.2?transport=tcp")]);
+    assert_eq!(refused(&mut alone, 130), [0, 1, 3, 7, 15, 31, 61, 91, 121]);
+    // The network changes: at once, and from the beginning.
+    alone.now = at(140_000);
+    alone.gather.network_changed(alone.now, &mut alone.news);
+    assert_eq!(refused(&mut alone, 160), [140, 141, 143, 147, 155]);
+    // A link is to be made: at once, if the last time is a second ago.
+    alone.now = at(160_000);
+    alone.gather.hurry(alone.now, &mut alone.news);
+    assert_eq!(refused(&mut alone, 160), [160]);
+    alone.gather.hurry(alone.now, &mut alone.news);
+    assert_eq!(refused(&mut alone, 200), [161, 191]);
+    // Other credentials.
+    let server = "turn:203.0.113.2?transport=tcp";
+    let server = IceServer::turn(server, "somebody", "else").unwrap();
+    alone.now = at(200_000);
+    alone
+        .gather
+        .set_servers(alone.now, &[server], &mut alone.news);
+    assert_eq!(refused(&mut alone, 202), [200, 201]);
 }
 
 #[test]

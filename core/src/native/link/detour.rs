@@ -3,7 +3,8 @@
 //! When a NAT in between forgets the mapping of a path, the other side is heard from a new address at
 //! once, but str0m keeps to the old pair until its checks have failed for long. So the new one is
 //! probed as soon as something authentic comes from there, and DTLS goes there if the probe is answered
-//! and the one on the old pair is not. Not sooner: anybody can send a check of the remote again.
+//! and the one on the old pair is not. Not sooner: anybody can send a check of the remote again. A probe
+//! may be lost, so they are repeated until one of the two is settled.
 
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
@@ -18,14 +19,18 @@ pub(super) type Ends = (SocketAddr, SocketAddr);
 /// How many probes of other pairs may wait for their answers.
 const OUTSTANDING: usize = 8;
 
-/// How soon the same pair, or another, is tried again.
+/// How soon both pairs are probed again.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often: as long as it takes until a node is suspected.
+const TRIES: u8 = 20;
 
 /// What is known of other pairs than the selected one.
 #[derive(Debug, Default)]
 pub(super) struct Detour {
     tried: VecDeque<(Transaction, Ends)>,
-    last: Option<Timestamp>,
+    /// While the pair that is used is in doubt: when both are probed next, and how often still.
+    doubt: Option<(Timestamp, u8)>,
     /// In the place of which pair, and which is taken.
     taken: Option<(Ends, Ends)>,
 }
@@ -38,13 +43,39 @@ impl Detour {
             .map_or(ends, |(_, to)| to)
     }
 
-    /// Whether another pair may be probed now.
-    pub(super) fn may_try(&mut self, now: Timestamp) -> bool {
-        let soon = self.last.is_some_and(|last| now.since(last) < AGAIN);
-        if !soon {
-            self.last = Some(now);
+    /// The pair that is used may be dead.
+    pub(super) fn doubt(&mut self, now: Timestamp) {
+        self.doubt.get_or_insert((now, TRIES));
+    }
+
+    /// The pair that is used works.
+    pub(super) const fn trust(&mut self) {
+        self.doubt = None;
+    }
+
+    /// When both pairs are probed next.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.doubt.map(|(due, _)| due)
+    }
+
+    /// Whether both pairs are to be probed now.
+    pub(super) fn take_turn(&mut self, now: Timestamp) -> bool {
+        let Some((due, left)) = self.doubt else {
+            return false;
+        };
+        if due > now {
+            return false;
         }
-        !soon
+        let left = left.saturating_sub(1);
+        self.doubt = (left > 0).then(|| (now.plus(AGAIN), left));
+        true
+    }
+
+    /// Nothing is due before this.
+    pub(super) fn rest(&mut self, until: Timestamp) {
+        if let Some((due, _)) = &mut self.doubt {
+            *due = until.max(*due);
+        }
     }
 
     /// A probe was sent on another pair.
@@ -68,6 +99,7 @@ impl Detour {
     /// From now on DTLS goes to the second in the place of the first.
     pub(super) fn take(&mut self, from: Ends, to: Ends) {
         self.taken = Some((from, to));
+        self.trust();
     }
 
     /// Forgets pairs that are no more.

@@ -226,9 +226,23 @@ impl Link {
         (self.checks.report(), selected)
     }
 
+    /// Whether it goes through this address, which is borrowed. (Of one of our own it would come back by
+    /// itself: the remote hears of the next one by our checks.)
+    pub(in crate::native) fn needs(&self, local: Local) -> bool {
+        match local {
+            Local::Relayed(relayed) => {
+                self.secured && self.used().is_some_and(|(from, _)| from == relayed.address)
+            }
+            Local::Host(_) | Local::Reflexive(_) => false,
+        }
+    }
+
     pub(in crate::native) fn poll_timeout(&self) -> Option<Timestamp> {
-        let echo = (!self.ended).then(|| self.window.echo()).flatten();
-        earliest(self.due, echo)
+        if self.ended {
+            return self.due;
+        }
+        let doubt = self.elsewhere().and_then(|_| self.detour.due());
+        earliest(earliest(self.due, self.window.echo()), doubt)
     }
 
     pub(in crate::native) fn send(
@@ -261,9 +275,11 @@ impl Link {
             return;
         };
         if self.probes.unanswered() >= SILENT_PROBES {
-            self.probe_elsewhere(now, out);
+            self.detour.doubt(now);
         }
-        self.request(now, used, out);
+        if !self.probe_both(now, out) {
+            self.request(now, used, out);
+        }
     }
 
     /// The pair that DTLS takes.
@@ -271,16 +287,42 @@ impl Link {
         self.path.map(|path| self.detour.instead_of(path))
     }
 
-    /// Asks where the remote was last heard, if that is another pair than the one that is used.
-    fn probe_elsewhere(&mut self, now: Timestamp, out: &mut Outbox) {
-        let Some(ends) = self.heard_at.filter(|at| Some(*at) != self.used()) else {
-            return;
+    /// Where the remote was last heard, if that is another pair than the one that is used.
+    fn elsewhere(&self) -> Option<Ends> {
+        let used = self.used()?;
+        self.heard_at.filter(|at| *at != used)
+    }
+
+    /// While the pair that is used is in doubt: asks there, and then where the remote was last heard.
+    /// `false`: not now.
+    fn probe_both(&mut self, now: Timestamp, out: &mut Outbox) -> bool {
+        let (Some(used), Some(ends)) = (self.used(), self.elsewhere()) else {
+            return false;
         };
-        if self.detour.may_try(now)
-            && let Some(transaction) = self.request(now, ends, out)
-        {
+        if !self.detour.take_turn(now) {
+            return false;
+        }
+        self.request(now, used, out);
+        if let Some(transaction) = self.request(now, ends, out) {
             self.detour.tried(transaction, ends);
         }
+        true
+    }
+
+    /// Something authentic came in there.
+    fn heard_on(&mut self, at: Ends) {
+        if self.used() == Some(at) {
+            self.detour.trust();
+        }
+    }
+
+    /// Whether this is an address of ours, still.
+    fn has_local(&self, address: SocketAddr) -> bool {
+        let mut own = self
+            .locals
+            .iter()
+            .filter_map(|local| candidate::own(*local));
+        own.any(|candidate| candidate.addr() == address)
     }
 
     fn request(&mut self, now: Timestamp, ends: Ends, out: &mut Outbox) -> Option<Transaction> {
@@ -337,10 +379,13 @@ impl Link {
         self.window.set_heard();
         self.heard_at = Some(at);
         self.path = self.path.or(self.heard_at);
-        if self.secured && is_new {
-            // It may have moved there: does the old path still work?
-            self.probe(now, out);
-            self.probe_elsewhere(now, out);
+        self.heard_on(at);
+        if self.secured {
+            if is_new {
+                // It may have moved there: does the old path still work?
+                self.detour.doubt(now);
+            }
+            self.probe_both(now, out);
         }
         self.receive(now, at, datagram, out)
     }
@@ -365,10 +410,10 @@ impl Link {
         self.news.round_trip = round_trip;
         if let Some(round_trip) = round_trip {
             // Ours on the pair that is used went out before it, and was not answered.
-            if let Some(ends) = self.detour.answered(transaction)
-                && let Some(path) = self.path.filter(|_| unanswered > 1)
-            {
-                self.detour.take(path, ends);
+            match (self.detour.answered(transaction), self.path) {
+                (Some(ends), Some(path)) if unanswered > 1 => self.detour.take(path, ends),
+                (Some(_), _) => {}
+                (None, _) => self.detour.trust(),
             }
             self.window.set_round_trip(round_trip);
             self.window.set_heard();
@@ -414,6 +459,7 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
+            self.heard_on((local, remote));
         }
         self.step(now, out);
         received.is_ok()
@@ -427,6 +473,7 @@ impl Link {
         if !is_due(self.poll_timeout()) {
             return;
         }
+        self.probe_both(now, out);
         for _ in 0..SPINS {
             self.tick(now, out);
             if !is_due(self.due) {
@@ -447,6 +494,7 @@ impl Link {
         if is_due(self.window.echo()) {
             self.window.set_echo(Some(now.plus(PUT_OFF)));
         }
+        self.detour.rest(now.plus(PUT_OFF));
     }
 
     /// What str0m holds of a channel.

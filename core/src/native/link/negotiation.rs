@@ -137,9 +137,14 @@ impl Link {
         };
         let address = candidate.addr();
         let is_left = |(local, _): &(SocketAddr, SocketAddr)| *local != address;
-        self.path = self.path.filter(is_left);
+        let is_used = self.used().is_some_and(|used| !is_left(&used));
         self.heard_at = self.heard_at.filter(is_left);
+        self.path = self.path.filter(is_left).or(self.heard_at);
         self.detour.retain(is_left);
+        if is_used && self.secured {
+            self.detour.doubt(now);
+            self.probe_both(now, out);
+        }
         self.rtc.direct_api().invalidate_candidate(&candidate);
         self.step(now, out);
     }

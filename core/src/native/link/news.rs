@@ -85,7 +85,13 @@ impl Link {
         };
         match transmit.payload.first() {
             Some(20..=63) => {
-                let path = (transmit.local, transmit.remote);
+                let ends = (transmit.local, transmit.remote);
+                // str0m goes on from an address that is gone, until the controlling side, which does not
+                // know that, nominates another pair.
+                let path = match self.path {
+                    Some(path) if !self.has_local(ends.0) => path,
+                    Some(_) | None => ends,
+                };
                 self.path = Some(path);
                 (transmit.local, transmit.remote) = self.detour.instead_of(path);
             }

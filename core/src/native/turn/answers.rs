@@ -17,6 +17,9 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(600);
 /// However long the server keeps an allocation, so often it is refreshed.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
+/// What is kept for less is not worth having: a lost packet or two, and it is gone.
+const SHORTEST_LIFETIME: Duration = Duration::from_secs(2);
+
 /// How long a server may take to clear an allocation away: coturn says done and takes a second.
 const CLEARING: Duration = Duration::from_millis(1500);
 
@@ -62,7 +65,9 @@ impl Turn {
             Ask::Allocate(_) => self.allocated(&request, response),
             Ask::Refresh => {
                 let lifetime = response.lifetime.unwrap_or(USUAL_LIFETIME);
-                if let State::Standing { until, refresh, .. } = &mut self.state {
+                if lifetime < SHORTEST_LIFETIME {
+                    self.end(TurnFailure::Expired);
+                } else if let State::Standing { until, refresh, .. } = &mut self.state {
                     *until = request.sent.plus(lifetime);
                     *refresh = Schedule::at(request.sent.plus(before_the_end(lifetime)));
                 }
@@ -82,6 +87,10 @@ impl Turn {
         };
         if Family::of(relayed.ip()) != self.family {
             self.end(TurnFailure::AddressFamily);
+            return;
+        }
+        if lifetime < SHORTEST_LIFETIME {
+            self.end(TurnFailure::Expired);
             return;
         }
         self.state = State::Standing {

@@ -24,6 +24,10 @@ use crate::native::stun::Transaction;
 /// UDP, in REQUESTED-TRANSPORT.
 const UDP: u8 = 17;
 
+/// How long an allocation shall last without a refresh: the default of RFC 8656 section 7.2. There are
+/// servers that shorten only what is asked for (coturn), and then forget without having said when.
+const LIFETIME: u32 = 600;
+
 /// What we ask a server for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
@@ -77,12 +81,13 @@ pub(super) fn request(
     match ask {
         Ask::Allocate(family) => {
             message.add_attribute(RequestedTransport::new(UDP));
+            message.add_attribute(Lifetime::from_u32(LIFETIME));
             // Servers that are older than RFC 6156 know IPv4 alone, and not this attribute.
             if *family == Family::V6 {
                 message.add_attribute(RequestedAddressFamily::new(AddressFamily::V6));
             }
         }
-        Ask::Refresh => {}
+        Ask::Refresh => message.add_attribute(Lifetime::from_u32(LIFETIME)),
         Ask::Release => message.add_attribute(Lifetime::from_u32(0)),
         Ask::Permit(peers) => {
             for peer in peers {

@@ -277,15 +277,33 @@ fn what_is_refreshed_lasts_for_months() {
 
 #[test]
 fn whatever_expires_soon_is_refreshed_in_time() {
-    for seconds in [2, 5, 30, 119, 121] {
+    // From 120 s on a minute before the end (or to keep the way open), before that at half time.
+    for (seconds, refreshes) in [
+        (2, 600),
+        (5, 240),
+        (10, 120),
+        (30, 40),
+        (119, 40),
+        (121, 40),
+    ] {
         let config = TurnConfig {
             lifetime: secs(seconds),
-            nonce_lifetime: secs(1),
             ..TurnConfig::default()
         };
         let mut bench = Bench::allocated(config, Transport::Datagram, Family::V4);
+        let sent = bench.sent;
+        bench.run_for(secs(600));
+        let sent = bench.sent - sent;
+        assert!(
+            sent.abs_diff(refreshes) <= refreshes / 10,
+            "{seconds} s: {sent}"
+        );
+        assert_eq!(bench.events, []);
+        // With a nonce that is stale each time, and something to do.
+        bench.server.config.nonce_lifetime = secs(1);
         let peer = bench::peer(Family::V4);
         bench.permit(peer);
+        bench.run_for(secs(1));
         for _ in 0..600 {
             bench.send(peer, b"x");
             bench.run_for(secs(1));
@@ -293,14 +311,33 @@ fn whatever_expires_soon_is_refreshed_in_time() {
         assert_eq!(bench.relayed.len(), 600, "{seconds} s");
         assert_eq!(bench.events, []);
     }
-    // One that is not kept at all is lost, once.
-    let config = TurnConfig {
-        lifetime: secs(0),
-        ..TurnConfig::default()
-    };
-    let mut bench = Bench::new(config);
-    bench.start(Transport::Datagram, Family::V4);
-    assert_eq!(bench.end(secs(1)), TurnEvent::Lost(TurnFailure::Expired));
+}
+
+/// There is a floor: what lives for less than 2 s is not had, and not held on to.
+#[test]
+fn what_does_not_last_is_not_kept() {
+    for (seconds, stands) in [(0, false), (1, false), (2, true)] {
+        let config = TurnConfig {
+            lifetime: secs(seconds),
+            ..TurnConfig::default()
+        };
+        let mut bench = Bench::new(config);
+        bench.start(Transport::Datagram, Family::V4);
+        bench.run_for(secs(60));
+        assert_eq!(bench.turn().relayed().is_some(), stands, "{seconds} s");
+        if !stands {
+            let failed = TurnEvent::Failed(TurnFailure::Expired);
+            assert_eq!(bench.take_events(), [failed]);
+            assert_eq!(bench.sent, 2);
+        }
+        // One that begins to be stingy.
+        let mut bench = Bench::allocated(TurnConfig::default(), Transport::Datagram, Family::V4);
+        bench.server.config.lifetime = secs(seconds);
+        bench.run_for(secs(16));
+        let lost = [TurnEvent::Lost(TurnFailure::Expired)];
+        let expected = if stands { &[] } else { &lost[..] };
+        assert_eq!(bench.take_events(), expected, "{seconds} s");
+    }
 }
 
 #[test]

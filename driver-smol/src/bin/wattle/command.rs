@@ -16,6 +16,8 @@ pub(crate) enum Command {
     },
     Nodes,
     Stats,
+    /// Other STUN and TURN servers.
+    Ice(String),
     Leave,
     Help,
     /// An empty line.
@@ -40,6 +42,7 @@ impl Command {
             Self::Kick { .. } => "kick",
             Self::Nodes => "nodes",
             Self::Stats => "stats",
+            Self::Ice(_) => "ice",
             Self::Leave => "leave",
             Self::Help => "help",
             Self::Nothing => "",
@@ -48,7 +51,7 @@ impl Command {
 }
 
 /// Reads a line of a program: `broadcast TEXT`, `state TEXT`, `send NODE TEXT`, `kick NODE`,
-/// `stats`, `leave`.
+/// `stats`, `ice SERVERS`, `leave`.
 pub(crate) fn from_program(line: &str) -> Result<Command, String> {
     let (word, rest) = split(line);
     match (word, rest) {
@@ -60,13 +63,17 @@ pub(crate) fn from_program(line: &str) -> Result<Command, String> {
             node: node.trim().to_owned(),
         }),
         ("stats", None) => Ok(Command::Stats),
+        ("ice", Some(servers)) if !servers.trim().is_empty() => {
+            Ok(Command::Ice(servers.trim().to_owned()))
+        }
         ("leave", None) => Ok(Command::Leave),
         ("broadcast" | "state", None) => Err(format!("usage: {word} TEXT")),
         ("send", None) => Err("usage: send NODE TEXT".to_owned()),
         ("kick", _) => Err("usage: kick NODE".to_owned()),
+        ("ice", _) => Err("usage: ice URL-or-JSON".to_owned()),
         ("stats" | "leave", Some(_)) => Err(format!("usage: {word}")),
         _ => Err(format!(
-            "unknown command {word:?}: broadcast, state, send, kick, stats or leave"
+            "unknown command {word:?}: broadcast, state, send, kick, stats, ice or leave"
         )),
     }
 }
@@ -94,6 +101,10 @@ pub(crate) fn from_person(line: &str) -> Result<Command, String> {
         }),
         ("kick", _) => Err("usage: /kick NODE".to_owned()),
         ("nodes", _) => Ok(Command::Nodes),
+        ("ice", Some(servers)) if !servers.trim().is_empty() => {
+            Ok(Command::Ice(servers.trim().to_owned()))
+        }
+        ("ice", _) => Err("usage: /ice URL-or-JSON".to_owned()),
         ("stats", _) => Ok(Command::Stats),
         ("leave" | "quit", _) => Ok(Command::Leave),
         ("help" | "?", _) => Ok(Command::Help),
@@ -183,6 +194,10 @@ mod tests {
             ),
             ("kick abcd", Command::Kick { node: text("abcd") }),
             ("stats", Command::Stats),
+            (
+                "ice stun:a.example  stun:b.example ",
+                Command::Ice(text("stun:a.example  stun:b.example")),
+            ),
             ("leave", Command::Leave),
             ("", Command::Nothing),
         ];
@@ -196,6 +211,8 @@ mod tests {
             "kick",
             "kick ",
             "stats now",
+            "ice",
+            "ice ",
             "dance",
             "/leave",
         ] {

@@ -341,6 +341,7 @@ impl Screen {
             "/state text     as a state: unreliable, the latest wins",
             "/nodes          who is here, and how each is reached",
             "/stats          latencies and counters",
+            "/ice SERVERS    other STUN and TURN servers, as --ice takes them",
             "/kick NODE      host: remove a node",
             "/leave          leave the network",
         ] {

@@ -65,6 +65,18 @@ pub(crate) fn from_argument(text: &str) -> Result<IceServers, IceError> {
     }
 }
 
+/// Reads what stands behind the command `ice`: values of `--ice`, or JSON, which may have blanks.
+pub(crate) fn from_line(text: &str) -> Result<IceServers, IceError> {
+    if text.starts_with(['[', '{']) {
+        return parse(text);
+    }
+    let mut servers = Vec::new();
+    for word in text.split_whitespace() {
+        servers.extend(from_argument(word)?.0);
+    }
+    Ok(IceServers(servers))
+}
+
 /// Reads what `WATTLE_ICE` says, if it is set: the same as a value of `--ice`.
 pub(crate) fn from_environment() -> Result<Option<IceServers>, IceError> {
     from_variable(std::env::var_os(VARIABLE))
@@ -171,6 +183,31 @@ mod tests {
             let error = from_argument(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_line_holds_several() {
+        let count = |text: &str| from_line(text).map(|servers| servers.0.len());
+        for (text, expected) in [
+            ("stun:a", 1),
+            ("stun:a  stun:b stun:c", 3),
+            (TURN, 1),
+            (&TURN.replace(',', ", "), 1),
+            (&TURN.replace('{', "{ "), 1),
+            (&format!("[{TURN}, \"stun:a\"]"), 2),
+            (&format!("stun:a {TURN}"), 2),
+        ] {
+            assert_eq!(count(text).unwrap(), expected, "{text}");
+        }
+        for (text, part) in [
+            ("stun:a http://b", "http://b"),
+            ("@/no/such/file", "/no/such/file"),
+            ("[]", "no ICE server"),
+            ("{\"urls\": \"turn:x\"}", "credential"),
+        ] {
+            let error = from_line(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 

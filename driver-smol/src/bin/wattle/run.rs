@@ -16,6 +16,7 @@ use wattle_smol::{
 use crate::FAILED;
 use crate::args::{Common, Host, Join};
 use crate::command::{self, Command};
+use crate::ice;
 use crate::input::{self, Input};
 use crate::output::Output;
 
@@ -264,6 +265,10 @@ impl Run {
             },
             Command::Nodes => self.output.nodes(&self.network),
             Command::Stats => self.output.stats(self.network.stats()),
+            Command::Ice(servers) => match ice::from_line(&servers) {
+                Ok(servers) => self.network.set_ice_servers(&servers.0),
+                Err(error) => self.output.error("ice_servers", &error.to_string(), name),
+            },
             Command::Leave => self.network.start_leave(),
             Command::Help => self.output.help(),
             Command::Nothing => {}
