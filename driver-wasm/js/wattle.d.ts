@@ -277,3 +277,23 @@ export class WattleError extends Error {
 
 /** Loads the WebAssembly module ahead of time. `Network.host` and `Network.join` do it by themselves. */
 export function load(source?: JoinOptions["module"]): Promise<void>;
+
+/**
+ * Makes smooth motion out of another node's states: it plays a constant delay behind, blends between two
+ * of them, and goes on for a moment beyond the last. Make it when the module is loaded: after
+ * `Network.host`, `Network.join` or `load`.
+ */
+export class Interpolator {
+  /** 1 to 8 numbers: coordinates (`linear`), angles in radians (`angle`, the short way round), flags
+   * (`step`). `delay` (120) and `extrapolation` (200) are in milliseconds. */
+  constructor(components: readonly ("linear" | "angle" | "step")[], options?: { delay?: number; extrapolation?: number });
+  /** Takes a snapshot that its sender made at `sent`: milliseconds of any clock of its own, such as the
+   * event's `seq` times the time between two states. With `teleport` nothing is drawn in between. Says
+   * whether it is used. */
+  push(sent: number, values: ArrayLike<number> | Float32Array, options?: { arrived?: number; teleport?: boolean }): boolean;
+  /** What to draw at `now` (default: `performance.now()`); `undefined` before the first snapshot. The
+   * same array every time. */
+  sample(now?: number): Float32Array | undefined;
+  /** Forgets everything: a new round, another player in its place. */
+  reset(): void;
+}

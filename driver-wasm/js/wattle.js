@@ -1,6 +1,6 @@
 // wattle for JavaScript: small peer-to-peer networks over WebRTC. `wattle.d.ts` describes everything.
 
-import init, { Node } from "./wattle_wasm.js";
+import init, { Interpolator as Motion, Node } from "./wattle_wasm.js";
 
 /** The module is loaded once, by the first who needs it. */
 let loading;
@@ -320,3 +320,30 @@ export class Network extends EventTarget {
 }
 
 const secret = Symbol("wattle");
+
+/** Makes smooth motion out of another node's states. */
+export class Interpolator {
+  #motion;
+  #values;
+
+  /** To be made when the module is there: after `Network.host`, `Network.join` or `load`. */
+  constructor(components, { delay, extrapolation } = {}) {
+    this.#motion = attempt(() => new Motion(components, delay, extrapolation));
+    this.#values = new Float32Array(components.length);
+  }
+
+  /** Takes a snapshot that its sender made at `sent`, milliseconds of its own clock. */
+  push(sent, values, { arrived = performance.now(), teleport = false } = {}) {
+    return this.#motion.push(arrived, sent, values, teleport);
+  }
+
+  /** What to draw now; `undefined` before the first snapshot. The array is used again. */
+  sample(now = performance.now()) {
+    return this.#motion.sample(now, this.#values) ? this.#values : undefined;
+  }
+
+  /** Forgets everything: a new round. */
+  reset() {
+    this.#motion.reset();
+  }
+}

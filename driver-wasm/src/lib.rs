@@ -50,17 +50,17 @@ mod timer;
 pub use error::{ConnectError, WaitError};
 pub use network::{Hosting, Network};
 #[cfg(feature = "script")]
-pub use script::Node;
+pub use script::{Interpolator as ScriptInterpolator, Node};
 
 pub use wattle_core::signaling::{SignalingFailure, SignalingUrl, SignalingUrlError};
 pub use wattle_core::{
-    CandidateCounts, CandidateKind, CandidateReport, Checks, CodeError, Config, ConfigError,
-    ConnectReport, Counters, Diagnostic, EndReason, Event, HostError, IceHost, IcePolicy,
-    IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError, JoinError, KickError,
-    LeaveReason, Limits, LinkFailure, LinkState, NatMapping, NetworkCode, NodeId, NodeIdError,
-    NodeStats, Observation, Phase, PhaseTiming, Refusal, Route, SelectedPair, SendError,
-    ServerRefusal, ServerReport, ServerResult, Side, SignalingDiagnostic, StateStats, Stats,
-    Status, StreamFailure, Timeouts, Topology, Verdict,
+    CandidateCounts, CandidateKind, CandidateReport, Checks, CodeError, Component, Config,
+    ConfigError, ConnectReport, Counters, Diagnostic, EndReason, Event, HostError, IceHost,
+    IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
+    Interpolator, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NatMapping,
+    NetworkCode, NodeId, NodeIdError, NodeStats, Observation, Phase, PhaseTiming, Refusal, Route,
+    SelectedPair, SendError, ServerRefusal, ServerReport, ServerResult, Side, SignalingDiagnostic,
+    StateStats, Stats, Status, StreamFailure, Timeouts, Topology, Verdict,
 };
 
 use wasm_bindgen::JsValue;

@@ -1,5 +1,6 @@
 //! What `js/wattle.js` is made on: a node without the comforts of JavaScript.
 
+mod interpolator;
 mod options;
 mod value;
 
@@ -13,6 +14,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use wattle_core::{KickError, NetworkCode, NodeId, SendError};
 
 use crate::network::{Hosting, Network};
+pub use interpolator::Interpolator;
 use value::{name, object};
 
 /// A node, for `js/wattle.js`, which gives it the shape of JavaScript. Errors are plain objects with
