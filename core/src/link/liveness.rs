@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::config::Timeouts;
+use crate::config::{Probing, Timeouts};
 use crate::time::Timestamp;
 
 /// A link that is quiet is probed this often, for its round-trip time.
@@ -20,9 +20,12 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// Whoever hears us not cannot answer, and takes us for dead: what comes from there is no life for us
 /// either after so long without an answer. There is a path, but it leads one way.
+///
+/// Only where the link itself is asked (as RFC 7675 does, which gives 30 s): the answer to a frame may
+/// wait for longer behind what fills a slow line.
 const ONE_WAY: Duration = Duration::from_secs(5);
 /// How often we ask while there is no answer, though something comes.
-const AGAIN: Duration = Duration::from_millis(500);
+const UNANSWERED: Duration = Duration::from_millis(500);
 
 /// One link's liveness.
 #[derive(Debug)]
@@ -84,15 +87,18 @@ impl Liveness {
     }
 
     /// An authenticated packet came; says whether the node was suspected until now.
-    pub(crate) fn heard(&mut self, now: Timestamp, round_trip: Option<Duration>) -> bool {
+    pub(crate) fn heard(
+        &mut self,
+        now: Timestamp,
+        round_trip: Option<Duration>,
+        probing: Probing,
+    ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
             self.in_vain = None;
         }
-        if self
-            .in_vain
-            .is_some_and(|since| now.since(since) >= ONE_WAY)
-        {
+        let unanswered = self.in_vain.map(|since| now.since(since));
+        if probing == Probing::ByLink && unanswered >= Some(ONE_WAY) {
             return false;
         }
         self.heard = now;
@@ -160,7 +166,7 @@ impl Liveness {
             return self.heard;
         };
         let idle = asked.plus(match self.in_vain {
-            Some(_) => AGAIN.max(
+            Some(_) => UNANSWERED.max(
                 self.round_trip
                     .smoothed
                     .unwrap_or_default()
@@ -199,6 +205,8 @@ impl Liveness {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn run(until_ms: u64, mut heard: impl FnMut(Timestamp) -> bool) -> (u64, u64, Option<u64>) {
@@ -215,7 +223,8 @@ mod tests {
                     Verdict::Probe => {
                         probes += 1;
                         if heard(now) {
-                            liveness.heard(now, Some(Duration::from_millis(50)));
+                            let round_trip = Some(Duration::from_millis(50));
+                            liveness.heard(now, round_trip, Probing::ByLink);
                         }
                     }
                     Verdict::Doubt => assert_eq!(suspects, 0),
@@ -270,7 +279,7 @@ mod tests {
     fn who_never_answers_is_lost_though_it_is_heard() {
         let timeouts = Timeouts::default();
         let mut liveness = Liveness::new(Timestamp::ZERO);
-        let mut seen = alloc::vec::Vec::new();
+        let mut seen = Vec::new();
         for step in 0..1500 {
             let now = Timestamp::from_millis(step * 10);
             while let Some(verdict) = liveness.check(now, &timeouts) {
@@ -280,7 +289,7 @@ mod tests {
             }
             // It asks us twice a second.
             if step % 50 == 0 {
-                liveness.heard(now, None);
+                liveness.heard(now, None, Probing::ByLink);
             }
         }
         assert_eq!(
@@ -291,10 +300,8 @@ mod tests {
                 (Verdict::Lost, 9_500)
             ]
         );
-        assert!(liveness.heard(
-            Timestamp::from_millis(15_000),
-            Some(Duration::from_millis(9))
-        ));
+        let answer = Some(Duration::from_millis(9));
+        assert!(liveness.heard(Timestamp::from_millis(15_000), answer, Probing::ByLink));
         assert!(!liveness.is_suspect());
     }
 

@@ -171,7 +171,9 @@ impl Network {
             return;
         };
         link.heard = true;
-        let was_suspect = link.liveness.heard(self.now, round_trip);
+        let was_suspect = link
+            .liveness
+            .heard(self.now, round_trip, self.config.probing);
         let direct = link.direct().is_some();
         let Some(number) = link.number() else {
             return;

@@ -11,7 +11,7 @@ use super::room::{CODE, HOST, Room, offer_frame, with_source};
 use crate::config::{Config, Topology};
 use crate::error::EndReason;
 use crate::event::{CandidateKind, Event, Phase};
-use crate::id::{LinkId, NodeId};
+use crate::id::NodeId;
 use crate::io::{Channel, Input, LinkFailure, LinkUpdate};
 use crate::link::negotiation;
 use crate::report::{
