@@ -11,7 +11,8 @@
     reason = "an event that is not named here just waits its turn"
 )]
 
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::table::Table;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -36,7 +37,7 @@ const CROWDED: usize = 1024;
 pub struct EventQueue {
     events: VecDeque<Slot>,
     /// Which slot holds the waiting state of a node: absolute numbers, see `taken`.
-    states: BTreeMap<NodeId, u64>,
+    states: Table<NodeId, u64>,
     /// How many slots were taken from the front since the beginning.
     taken: u64,
     diagnostics: usize,
@@ -381,7 +382,7 @@ mod tests {
         }
         queue.push(route(3, Route::Direct));
         assert!(queue.events.len() < 3 * CROWDED, "{}", queue.events.len());
-        let mut ways = BTreeMap::new();
+        let mut ways = Table::new();
         for event in drained(&mut queue) {
             if let Event::NodeRoute { node, route } = event {
                 // The two ways take turns, as they do without a crowd.
@@ -389,7 +390,7 @@ mod tests {
             }
         }
         assert_eq!(ways.remove(&node(3)), Some(Route::Direct));
-        assert!(ways.into_values().all(|way| way == Route::Relayed));
+        assert!(ways.values().all(|way| *way == Route::Relayed));
     }
 
     #[test]

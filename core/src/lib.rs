@@ -124,6 +124,7 @@ mod properties;
 mod report;
 mod rng;
 mod stats;
+mod table;
 mod time;
 mod wire;
 

@@ -2,7 +2,7 @@
 //! then asks for is done at once.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::task::Waker;
 
@@ -49,8 +49,8 @@ pub(crate) struct Core {
 struct Outside {
     /// Keeps everything alive, with or without a handle.
     _alive: Rc<Shared>,
-    links: BTreeMap<LinkId, Link>,
-    sockets: BTreeMap<SignalingId, Socket>,
+    links: Few<LinkId, Link>,
+    sockets: Few<SignalingId, Socket>,
     timer: Timer,
     _page: Page,
     policy: IcePolicy,
@@ -98,8 +98,8 @@ impl Shared {
         });
         shared.core.borrow_mut().outside = Some(Outside {
             _alive: Rc::clone(&shared),
-            links: BTreeMap::new(),
-            sockets: BTreeMap::new(),
+            links: Few::default(),
+            sockets: Few::default(),
             timer: Timer::new(&shared.me, window.clone(), clock),
             _page: Page::new(&shared.me, &window),
             policy,
@@ -207,7 +207,7 @@ impl Shared {
     pub(crate) fn stop_looking(&self, id: LinkId) {
         let mut core = self.core.borrow_mut();
         let outside = core.outside.as_mut();
-        if let Some(link) = outside.and_then(|outside| outside.links.get_mut(&id)) {
+        if let Some(link) = outside.and_then(|outside| outside.links.get_mut(id)) {
             link.stop_looking();
         }
     }
@@ -232,7 +232,7 @@ impl Core {
     pub(crate) fn set_ice_servers(&mut self, servers: &[IceServer]) {
         if let Some(outside) = &mut self.outside {
             outside.ice = ice::configuration(servers, outside.policy);
-            for link in outside.links.values() {
+            for (_, link) in &outside.links.0 {
                 link.configure(&outside.ice);
             }
         }
@@ -329,12 +329,12 @@ impl Outside {
                 Err(failure) => return Some((id, failure)),
             },
             SignalingCommand::Send(id, text) => {
-                if let Some(socket) = self.sockets.get(&id) {
+                if let Some(socket) = self.sockets.get_mut(id) {
                     socket.send(&text);
                 }
             }
             SignalingCommand::Close(id) => {
-                self.sockets.remove(&id);
+                self.sockets.remove(id);
             }
             _ => tracing::error!("a command that this driver does not know"),
         }
@@ -356,13 +356,39 @@ impl Outside {
                 }
                 Err(failure) => return Some(failure),
             },
-            LinkCommand::Close => closed.extend(self.links.remove(&id)),
+            LinkCommand::Close => closed.extend(self.links.remove(id)),
             command => {
-                if let Some(link) = self.links.get_mut(&id) {
+                if let Some(link) = self.links.get_mut(id) {
                     link.command(command, scratch);
                 }
             }
         }
         None
+    }
+}
+
+/// The few things of a kind that a page has; the code of a tree would be many times their size.
+#[derive(Debug)]
+struct Few<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Few<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Copy + PartialEq, V> Few<K, V> {
+    fn insert(&mut self, key: K, value: V) {
+        self.0.push((key, value));
+    }
+
+    fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        let found = self.0.iter_mut().find(|(other, _)| *other == key);
+        found.map(|(_, value)| value)
+    }
+
+    fn remove(&mut self, key: K) -> Option<V> {
+        let place = self.0.iter().position(|(other, _)| *other == key)?;
+        Some(self.0.swap_remove(place).1)
     }
 }

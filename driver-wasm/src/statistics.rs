@@ -1,6 +1,5 @@
 //! What `getStats` tells.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -28,14 +27,14 @@ struct Candidate {
 
 /// Reads an `RTCStatsReport`, which has `Map`'s methods.
 pub(crate) fn statistics(answer: &Map) -> Statistics {
-    let mut candidates = BTreeMap::new();
+    let mut candidates = Vec::new();
     let mut pairs = Vec::new();
     let mut selected = None;
     answer.for_each(&mut |entry: JsValue, id: JsValue| {
         let id = id.as_string().unwrap_or_default();
         match text(&entry, "type").as_deref() {
             Some("local-candidate" | "remote-candidate") => {
-                candidates.insert(id, candidate(&entry));
+                candidates.push((id, candidate(&entry)));
             }
             Some("candidate-pair") => {
                 // Firefox marks the pair itself.
@@ -69,7 +68,11 @@ pub(crate) fn statistics(answer: &Map) -> Statistics {
             let seconds = get(pair, "currentRoundTripTime").and_then(|time| time.as_f64());
             let round_trip = seconds.map(Duration::try_from_secs_f64);
             statistics.round_trip = round_trip.and_then(Result::ok);
-            let end = |name| candidates.get(&text(pair, name)?).copied();
+            let end = |name| {
+                let wanted = text(pair, name)?;
+                let found = candidates.iter().find(|(id, _)| *id == wanted);
+                found.map(|(_, candidate)| *candidate)
+            };
             if let (Some(local), Some(remote)) = (end("localCandidateId"), end("remoteCandidateId"))
             {
                 statistics.report.selected = Some(SelectedPair {

@@ -6,7 +6,7 @@
 //! In a mesh it sees only the part of a flow that needs it. There it checks that pieces make messages,
 //! and leaves sequence and credit to the two ends: a receiver in a mesh bears with both.
 
-use alloc::collections::BTreeMap;
+use crate::table::Table;
 use core::time::Duration;
 
 use super::pair::{cost, is_crumb};
@@ -19,7 +19,7 @@ use crate::wire::{Ack, Number, Piece};
 #[derive(Debug)]
 pub(crate) struct Relay {
     terms: Terms,
-    flows: BTreeMap<(Number, Number), Flow>,
+    flows: Table<(Number, Number), Flow>,
     /// How many flows are stuck: mostly none, and then nobody has to look for them.
     stuck: usize,
 }
@@ -75,7 +75,7 @@ impl Relay {
     pub(crate) const fn new(terms: Terms) -> Self {
         Self {
             terms,
-            flows: BTreeMap::new(),
+            flows: Table::new(),
             stuck: 0,
         }
     }
@@ -256,7 +256,7 @@ impl Relay {
 
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
         let window = self.terms.window.into();
-        self.flows.entry(pair).or_insert_with(|| Flow {
+        self.flows.get_or_insert_with(pair, || Flow {
             next: 0,
             missing: None,
             unaware: 0,

@@ -1,7 +1,8 @@
 //! The host's part: the code, the server, who has to go.
 
+use crate::table::Table;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -48,7 +49,7 @@ pub(super) struct Host {
     pub(super) tokens: Rng,
     pub(super) relay: Relay,
     /// What each joiner proves with that it is the one who has the number.
-    pub(super) places: BTreeMap<Number, Token>,
+    pub(super) places: Table<Number, Token>,
     /// Who left last, and why.
     pub(super) departed: VecDeque<(Number, Farewell)>,
     /// When the joiners were last told how far we are from each of them.
@@ -109,7 +110,7 @@ impl Network {
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.networks),
             relay: Relay::new(self.terms),
-            places: BTreeMap::new(),
+            places: Table::new(),
             departed: VecDeque::new(),
             round_trips_told: self.now,
         }));

@@ -1,6 +1,6 @@
 //! What becomes of links, whoever is at the other end.
 
-use alloc::collections::BTreeMap;
+use crate::table::Table;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -428,7 +428,7 @@ impl Network {
 }
 
 /// The link of the node with this number.
-pub(super) fn link_to(links: &mut BTreeMap<LinkId, Link>, number: Number) -> Option<&mut Link> {
+pub(super) fn link_to(links: &mut Table<LinkId, Link>, number: Number) -> Option<&mut Link> {
     links
         .values_mut()
         .find(|link| link.number() == Some(number))

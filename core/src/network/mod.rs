@@ -19,8 +19,9 @@ mod sending;
 #[cfg(test)]
 mod tests;
 
+use crate::table::Table;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -75,7 +76,7 @@ pub struct Network {
     client: Client,
     /// The embedded signaling server of a host on the LAN.
     server: Option<Server>,
-    links: BTreeMap<LinkId, Link>,
+    links: Table<LinkId, Link>,
     next_link: u64,
     /// How many networks were hosted: each draws its own code and tokens.
     networks: u64,
@@ -84,16 +85,16 @@ pub struct Network {
     epoch: u32,
     me: Number,
     roster: Roster,
-    pairs: BTreeMap<Number, Pair>,
+    pairs: Table<Number, Pair>,
     /// Joiner in a mesh: the links to the other joiners.
-    directs: BTreeMap<Number, Direct>,
+    directs: Table<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
-    away: BTreeMap<Number, Away>,
+    away: Table<Number, Away>,
     /// Joiner: how far the host is from each of the others.
-    round_trips: BTreeMap<Number, Duration>,
+    round_trips: Table<Number, Duration>,
     next_state: u32,
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
-    blocked: BTreeMap<Option<Number>, usize>,
+    blocked: Table<Option<Number>, usize>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -133,18 +134,18 @@ impl Network {
             rng,
             role: Role::Idle,
             server: None,
-            links: BTreeMap::new(),
+            links: Table::new(),
             next_link: 0,
             networks: 0,
             epoch: 0,
             me: HOST,
             roster: Roster::default(),
-            pairs: BTreeMap::new(),
-            directs: BTreeMap::new(),
-            away: BTreeMap::new(),
-            round_trips: BTreeMap::new(),
+            pairs: Table::new(),
+            directs: Table::new(),
+            away: Table::new(),
+            round_trips: Table::new(),
             next_state: 0,
-            blocked: BTreeMap::new(),
+            blocked: Table::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
