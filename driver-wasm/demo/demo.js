@@ -206,7 +206,7 @@ const look = () => {
     ];
     one.numbers.replaceChildren(
       ...numbers.map(([name, value]) => {
-        const span = element("span", "", `${name} `);
+        const span = element("span", "", name);
         span.append(element("b", "", value));
         return span;
       }),
@@ -339,5 +339,6 @@ const news = (node, text) => append(element("li", "news", node ? `${nameOf(node)
 const append = (row) => {
   $("lines").append(row);
   if ($("lines").children.length > 200) $("lines").firstChild.remove();
-  row.scrollIntoView({ block: "nearest" });
+  // The list alone: the page stays where it is.
+  $("lines").scrollTop = $("lines").scrollHeight;
 };
