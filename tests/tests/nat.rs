@@ -343,9 +343,17 @@ fn two_homes_behind_one_carrier_need_its_hairpin() {
             world.set_knowledge(node, Knowledge::Host);
         }
         assert_eq!(world.reach(nodes[0], nodes[1]), Reach::Unreachable);
-        // One relay that both get to is enough.
+        // A relay lets in only whom it can name, and an address at home is no name.
         world.set_knowledge(nodes[0], Knowledge::Turn);
-        assert_eq!(world.reach(nodes[0], nodes[1]), Reach::RelayOnly);
+        assert_eq!(world.reach(nodes[0], nodes[1]), Reach::Unreachable);
+        // One relay is enough, if both know an address that it can.
+        world.set_knowledge(nodes[1], Knowledge::Stun);
+        let reach = if hairpin {
+            Reach::Direct
+        } else {
+            Reach::RelayOnly
+        };
+        assert_eq!(world.reach(nodes[0], nodes[1]), reach);
         world.block_udp(homes[1], true);
         assert_eq!(world.reach(nodes[0], nodes[1]), Reach::Unreachable);
     }

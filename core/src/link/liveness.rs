@@ -31,6 +31,8 @@ const UNANSWERED: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Liveness {
     heard: Timestamp,
+    /// When the last packet came at all, life or not.
+    came: Timestamp,
     /// When we began to ask without being answered.
     in_vain: Option<Timestamp>,
     /// `None`: never yet, so at once, for a first round-trip time.
@@ -76,6 +78,7 @@ impl Liveness {
     pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             heard: now,
+            came: now,
             in_vain: None,
             asked: None,
             unanswered: None,
@@ -95,6 +98,12 @@ impl Liveness {
     ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
+            self.in_vain = None;
+        }
+        let gap = now.since(self.came);
+        self.came = now;
+        if gap > QUIET {
+            // Nobody could have answered: there was no path at all.
             self.in_vain = None;
         }
         let unanswered = self.in_vain.map(|since| now.since(since));
@@ -303,6 +312,17 @@ mod tests {
         let answer = Some(Duration::from_millis(9));
         assert!(liveness.heard(Timestamp::from_millis(15_000), answer, Probing::ByLink));
         assert!(!liveness.is_suspect());
+    }
+
+    #[test]
+    fn after_a_darkness_the_first_packet_is_life() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        for step in 0..1500 {
+            let now = Timestamp::from_millis(step * 10);
+            while liveness.check(now, &timeouts).is_some() {}
+        }
+        assert!(liveness.heard(Timestamp::from_millis(15_000), None, Probing::ByLink));
     }
 
     #[test]
