@@ -52,10 +52,12 @@ test("a tab that is frozen for a while is back, and nothing is missing", async (
     window.ticks = 0;
     setInterval(() => (window.ticks += 1), 100);
   });
-  await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+  // As a debugger does it: nothing of the page runs, and the browser's own parts go on.
+  await devtools.send("Debugger.enable");
+  await devtools.send("Debugger.pause");
   first.command("broadcast while you slept");
   await sleep(8_000);
-  await devtools.send("Page.setWebLifecycleState", { state: "active" });
+  await devtools.send("Debugger.resume");
   const ticks = await page.page.evaluate(() => window.ticks);
   assert.ok(ticks < 20, `it was frozen: ${ticks} ticks`);
   await page.event("message", { with: { text: "while you slept" } });
