@@ -167,7 +167,7 @@ export class Network extends EventTarget {
     const abort = () => network.close();
     try {
       network.#node = attempt(() =>
-        begin(JSON.stringify(rest), (detail) => network.#take(detail)),
+        begin(rest, (detail) => network.#take(detail)),
       );
       signal?.addEventListener("abort", abort);
       await settled;
@@ -248,7 +248,7 @@ export class Network extends EventTarget {
 
   /** Other STUN and TURN servers from now on. */
   setIceServers(servers) {
-    attempt(() => this.#node.setIceServers(JSON.stringify(servers)));
+    attempt(() => this.#node.setIceServers(servers));
   }
 
   /** Leaves, and waits until the others know; tells why the network ended. */

@@ -32,7 +32,7 @@ impl Node {
     ///
     /// # Errors
     /// If it cannot even be tried.
-    pub fn host(code: Option<String>, options: &str, take: Function) -> Result<Self, JsValue> {
+    pub fn host(code: Option<String>, options: &JsValue, take: Function) -> Result<Self, JsValue> {
         let hosting = match code {
             None => Hosting::Signaling,
             Some(code) => Hosting::Code(read_code(&code)?),
@@ -48,7 +48,7 @@ impl Node {
     ///
     /// # Errors
     /// If it cannot even be tried.
-    pub fn join(code: &str, options: &str, take: Function) -> Result<Self, JsValue> {
+    pub fn join(code: &str, options: &JsValue, take: Function) -> Result<Self, JsValue> {
         let code = read_code(code)?;
         let config = options::read(options).map_err(|message| usage(&message))?;
         Ok(Self::with(
@@ -116,13 +116,13 @@ impl Node {
         })
     }
 
-    /// Replaces the STUN and TURN servers by a JSON list of `RTCIceServer`s.
+    /// Replaces the STUN and TURN servers by a list of `RTCIceServer`s.
     ///
     /// # Errors
     /// If it cannot be read.
     #[wasm_bindgen(js_name = setIceServers)]
-    pub fn set_ice_servers(&self, servers: &str) -> Result<(), JsValue> {
-        let servers = options::read_ice_servers(servers).map_err(|message| usage(&message))?;
+    pub fn set_ice_servers(&self, servers: &JsValue) -> Result<(), JsValue> {
+        let servers = options::ice_servers(servers).map_err(|message| usage(&message))?;
         self.network.set_ice_servers(&servers);
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Drop for Node {
 }
 
 fn error(kind: &str, message: &str, remedy: &str) -> JsValue {
-    object([
+    object(&[
         ("kind", kind.into()),
         ("message", message.into()),
         ("remedy", remedy.into()),

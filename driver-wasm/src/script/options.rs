@@ -2,146 +2,152 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use wattle_core::{Config, IcePolicy, IceServer, Topology};
+use js_sys::{Array, Object, Reflect};
+use wasm_bindgen::{JsCast as _, JsValue};
+use wattle_core::{Config, IcePolicy, IceServer, Timeouts, Topology};
 
-/// What can be set. Names that are not known are mistakes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Options<'a> {
-    signaling_url: Option<String>,
-    max_nodes: Option<u8>,
-    topology: Option<String>,
-    auto_relay: Option<bool>,
-    verbose: Option<bool>,
-    #[serde(borrow)]
-    ice_servers: Option<Vec<&'a RawValue>>,
-    ice_transport_policy: Option<String>,
-    max_message: Option<u32>,
-    timeouts: Option<Timeouts>,
-}
-
-/// Milliseconds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Timeouts {
-    signaling: Option<u32>,
-    ice: Option<u32>,
-    datachannel: Option<u32>,
-    connect: Option<u32>,
-    suspect_after: Option<u32>,
-    lost_after: Option<u32>,
-    grace: Option<u32>,
-    too_slow: Option<u32>,
-    leave: Option<u32>,
-}
-
-/// Reads the JSON of the options; the error says what is wrong with it.
-pub(super) fn read(json: &str) -> Result<Config, String> {
-    let options: Options<'_> = serde_json::from_str(json).map_err(|error| error.to_string())?;
+/// Reads the options; the error says what is wrong with them. Names that are not known are mistakes.
+pub(super) fn read(options: &JsValue) -> Result<Config, String> {
     let mut config = Config::default();
-    if let Some(url) = options.signaling_url {
-        config = config.with_signaling_url(&url).map_err(text)?;
-    }
-    if let Some(max_nodes) = options.max_nodes {
-        config = config.with_max_nodes(max_nodes).map_err(text)?;
-    }
-    config = match options.topology.as_deref() {
-        None | Some("star") => config.with_topology(Topology::Star),
-        Some("mesh") => config.with_topology(Topology::Mesh),
-        Some(_) => return Err("topology: \"star\" or \"mesh\"".to_owned()),
-    };
-    config = match options.ice_transport_policy.as_deref() {
-        None | Some("all") => config.with_ice_policy(IcePolicy::All),
-        Some("relay") => config.with_ice_policy(IcePolicy::RelayOnly),
-        Some(_) => return Err("iceTransportPolicy: \"all\" or \"relay\"".to_owned()),
-    };
-    if let Some(auto_relay) = options.auto_relay {
-        config = config.with_auto_relay(auto_relay);
-    }
-    if let Some(servers) = options.ice_servers {
-        config = config.with_ice_servers(ice_servers(&servers)?);
-    }
-    if let Some(message) = options.max_message {
-        let mut limits = *config.limits();
-        limits.message = message;
-        // Room for two, so that one can be on its way while the other is read.
-        limits.window = limits.window.max(message.saturating_mul(2).max(64));
-        config = config.with_limits(limits).map_err(text)?;
-    }
-    if let Some(given) = options.timeouts {
-        let mut timeouts = *config.timeouts();
-        for (place, given) in [
-            (&mut timeouts.signaling, given.signaling),
-            (&mut timeouts.ice, given.ice),
-            (&mut timeouts.datachannel, given.datachannel),
-            (&mut timeouts.connect, given.connect),
-            (&mut timeouts.suspect_after, given.suspect_after),
-            (&mut timeouts.lost_after, given.lost_after),
-            (&mut timeouts.grace, given.grace),
-            (&mut timeouts.too_slow, given.too_slow),
-            (&mut timeouts.leave, given.leave),
-        ] {
-            if let Some(milliseconds) = given {
-                *place = Duration::from_millis(u64::from(milliseconds));
+    let mut timeouts = *config.timeouts();
+    let mut limits = *config.limits();
+    for (name, value) in members("options", options)? {
+        config = match name.as_str() {
+            "signalingUrl" => config
+                .with_signaling_url(&text(&name, &value)?)
+                .map_err(|error| error.to_string())?,
+            "maxNodes" => {
+                let most = u8::try_from(number(&name, &value)?).unwrap_or(u8::MAX);
+                let config = config.with_max_nodes(most);
+                config.map_err(|error| error.to_string())?
             }
-        }
-        config = config.with_timeouts(timeouts).map_err(text)?;
+            "topology" => config.with_topology(match text(&name, &value)?.as_str() {
+                "star" => Topology::Star,
+                "mesh" => Topology::Mesh,
+                _ => return Err("topology is \"star\" or \"mesh\"".to_owned()),
+            }),
+            "iceTransportPolicy" => config.with_ice_policy(match text(&name, &value)?.as_str() {
+                "all" => IcePolicy::All,
+                "relay" => IcePolicy::RelayOnly,
+                _ => return Err("iceTransportPolicy is \"all\" or \"relay\"".to_owned()),
+            }),
+            "autoRelay" => config.with_auto_relay(flag(&name, &value)?),
+            "verbose" => config.with_verbose(flag(&name, &value)?),
+            "iceServers" => config.with_ice_servers(ice_servers(&value)?),
+            "maxMessage" => {
+                limits.message = number(&name, &value)?;
+                // Room for two, so that one can be on its way while the other is read.
+                let two = limits.message.saturating_mul(2).max(64);
+                limits.window = limits.window.max(two);
+                config
+            }
+            "timeouts" => {
+                read_timeouts(&mut timeouts, &value)?;
+                config
+            }
+            _ => return Err(unknown(&name)),
+        };
     }
-    Ok(config.with_verbose(options.verbose.unwrap_or(false)))
+    config
+        .with_timeouts(timeouts)
+        .and_then(|config| config.with_limits(limits))
+        .map_err(|error| error.to_string())
+}
+
+fn read_timeouts(timeouts: &mut Timeouts, given: &JsValue) -> Result<(), String> {
+    for (name, value) in members("timeouts", given)? {
+        let place = match name.as_str() {
+            "signaling" => &mut timeouts.signaling,
+            "ice" => &mut timeouts.ice,
+            "datachannel" => &mut timeouts.datachannel,
+            "connect" => &mut timeouts.connect,
+            "suspectAfter" => &mut timeouts.suspect_after,
+            "lostAfter" => &mut timeouts.lost_after,
+            "grace" => &mut timeouts.grace,
+            "tooSlow" => &mut timeouts.too_slow,
+            "leave" => &mut timeouts.leave,
+            _ => return Err(unknown(&name)),
+        };
+        *place = Duration::from_millis(u64::from(number(&name, &value)?));
+    }
+    Ok(())
 }
 
 /// Reads a list of `RTCIceServer`s.
-pub(super) fn read_ice_servers(json: &str) -> Result<Vec<IceServer>, String> {
-    let servers: Vec<&RawValue> = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    ice_servers(&servers)
-}
-
-fn ice_servers(servers: &[&RawValue]) -> Result<Vec<IceServer>, String> {
-    servers
+pub(super) fn ice_servers(list: &JsValue) -> Result<Vec<IceServer>, String> {
+    if !Array::is_array(list) {
+        return Err("iceServers is a list".to_owned());
+    }
+    list.unchecked_ref::<Array>()
         .iter()
-        .map(|server| {
-            server
-                .get()
-                .parse()
-                .map_err(|error| format!("iceServers: {error}"))
-        })
+        .map(|server| ice_server(&server))
         .collect()
 }
 
-fn text(error: impl ToString) -> String {
-    error.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options_are_read() {
-        let config = read(
-            r#"{"signalingUrl":"ws://127.0.0.1:9/peerjs","iceServers":[{"urls":["stun:a.example"]}],
-                "topology":"mesh","maxMessage":1000000,"timeouts":{"lostAfter":4000}}"#,
-        )
-        .unwrap();
-        assert_eq!(config.ice_servers().len(), 1);
-        assert_eq!(config.timeouts().lost_after, Duration::from_secs(4));
-        assert_eq!(config.limits().message, 1_000_000);
-        assert!(read("{}").is_ok());
-    }
-
-    #[test]
-    fn mistakes_have_words() {
-        for (json, word) in [
-            (r#"{"maxNode":3}"#, "maxNode"),
-            (r#"{"maxNodes":1}"#, "2 to 64"),
-            (r#"{"topology":"ring"}"#, "mesh"),
-            (r#"{"iceServers":[{"urls":"http:x"}]}"#, "iceServers"),
-            (r#"{"signalingUrl":"x"}"#, "signaling URL"),
-        ] {
-            let error = read(json).unwrap_err();
-            assert!(error.contains(word), "{json}: {error}");
+fn ice_server(server: &JsValue) -> Result<IceServer, String> {
+    let (mut urls, mut username, mut credential) = (Vec::new(), None, None);
+    for (name, value) in members("an ICE server", server)? {
+        match name.as_str() {
+            "urls" if Array::is_array(&value) => {
+                for url in value.unchecked_ref::<Array>().iter() {
+                    urls.push(text(&name, &url)?);
+                }
+            }
+            "urls" => urls.push(text(&name, &value)?),
+            "username" => username = Some(text(&name, &value)?),
+            "credential" => credential = Some(text(&name, &value)?),
+            // What some services still add: older forms of the others.
+            "url" | "credentialType" => {}
+            _ => return Err(unknown(&name)),
         }
     }
+    let urls = urls.iter().map(|url| url.parse()).collect::<Result<_, _>>();
+    let urls = urls.map_err(|error: wattle_core::IceUrlError| error.to_string())?;
+    let server = match (&username, &credential) {
+        (None, None) => IceServer::new(urls, None),
+        (Some(username), Some(credential)) => IceServer::new(urls, Some((username, credential))),
+        (Some(_), None) | (None, Some(_)) => Err(wattle_core::IceServerError::Credential),
+    };
+    server.map_err(|error| error.to_string())
+}
+
+/// The members of an object; those that are `undefined` are as if they were not there.
+fn members(what: &str, object: &JsValue) -> Result<Vec<(String, JsValue)>, String> {
+    let object = object
+        .dyn_ref::<Object>()
+        .ok_or_else(|| [what, ": an object is wanted"].concat())?;
+    let read = |name: JsValue| {
+        let value = Reflect::get(object, &name).ok()?;
+        (!value.is_undefined()).then_some((name.as_string()?, value))
+    };
+    Ok(Object::keys(object)
+        .iter()
+        .map(JsValue::from)
+        .filter_map(read)
+        .collect())
+}
+
+fn unknown(name: &str) -> String {
+    ["there is no option ", name].concat()
+}
+
+fn text(name: &str, value: &JsValue) -> Result<String, String> {
+    value
+        .as_string()
+        .ok_or_else(|| [name, ": a text is wanted"].concat())
+}
+
+fn flag(name: &str, value: &JsValue) -> Result<bool, String> {
+    value
+        .as_bool()
+        .ok_or_else(|| [name, ": true or false is wanted"].concat())
+}
+
+fn number(name: &str, value: &JsValue) -> Result<u32, String> {
+    let number = value
+        .as_f64()
+        .filter(|number| *number >= 0.0 && *number <= f64::from(u32::MAX) && number.fract() == 0.0);
+    number
+        .map(|number| number as u32)
+        .ok_or_else(|| [name, ": a whole number is wanted"].concat())
 }

@@ -12,11 +12,11 @@ use wattle_core::{
 };
 
 /// An object with these members.
-pub(super) fn object<const N: usize>(members: [(&str, JsValue); N]) -> JsValue {
+pub(super) fn object(members: &[(&str, JsValue)]) -> JsValue {
     let object = Object::new();
     for (name, value) in members {
         // A fresh object takes every member.
-        let _ = Reflect::set(&object, &name.into(), &value);
+        let _ = Reflect::set(&object, &(*name).into(), value);
     }
     object.into()
 }
@@ -49,16 +49,16 @@ fn number(count: u64) -> JsValue {
 /// An event: `event` is its name.
 pub(super) fn event(event: Event) -> JsValue {
     match event {
-        Event::NetworkCreated { code } => object([
+        Event::NetworkCreated { code } => object(&[
             ("event", "network_created".into()),
             ("code", code.to_string().into()),
         ]),
-        Event::Phase(phase) => object([("event", "phase".into()), ("phase", phase.name().into())]),
+        Event::Phase(phase) => object(&[("event", "phase".into()), ("phase", phase.name().into())]),
         Event::Joined {
             node,
             nodes,
             timing: times,
-        } => object([
+        } => object(&[
             ("event", "joined".into()),
             ("node", name(node)),
             ("nodes", list(nodes.into_iter().map(name))),
@@ -69,23 +69,23 @@ pub(super) fn event(event: Event) -> JsValue {
         Event::NodeLost { node } => of_node("node_lost", node),
         Event::NodeBack { node } => of_node("node_back", node),
         Event::NodeStalled { node } => of_node("node_stalled", node),
-        Event::NodeRoute { node, route } => object([
+        Event::NodeRoute { node, route } => object(&[
             ("event", "node_route".into()),
             ("node", name(node)),
             ("route", self::route(route)),
         ]),
-        Event::NodeLeft { node, reason } => object([
+        Event::NodeLeft { node, reason } => object(&[
             ("event", "node_left".into()),
             ("node", name(node)),
             ("reason", reason.name().into()),
             ("message", reason.to_string().into()),
         ]),
-        Event::HostLost { reason } => object([
+        Event::HostLost { reason } => object(&[
             ("event", "host_lost".into()),
             ("reason", reason.name().into()),
             ("message", reason.to_string().into()),
         ]),
-        Event::Message { from, payload } => object([
+        Event::Message { from, payload } => object(&[
             ("event", "message".into()),
             ("from", name(from)),
             ("bytes", Uint8Array::from(&*payload).into()),
@@ -94,22 +94,22 @@ pub(super) fn event(event: Event) -> JsValue {
             from,
             sequence,
             payload,
-        } => object([
+        } => object(&[
             ("event", "state".into()),
             ("from", name(from)),
             ("seq", sequence.into()),
             ("bytes", Uint8Array::from(&*payload).into()),
         ]),
-        Event::Writable => object([("event", "writable".into())]),
-        Event::SignalingLost { failure } => object([
+        Event::Writable => object(&[("event", "writable".into())]),
+        Event::SignalingLost { failure } => object(&[
             ("event", "signaling_lost".into()),
             ("kind", failure.kind().into()),
             ("message", failure.to_string().into()),
         ]),
-        Event::SignalingRestored => object([("event", "signaling_restored".into())]),
+        Event::SignalingRestored => object(&[("event", "signaling_restored".into())]),
         Event::ConnectReport(report) => connect_report(&report),
         Event::Diagnostic(diagnostic) => self::diagnostic(diagnostic),
-        Event::Ended { reason } => object([
+        Event::Ended { reason } => object(&[
             ("event", "ended".into()),
             ("reason", reason.kind().into()),
             ("message", reason.to_string().into()),
@@ -117,12 +117,12 @@ pub(super) fn event(event: Event) -> JsValue {
             ("clean", reason.is_clean().into()),
         ]),
         // Not their Debug text: the code that makes it would be a tenth of the module.
-        _ => object([("event", "other".into())]),
+        _ => object(&[("event", "other".into())]),
     }
 }
 
 fn of_node(event: &str, node: NodeId) -> JsValue {
-    object([("event", event.into()), ("node", name(node))])
+    object(&[("event", event.into()), ("node", name(node))])
 }
 
 fn route(route: Route) -> JsValue {
@@ -134,7 +134,7 @@ fn route(route: Route) -> JsValue {
 
 /// How long each phase took.
 pub(super) fn timing(timing: PhaseTiming) -> JsValue {
-    object([
+    object(&[
         ("signaling_ms", time(timing.signaling)),
         ("ice_ms", time(timing.ice)),
         ("datachannel_ms", time(timing.datachannel)),
@@ -155,7 +155,7 @@ pub(super) const fn status(status: Status) -> &'static str {
 
 /// All numbers.
 pub(super) fn stats(stats: &Stats) -> JsValue {
-    object([
+    object(&[
         ("status", status(stats.status).into()),
         ("latency_best_ms", time(stats.latency_best)),
         ("nodes", list(stats.nodes.iter().map(node_stats))),
@@ -165,7 +165,7 @@ pub(super) fn stats(stats: &Stats) -> JsValue {
 
 fn node_stats(stats: &NodeStats) -> JsValue {
     let state = stats.state;
-    object([
+    object(&[
         ("node", name(stats.node)),
         ("relayed", stats.relayed.into()),
         ("latency_ms", time(stats.latency)),
@@ -178,7 +178,7 @@ fn node_stats(stats: &NodeStats) -> JsValue {
         ("bytes_in_flight", stats.bytes_in_flight.into()),
         (
             "state",
-            object([
+            object(&[
                 ("seq", maybe(state.sequence)),
                 ("received", number(state.received)),
                 ("stale", number(state.stale)),
@@ -190,7 +190,7 @@ fn node_stats(stats: &NodeStats) -> JsValue {
 }
 
 fn counters(counters: &Counters) -> JsValue {
-    object([
+    object(&[
         ("signaling_dropped", number(counters.signaling_dropped)),
         ("frames_bad", number(counters.frames_bad)),
         ("frames_stale", number(counters.frames_stale)),
@@ -203,16 +203,16 @@ fn counters(counters: &Counters) -> JsValue {
 }
 
 fn connect_report(report: &ConnectReport) -> JsValue {
-    let sides = |local, remote| object([("local", local), ("remote", remote)]);
+    let sides = |local, remote| object(&[("local", local), ("remote", remote)]);
     let ended_in = report.ended_in.map(wattle_core::Phase::name);
     let selected = report.selected.map(|pair| {
-        object([
+        object(&[
             ("relayed", pair.is_relayed().into()),
             ("local", address(pair.local, pair.local_address)),
             ("remote", address(pair.remote, pair.remote_address)),
         ])
     });
-    object([
+    object(&[
         ("event", "connect_report".into()),
         ("node", maybe(report.node.map(name))),
         ("verdict", report.verdict.name().into()),
@@ -239,7 +239,7 @@ fn connect_report(report: &ConnectReport) -> JsValue {
         ),
         (
             "checks",
-            object([
+            object(&[
                 ("pairs", report.checks.pairs.into()),
                 ("received", report.checks.received.into()),
                 ("answered", report.checks.answered.into()),
@@ -254,7 +254,7 @@ fn server(server: &ServerReport) -> JsValue {
         ServerResult::Refused(code) => Some(code),
         _ => None,
     };
-    object([
+    object(&[
         ("url", server.url.as_str().into()),
         ("result", server.result.name().into()),
         ("code", maybe(code)),
@@ -263,7 +263,7 @@ fn server(server: &ServerReport) -> JsValue {
 
 fn counts(candidates: &[CandidateReport]) -> JsValue {
     let counts = CandidateCounts::of(candidates);
-    object([
+    object(&[
         ("host", counts.host.into()),
         ("mdns", counts.mdns.into()),
         ("srflx", counts.server_reflexive.into()),
@@ -278,12 +278,12 @@ fn addresses(candidates: &[CandidateReport]) -> JsValue {
 
 fn address(kind: CandidateKind, address: Option<SocketAddr>) -> JsValue {
     let address = address.map(|address| address.to_string());
-    object([("type", kind.name().into()), ("address", maybe(address))])
+    object(&[("type", kind.name().into()), ("address", maybe(address))])
 }
 
 fn diagnostic(diagnostic: Diagnostic) -> JsValue {
     let head = |kind: &str| {
-        object([
+        object(&[
             ("event", "diagnostic".into()),
             ("phase", diagnostic.phase().name().into()),
             ("kind", kind.into()),
