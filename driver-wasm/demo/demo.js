@@ -260,6 +260,8 @@ for (const type of ["pointermove", "pointerdown"]) {
 }
 
 const tick = () => {
+  // Between leaving and the end there is nobody to send to.
+  if (network.status !== "joined") return;
   const { x, y } = own;
   network.broadcastState(new Float64Array([performance.now(), x, y]));
 };
