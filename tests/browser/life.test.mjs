@@ -106,6 +106,62 @@ test("the other side is killed: lost, then left", async (t) => {
   await page.event("ended", { with: { reason: "host_lost" }, within: 30_000 });
 });
 
+test("what goes wrong has a kind", async (t) => {
+  const [url, origin, browser] = [await signaling(t), await serve(t), await browse(t)];
+  const page = await Page.open(t, browser, origin, "page");
+  const kinds = async (role, code, options) => {
+    const { error } = await page.start(role, code, { signalingUrl: url, ...options });
+    assert.ok(error?.message.length > 0, "it says something to a person, too");
+    return error.kind;
+  };
+  for (const options of [
+    { maxNodes: 1 },
+    { maxNode: 3 },
+    { topology: "ring" },
+    { iceServers: [{ urls: "http://x" }] },
+    { iceServers: [{ urls: "stun:x", username: "a" }] },
+    { timeouts: { lostAfter: 1 } },
+    { signalingUrl: "http://127.0.0.1/" },
+    { verbose: 1 },
+  ]) {
+    assert.equal(await kinds("host", undefined, options), "usage", JSON.stringify(options));
+  }
+  assert.equal(await kinds("join", "NOT A CODE"), "usage");
+  assert.equal(await kinds("join", "ZZZZ99"), "code_not_found");
+  const gone = { signalingUrl: "ws://127.0.0.1:9/peerjs", timeouts: { signaling: 2_000 } };
+  assert.equal(await kinds("join", "ABCDEF", gone), "signaling_unreachable");
+  const first = await host(t, "--signal", url, "--max-nodes", "2");
+  await join(t, "native", first.code, "--signal", url);
+  assert.equal(await kinds("join", first.code), "network_full");
+
+  const aborted = await page.page.evaluate(async (signalingUrl) => {
+    const { Network } = await import("/pkg/wattle.js");
+    const options = { signalingUrl, iceServers: [], signal: AbortSignal.timeout(200) };
+    return Network.join("ZZZZ99", options).catch((error) => error.name);
+  }, url);
+  assert.equal(aborted, "TimeoutError");
+
+  await page.host({ signalingUrl: url, maxMessage: 1_000 });
+  const send = (method, ...args) =>
+    page.page.evaluate(
+      ([method, args]) => {
+        try {
+          window.network[method](...args);
+        } catch (error) {
+          return error.kind;
+        }
+      },
+      [method, args],
+    );
+  assert.equal(await send("broadcast", "x".repeat(2_000)), "too_large");
+  assert.equal(await send("sendTo", "x", 1), "usage");
+  assert.equal(await send("sendTo", "a".repeat(26), 1), "unknown_node");
+  assert.equal(await send("sendTo", page.id, 1), "myself");
+  assert.equal(await send("kick", "a".repeat(26)), "unknown_node");
+  await page.call("leave");
+  assert.equal(await send("broadcast", 1), "not_joined");
+});
+
 test("a large message and many small ones arrive, whole and in order", async (t) => {
   const [url, origin, browser] = [await signaling(t), await serve(t), await browse(t)];
   const first = await Page.open(t, browser, origin, "host");
