@@ -120,11 +120,7 @@ fn members(what: &str, object: &JsValue) -> Result<Vec<(String, JsValue)>, Strin
         let value = Reflect::get(object, &name).ok()?;
         (!value.is_undefined()).then_some((name.as_string()?, value))
     };
-    Ok(Object::keys(object)
-        .iter()
-        .map(JsValue::from)
-        .filter_map(read)
-        .collect())
+    Ok(Object::keys(object).iter().filter_map(read).collect())
 }
 
 fn unknown(name: &str) -> String {
