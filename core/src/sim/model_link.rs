@@ -28,6 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(500);
 const ICE_PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a browser says that a path does not work.
 const DISCONNECTED: Duration = Duration::from_secs(5);
+
 /// All ends of all model links.
 #[derive(Debug, Default)]
 pub(super) struct ModelLinks {
@@ -52,6 +53,8 @@ struct Live {
     /// The other end, once its description came.
     peer: Option<EndIndex>,
     stage: Stage,
+    /// How many trips of its ICE and DTLS have passed.
+    trips: u8,
     /// Since when nothing passes.
     dark: Option<Timestamp>,
     /// The node was told that the path does not work.
@@ -191,36 +194,32 @@ impl World {
     /// Both ends know each other: ICE and DTLS take their time, four trips in all; what is lost is
     /// sent again.
     fn check(&mut self, end: EndIndex) {
-        let stage = self.links.live(end).map(|own| own.stage);
-        if stage != Some(Stage::New) {
-            return;
-        }
-        if !self.is_whole(end) {
-            self.update_later(end, TRY_AGAIN, ModelUpdate::Check);
-            return;
-        }
-        let Some((peer, here, there)) = self.both(end) else {
+        let Some(trip) = self.links.live(end).map(|own| own.trips) else {
             return;
         };
-        let mut took = Duration::ZERO;
-        let trips = [(here, there), (there, here), (here, there), (there, here)].map(|(a, b)| {
-            // With a path that loses all, this ends as well: ICE's patience does.
-            while took < ICE_PATIENCE {
-                match self.pass(a, b, HEADERS) {
-                    Some(trip) => {
-                        took += trip;
-                        break;
-                    }
-                    None => took += TRY_AGAIN,
-                }
-            }
-            took
+        let both = self.both(end).filter(|_| self.is_whole(end));
+        let passed = both.and_then(|(peer, here, there)| {
+            let back = trip % 2 == 1;
+            let (from, to) = if back { (there, here) } else { (here, there) };
+            Some((peer, self.pass(from, to, HEADERS)?))
         });
-        let [_, connected, one_open, both_open] = trips;
-        for (end, opened) in [(end, both_open), (peer, one_open)] {
-            self.complete(end, connected, ModelUpdate::Connected);
-            self.complete(end, opened, ModelUpdate::Opened);
+        let Some((peer, took)) = passed else {
+            self.update_later(end, TRY_AGAIN, ModelUpdate::Check);
+            return;
+        };
+        if let Some(own) = self.links.live_mut(end) {
+            own.trips = trip.saturating_add(1);
         }
+        match trip {
+            0 => {}
+            1 => {
+                self.complete(end, took, ModelUpdate::Connected);
+                self.complete(peer, took, ModelUpdate::Connected);
+            }
+            2 => self.complete(peer, took, ModelUpdate::Opened),
+            _ => return self.complete(end, took, ModelUpdate::Opened),
+        }
+        self.update_later(end, took, ModelUpdate::Check);
     }
 
     fn probe(&mut self, end: EndIndex) {
