@@ -11,7 +11,7 @@
     reason = "an event that is not named here just waits its turn"
 )]
 
-use crate::table::Table;
+use crate::map::Map;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -37,7 +37,7 @@ const CROWDED: usize = 1024;
 pub struct EventQueue {
     events: VecDeque<Slot>,
     /// Which slot holds the waiting state of a node: absolute numbers, see `taken`.
-    states: Table<NodeId, u64>,
+    states: Map<NodeId, u64>,
     /// How many slots were taken from the front since the beginning.
     taken: u64,
     diagnostics: usize,
@@ -382,7 +382,7 @@ mod tests {
         }
         queue.push(route(3, Route::Direct));
         assert!(queue.events.len() < 3 * CROWDED, "{}", queue.events.len());
-        let mut ways = Table::new();
+        let mut ways = Map::new();
         for event in drained(&mut queue) {
             if let Event::NodeRoute { node, route } = event {
                 // The two ways take turns, as they do without a crowd.

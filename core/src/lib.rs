@@ -116,6 +116,7 @@ mod id;
 mod interpolation;
 mod io;
 mod link;
+mod map;
 mod membership;
 mod network;
 mod planted;
@@ -124,7 +125,6 @@ mod properties;
 mod report;
 mod rng;
 mod stats;
-mod table;
 mod time;
 mod wire;
 

@@ -10,8 +10,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use wattle_core::sim::{
-    Dependence, Knowledge, NatConfig, NodeIndex, Place, PortChoice, Reach, TurnConfig, TurnFault,
-    World,
+    Dependence, Knowledge, NatConfig, NodeIndex, Path, Place, PortChoice, Reach, TurnConfig,
+    TurnFault, World,
 };
 use wattle_core::{
     CandidateKind, Config, ConnectReport, EndReason, Event, IcePolicy, IceServer, LeaveReason,
@@ -180,6 +180,112 @@ fn with_turn_all_pairs_connect_by_what_the_oracle_says() {
     assert_eq!(tally, if whole { [36 * 9, 45 * 9] } else { [20, 25] });
 }
 
+/// Both have a relay, which may well be found first.
+#[test]
+fn who_can_go_directly_does() {
+    let whole = std::env::var_os("WATTLE_WHOLE").is_some();
+    let seeds = if whole { 0..20 } else { 0..2 };
+    let mut kinds = Vec::new();
+    for mapping in Dependence::ALL {
+        for filtering in Dependence::ALL {
+            kinds.push(NatConfig {
+                mapping,
+                filtering,
+                ports: PortChoice::Random,
+                ..NatConfig::default()
+            });
+        }
+    }
+    let looks = [0, 200, 1000, 3000];
+    let (mut worlds, mut relayed) = (0, [0; 4]);
+    for seed in seeds {
+        for (n, one) in kinds.iter().enumerate() {
+            for other in kinds.iter().skip(n) {
+                let mut world = World::new(seed);
+                let server = world.add_turn_server(TurnConfig::default());
+                world.set_default_path(Path {
+                    jitter: Duration::from_millis(20),
+                    loss_per_mille: 50,
+                    ..Path::default()
+                });
+                let nodes = [one, other].map(|kind| {
+                    let home = world.add_nat(*kind);
+                    native(&mut world, asking(&server[..1]), home.into())
+                });
+                if world.reach(nodes[0], nodes[1]) != Reach::Direct {
+                    continue;
+                }
+                // To the server it is not far, and so the relay comes first.
+                world.set_path(
+                    nodes[0],
+                    nodes[1],
+                    Path {
+                        delay: Duration::from_millis(120),
+                        loss_per_mille: 100,
+                        ..Path::default()
+                    },
+                );
+                assert!(joins(&mut world, nodes[0], nodes[1]));
+                worlds += 1;
+                let begin = world.now();
+                for (look, relayed) in looks.into_iter().zip(&mut relayed) {
+                    let passed = world.now().since(begin);
+                    world.run_for(Duration::from_millis(look).saturating_sub(passed));
+                    // Which way it goes, what is sent shows.
+                    for node in nodes {
+                        world.broadcast(node, "hello").unwrap();
+                    }
+                    let count = nodes.map(|node| world.links_by_relay(node));
+                    *relayed += usize::from(count != [0, 0]);
+                }
+                let count = nodes.map(|node| world.links_by_relay(node));
+                assert_eq!(count, [0, 0], "{seed}: {one:?} and {other:?}");
+            }
+        }
+    }
+    println!("of {worlds} links, by a relay {looks:?} ms after joining: {relayed:?}");
+}
+
+/// A direct path that was dark for long is found again, though str0m has given it up.
+#[test]
+fn a_link_that_went_over_to_a_relay_comes_back() {
+    for dark in [10, 60, 300] {
+        let mut world = World::new(11);
+        let server = world.add_turn_server(TurnConfig::default());
+        let nodes = [(); 2].map(|()| {
+            let home = world.add_nat(NatConfig::default());
+            native(&mut world, asking(&server[..1]), home.into())
+        });
+        assert!(joins(&mut world, nodes[0], nodes[1]));
+        let by_relay = |world: &World| nodes.map(|node| world.links_by_relay(node));
+        world.run_for(Duration::from_secs(20));
+        assert_eq!(by_relay(&world), [0, 0]);
+        world.partition(nodes[0], nodes[1]);
+        world.run_for(Duration::from_secs(dark));
+        talk(&mut world, &nodes);
+        assert_eq!(by_relay(&world), [1, 1], "after {dark} s");
+        world.heal(nodes[0], nodes[1]);
+        let healed = world.now();
+        while by_relay(&world) != [0, 0] {
+            // Which way it goes, what is sent shows.
+            talk(&mut world, &nodes);
+            let waited = world.now().since(healed);
+            assert!(waited < Duration::from_secs(70), "after {dark} s");
+        }
+        println!(
+            "{dark} s dark: direct again after {:?}",
+            world.now().since(healed)
+        );
+        talk(&mut world, &nodes);
+        let left = |event: &Event| matches!(event, Event::NodeLeft { .. });
+        assert!(
+            nodes
+                .iter()
+                .all(|node| world.count_events(*node, left) == 0)
+        );
+    }
+}
+
 /// Nothing of ours may be seen: not in a candidate, and not as the source of a datagram.
 #[test]
 fn with_relay_only_no_address_leaves() {
@@ -334,6 +440,80 @@ fn wrong_credentials_are_told_and_can_be_replaced() {
     assert!(!left);
 }
 
+/// As services do it: each credential has a name of its own, which the server ties the allocation to.
+#[test]
+fn names_that_run_out_are_replaced_and_nothing_is_lost() {
+    let mut world = World::new(12);
+    let config = TurnConfig {
+        lifetime: Duration::from_secs(60),
+        ..TurnConfig::default()
+    };
+    let (nodes, server) = strict_pair(&mut world, config.clone(), [true, true]);
+    assert!(joins(&mut world, nodes[0], nodes[1]));
+    let mut sent = 0;
+    let mut longest = Duration::ZERO;
+    for round in 0..5 {
+        let username = format!("{round}:player");
+        let url = format!("turn:{server}");
+        let fresh = IceServer::turn(&url, &username, "secret").unwrap();
+        for node in nodes {
+            world.set_ice_servers(node, vec![fresh.clone()]);
+        }
+        world.run_for(Duration::from_secs(10));
+        world.set_turn_server(
+            server,
+            TurnConfig {
+                username,
+                ..config.clone()
+            },
+        );
+        for _ in 0..180 {
+            let before = messages(&world, nodes[1]).len();
+            let begin = world.now();
+            world.broadcast(nodes[0], "tick").unwrap();
+            sent += 1;
+            world.run_until(MINUTE, |world| messages(world, nodes[1]).len() > before);
+            longest = longest.max(world.now().since(begin));
+            let passed = world.now().since(begin);
+            world.run_for(Duration::from_secs(1).saturating_sub(passed));
+        }
+    }
+    println!("the longest that a message took: {longest:?}");
+    assert_eq!(messages(&world, nodes[1]).len(), sent);
+    assert!(longest < Duration::from_secs(6));
+    let left = |event: &Event| matches!(event, Event::NodeLeft { .. });
+    assert!(
+        nodes
+            .iter()
+            .all(|node| world.count_events(*node, left) == 0)
+    );
+}
+
+/// The server lets in addresses, and what is inside a box has none that others know.
+#[test]
+fn a_relay_is_of_no_use_to_whom_nobody_knows() {
+    for strict_side in [true, false] {
+        let mut world = World::new(13);
+        let server = world.add_turn_server(TurnConfig::default());
+        let homes = [(); 2].map(|()| world.add_nat(strict()));
+        let host = native(&mut world, asking(&server[..1]), homes[0].into());
+        let place = if strict_side {
+            homes[1].into()
+        } else {
+            Place::internet()
+        };
+        let nothing = Config::default().with_ice_servers(Vec::new());
+        let joiner = native(&mut world, nothing, place);
+        let expected = if strict_side {
+            Reach::Unreachable
+        } else {
+            Reach::Direct
+        };
+        assert_eq!(world.reach(host, joiner), expected);
+        assert_eq!(joins(&mut world, host, joiner), !strict_side);
+    }
+}
+
 #[test]
 fn a_server_that_forgets_everything_is_asked_anew() {
     let mut world = World::new(7);
@@ -345,7 +525,7 @@ fn a_server_that_forgets_everything_is_asked_anew() {
         Duration::from_secs(30),
         |world| world.turn_allocations(server) == 2
     ));
-    // Over the new addresses, which takes a negotiation.
+    // Over the new addresses, which takes a negotiation. Nobody waits until the other is lost.
     let is_back = |world: &World| {
         let mut events = world.events(nodes[1]);
         events.any(|event| matches!(event, Event::NodeBack { .. }))

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::config::MOST_NODES;
 use crate::io::{Channel, ChannelMessage};
+use crate::time::Timestamp;
 use crate::wire::{Bundle, Frame, Number, Outgoing, State};
 
 /// Below this many bytes inside the data channel everything is handed over at once; above it only
@@ -31,6 +32,8 @@ pub(crate) struct Channels {
     control: VecDeque<Outgoing>,
     /// The newest acknowledgement per node; goes right behind control.
     acks: Vec<(Number, Frame)>,
+    /// Until when these wait for company; `None`: they go as soon as there is room.
+    acks_wait: Option<Timestamp>,
     /// What joiners say to each other about links of their own, each with its origin.
     signals: VecDeque<(Number, Outgoing)>,
     /// Reliable frames by origin, in rising order; pieces of different origins take turns. An empty
@@ -44,8 +47,6 @@ pub(crate) struct Channels {
     /// Pings, pongs and round trips, which go with the states.
     echoes: VecDeque<Outgoing>,
     limits: Bounds,
-    /// Something has changed since the last look at what can leave.
-    touched: bool,
 }
 
 /// Sizes that a channel message keeps to.
@@ -79,6 +80,7 @@ impl Channels {
             state: Lane::default(),
             control: VecDeque::new(),
             acks: Vec::new(),
+            acks_wait: None,
             signals: VecDeque::new(),
             streams: Vec::new(),
             last_turn: 0,
@@ -86,12 +88,10 @@ impl Channels {
             states: VecDeque::new(),
             echoes: VecDeque::new(),
             limits,
-            touched: true,
         }
     }
 
     pub(crate) const fn opened(&mut self, channel: Channel) {
-        self.touched = true;
         self.lane(channel).open = true;
     }
 
@@ -104,7 +104,6 @@ impl Channels {
 
     /// The channel holds so much now; says whether some of the data has left.
     pub(crate) const fn buffered(&mut self, channel: Channel, bytes: u32) -> bool {
-        self.touched = true;
         let lane = self.lane(channel);
         let less = bytes < lane.buffered;
         lane.buffered = bytes;
@@ -113,7 +112,6 @@ impl Channels {
 
     /// Queues a frame that goes before everything else.
     pub(crate) fn push_control(&mut self, frame: &Frame) {
-        self.touched = true;
         let frame = frame.encode();
         self.queued = self.queued.saturating_add(frame.len());
         self.control.push_back(frame);
@@ -121,7 +119,6 @@ impl Channels {
 
     /// Queues a frame behind those of the same origin.
     pub(crate) fn push(&mut self, origin: Number, frame: Outgoing) {
-        self.touched = true;
         self.queued = self.queued.saturating_add(frame.len());
         let stream = self.stream(origin);
         stream.bytes = stream.bytes.saturating_add(frame.len());
@@ -160,7 +157,6 @@ impl Channels {
     /// Queues a word of a joiner about its link to the one at the other end; says whether there was
     /// room. One that is lost costs an attempt, which is repeated.
     pub(crate) fn push_signal(&mut self, origin: Number, frame: &Frame) -> bool {
-        self.touched = true;
         let frame = frame.encode();
         let of_origin = self.signals.iter().filter(|(other, _)| *other == origin);
         let waiting: usize = of_origin.map(|(_, frame)| frame.len()).sum();
@@ -185,9 +181,14 @@ impl Channels {
     }
 
     /// Puts an acknowledgement in the place of the one that waits there: it is cumulative, so the
-    /// newest says everything. `node` is whose messages, or who, it is about: one of both is us.
-    pub(crate) fn put_ack(&mut self, node: Number, frame: Frame) {
-        self.touched = true;
+    /// newest says everything. `node` is whose messages, or who, it is about: one of both is us. It
+    /// waits until then at most, for a message that it can go with.
+    pub(crate) fn put_ack(&mut self, node: Number, frame: Frame, until: Timestamp) {
+        self.acks_wait = if self.acks.is_empty() {
+            Some(until)
+        } else {
+            self.acks_wait.map(|before| before.min(until))
+        };
         match self.acks.iter_mut().find(|(other, _)| *other == node) {
             Some((_, old)) => *old = frame,
             None => self.acks.push((node, frame)),
@@ -196,13 +197,11 @@ impl Channels {
 
     /// Puts a state in its origin's place; says whether one that waited there was replaced.
     pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
-        self.touched = true;
         self.put_state_to(origin, state, Vec::new())
     }
 
     /// The same for a state of ours that the host is to pass on to these.
     pub(crate) fn put_state_to(&mut self, me: Number, state: State, to: Vec<Number>) -> bool {
-        self.touched = true;
         let place = self.states.iter_mut().find(|(origin, ..)| *origin == me);
         let superseded = place.is_some();
         match place {
@@ -214,7 +213,6 @@ impl Channels {
 
     /// Queues a ping or pong; over a handful the oldest are dropped, a newer one says the same.
     pub(crate) fn push_echo(&mut self, frame: &Frame) {
-        self.touched = true;
         if self.echoes.len() >= 4 {
             let _ = self.echoes.pop_front();
         }
@@ -225,6 +223,9 @@ impl Channels {
     pub(crate) fn forget(&mut self, origin: Number) {
         self.states.retain(|(other, ..)| *other != origin);
         self.acks.retain(|(other, _)| *other != origin);
+        if self.acks.is_empty() {
+            self.acks_wait = None;
+        }
         let mut gone = 0;
         self.signals.retain(|(other, frame)| {
             let keep = *other != origin;
@@ -238,6 +239,7 @@ impl Channels {
     pub(crate) fn clear(&mut self) {
         self.control.clear();
         self.acks.clear();
+        self.acks_wait = None;
         self.signals.clear();
         self.streams.clear();
         self.states.clear();
@@ -261,38 +263,40 @@ impl Channels {
     }
 
     /// Whether all reliable frames have left this queue.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.control.is_empty()
-            && self.acks.is_empty()
-            && self.signals.is_empty()
-            && self.next_stream().is_none()
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.queued == 0 && self.acks.is_empty()
     }
 
     /// Whether all reliable frames have left the channel too.
-    pub(crate) fn is_flushed(&self) -> bool {
+    pub(crate) const fn is_flushed(&self) -> bool {
         self.is_drained() && self.data.buffered == 0
     }
 
+    /// When what waits for company is to go without.
+    pub(crate) const fn deadline(&self) -> Option<Timestamp> {
+        self.acks_wait
+    }
+
+    /// Nothing waits for company any more.
+    pub(crate) const fn hasten(&mut self) {
+        self.acks_wait = None;
+    }
+
     /// The next message to send, if its channel has room. `me` is whose states need no origin.
-    pub(crate) fn poll(&mut self, me: Number) -> Option<(Channel, ChannelMessage)> {
-        if !self.touched {
-            return None;
-        }
-        let data = self.poll_data().map(|message| (Channel::Data, message));
-        let next = data.or_else(|| self.poll_state(me).map(|message| (Channel::State, message)));
-        let Some(next) = next else {
-            self.touched = false;
-            return None;
-        };
+    pub(crate) fn poll(&mut self, now: Timestamp, me: Number) -> Option<(Channel, ChannelMessage)> {
+        let data = self.poll_data(now).map(|message| (Channel::Data, message));
+        let next = data.or_else(|| self.poll_state(me).map(|message| (Channel::State, message)))?;
         let lane = self.lane(next.0);
         let length = u32::try_from(next.1.len()).unwrap_or(u32::MAX);
         lane.buffered = lane.buffered.saturating_add(length);
         Some(next)
     }
 
-    fn poll_data(&mut self) -> Option<ChannelMessage> {
+    fn poll_data(&mut self, now: Timestamp) -> Option<ChannelMessage> {
         let Lane { open, buffered } = self.data;
-        if !open || self.is_drained() || buffered >= self.limits.channel_buffer {
+        self.acks_wait = self.acks_wait.filter(|until| *until > now);
+        let waits = self.acks_wait.is_some() && self.queued == 0;
+        if !open || self.is_drained() || waits || buffered >= self.limits.channel_buffer {
             return None;
         }
         if buffered >= EAGER && self.queued < FULL_BUNDLE {
@@ -303,14 +307,15 @@ impl Channels {
             self.push_control(&ack);
         }
         self.acks = acks;
+        self.acks_wait = None;
         let mut bundle = Bundle::default();
-        while let Some(length) = self.next_frame().map(Outgoing::len) {
-            let full = bundle.len().saturating_add(length) > usize::from(self.limits.piece)
-                || bundle.frames() >= self.limits.frames;
-            if full && bundle.frames() > 0 {
-                break;
-            }
-            let Some(frame) = self.take_frame() else {
+        while self.queued > 0 {
+            let room = match bundle.frames() {
+                0 => usize::MAX,
+                frames if frames >= self.limits.frames => break,
+                _ => usize::from(self.limits.piece).saturating_sub(bundle.len()),
+            };
+            let Some(frame) = self.take_frame(room) else {
                 break;
             };
             bundle.push(frame);
@@ -318,29 +323,21 @@ impl Channels {
         Some(bundle.finish())
     }
 
-    fn next_frame(&self) -> Option<&Outgoing> {
-        self.control
-            .front()
-            .or_else(|| self.signals.front().map(|(_, frame)| frame))
-            .or_else(|| {
-                let (_, stream) = self.streams.get(self.next_stream()?)?;
-                stream.frames.front()
-            })
-    }
-
-    fn take_frame(&mut self) -> Option<Outgoing> {
-        let next = self.control.pop_front();
-        let next = next.or_else(|| self.signals.pop_front().map(|(_, frame)| frame));
-        let frame = match next {
-            Some(frame) => frame,
-            None => {
-                let place = self.next_stream()?;
-                let (origin, stream) = self.streams.get_mut(place)?;
-                let frame = stream.frames.pop_front()?;
-                stream.bytes = stream.bytes.saturating_sub(frame.len());
-                self.last_turn = *origin;
-                frame
-            }
+    /// The next frame, unless it is longer than this.
+    fn take_frame(&mut self, room: usize) -> Option<Outgoing> {
+        let fits = |frame: &&Outgoing| frame.len() <= room;
+        let frame = if let Some(first) = self.control.front() {
+            fits(&first).then(|| self.control.pop_front())??
+        } else if let Some((_, first)) = self.signals.front() {
+            fits(&first).then(|| self.signals.pop_front())??.1
+        } else {
+            let place = self.next_stream()?;
+            let (origin, stream) = self.streams.get_mut(place)?;
+            stream.frames.front().filter(fits)?;
+            let frame = stream.frames.pop_front()?;
+            stream.bytes = stream.bytes.saturating_sub(frame.len());
+            self.last_turn = *origin;
+            frame
         };
         self.queued = self.queued.saturating_sub(frame.len());
         Some(frame)
@@ -348,15 +345,16 @@ impl Channels {
 
     /// The place of the first stream after the one that had the last turn.
     fn next_stream(&self) -> Option<usize> {
-        let waits = |place: &usize| {
-            let stream = self.streams.get(*place);
-            stream.is_some_and(|(_, stream)| !stream.frames.is_empty())
-        };
-        let next = self
-            .streams
-            .partition_point(|(origin, _)| *origin <= self.last_turn);
-        let (mut after, mut before) = (next..self.streams.len(), 0..next);
-        after.find(waits).or_else(|| before.find(waits))
+        let mut first = None;
+        for (place, (origin, stream)) in self.streams.iter().enumerate() {
+            if !stream.frames.is_empty() {
+                if *origin > self.last_turn {
+                    return Some(place);
+                }
+                first = first.or(Some(place));
+            }
+        }
+        first
     }
 
     fn poll_state(&mut self, me: Number) -> Option<ChannelMessage> {
@@ -410,6 +408,8 @@ mod tests {
         frames: 256,
     };
 
+    const NOW: Timestamp = Timestamp::from_millis(1000);
+
     fn open() -> Channels {
         let mut channels = Channels::new(BOUNDS);
         channels.opened(Channel::Data);
@@ -430,7 +430,7 @@ mod tests {
     }
 
     fn sent(channels: &mut Channels) -> Vec<(Channel, Vec<Frame>)> {
-        core::iter::from_fn(|| channels.poll(0))
+        core::iter::from_fn(|| channels.poll(NOW, 0))
             .map(|(channel, message)| (channel, decode(message.to_bytes(), 256).unwrap()))
             .collect()
     }
@@ -497,9 +497,9 @@ mod tests {
         channels.buffered(Channel::Data, BOUNDS.channel_buffer);
         channels.push(1, message(1, 0, 100));
         for next in 0..1000 {
-            channels.put_ack(3, ack(next));
+            channels.put_ack(3, ack(next), NOW);
         }
-        channels.put_ack(4, ack(7));
+        channels.put_ack(4, ack(7), NOW);
         channels.forget(4);
         assert!(!channels.is_drained());
         channels.buffered(Channel::Data, 0);
@@ -511,17 +511,48 @@ mod tests {
     }
 
     #[test]
+    fn acknowledgements_wait_for_company_but_not_longer_than_they_may() {
+        let later = |ms| NOW.plus(core::time::Duration::from_millis(ms));
+        let ack = Frame::Ping { stamp: 1 };
+        let mut channels = open();
+        channels.put_ack(3, ack.clone(), later(50));
+        channels.put_ack(4, ack.clone(), later(20));
+        assert_eq!(channels.poll(NOW, 0), None);
+        assert_eq!(channels.deadline(), Some(later(20)));
+        assert!(channels.poll(later(20), 0).is_some(), "both");
+        assert!(channels.is_drained() && channels.deadline().is_none());
+
+        channels.put_ack(3, ack.clone(), later(50));
+        channels.push(1, message(1, 0, 10));
+        assert!(channels.poll(NOW, 0).is_some(), "with a message");
+        assert!(channels.is_drained() && channels.deadline().is_none());
+
+        channels.buffered(Channel::Data, BOUNDS.channel_buffer);
+        channels.put_ack(3, ack.clone(), later(50));
+        assert_eq!(channels.poll(later(50), 0), None, "there is no room");
+        assert_eq!(channels.deadline(), None, "nor anything to wait for");
+        channels.put_ack(4, ack.clone(), later(90));
+        channels.buffered(Channel::Data, 0);
+        assert!(channels.poll(later(60), 0).is_some());
+        assert!(channels.is_drained());
+
+        channels.put_ack(3, ack, later(50));
+        channels.hasten();
+        assert!(channels.poll(NOW, 0).is_some());
+    }
+
+    #[test]
     fn the_channel_is_never_overfilled() {
         let mut channels = open();
         for sequence in 0..40 {
             channels.push(1, message(1, sequence, 16_000));
         }
-        let bytes: usize = core::iter::from_fn(|| channels.poll(0))
+        let bytes: usize = core::iter::from_fn(|| channels.poll(NOW, 0))
             .map(|(_, m)| m.len())
             .sum();
         assert!((128 * 1024..145 * 1024).contains(&bytes), "{bytes}");
         channels.buffered(Channel::Data, 0);
-        assert!(channels.poll(0).is_some());
+        assert!(channels.poll(NOW, 0).is_some());
     }
 
     #[test]

@@ -12,10 +12,11 @@ use core::time::Duration;
 pub(crate) use channels::{Bounds, Channels};
 pub(crate) use liveness::{Liveness, RoundTrip, Verdict as Silence};
 
+use crate::config::Timeouts;
 use crate::event::PhaseTiming;
 use crate::io::Channel;
 use crate::report::{CandidateReport, LinkReport};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, Number};
 use negotiation::OfferHello;
 
@@ -167,8 +168,24 @@ impl Link {
             .map(|at| at.plus(patience))
     }
 
+    /// When it wants something next.
+    pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Joining { .. } => self.join_deadline(),
+            Stage::Open { .. } => earliest(
+                Some(self.liveness.next(timeouts)),
+                earliest(
+                    self.greeting_deadline(timeouts.datachannel),
+                    self.channels.deadline(),
+                ),
+            ),
+            Stage::Closing { deadline, .. } => Some(deadline),
+        }
+    }
+
     /// Lets everything that waits go out, then the farewell, then closes.
     pub(crate) const fn close_after(&mut self, farewell: Farewell, deadline: Timestamp) {
+        self.channels.hasten();
         self.stage = Stage::Closing {
             farewell: Some(farewell),
             deadline,

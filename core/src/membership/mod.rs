@@ -7,6 +7,6 @@ mod roster;
 mod stall;
 
 pub(crate) use direct::{Direct, GiveUp};
-pub(crate) use pair::{Delivered, Pair, cost};
+pub(crate) use pair::{ACK_DELAY, Delivered, Pair, cost};
 pub(crate) use relay::{Passed, Relay};
 pub(crate) use roster::Roster;

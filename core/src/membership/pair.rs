@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::wire::{Ack, Piece, State};
 
 /// How long an acknowledgement may wait for company.
-const ACK_DELAY: Duration = Duration::from_millis(200);
+pub(crate) const ACK_DELAY: Duration = Duration::from_millis(200);
 /// How long it may wait when the sender may soon run out of credit: long enough for the application
 /// to take what was just delivered.
 const ACK_SOON: Duration = Duration::from_millis(2);
@@ -253,6 +253,11 @@ impl Pair {
             .map(|since| since.plus(patience))
     }
 
+    /// Whether its window is full, so that it matters if something moves.
+    pub(crate) const fn is_waiting(&self) -> bool {
+        self.stall.is_waiting()
+    }
+
     /// What we gave to the way to it moves.
     pub(crate) fn moved(&mut self, now: Timestamp) {
         self.stall.moved(now);
@@ -437,9 +442,10 @@ impl Pair {
         self.ack_at
     }
 
-    /// The acknowledgement, if it is due.
-    pub(crate) fn poll_ack(&mut self, now: Timestamp) -> Option<Ack> {
-        if self.ack_at.is_none_or(|at| at > now) {
+    /// The acknowledgement, if it is due, or will be until then and would not say more.
+    pub(crate) fn poll_ack(&mut self, now: Timestamp, until: Timestamp) -> Option<Ack> {
+        let until = self.untaken_since.map_or(until, |_| now);
+        if self.ack_at.is_none_or(|at| at > until) {
             return None;
         }
         self.ack_at = None;
@@ -635,7 +641,7 @@ mod tests {
         }
         now = receiver.poll_timeout().unwrap();
         // Nothing taken: what came is acknowledged, no credit is given.
-        let ack = receiver.poll_ack(now).unwrap();
+        let ack = receiver.poll_ack(now, now).unwrap();
         assert_eq!(
             ack,
             Ack {
@@ -652,11 +658,25 @@ mod tests {
         );
         receiver.take(500);
         receiver.taken(now);
-        let ack = receiver.poll_ack(receiver.poll_timeout().unwrap()).unwrap();
+        let due = receiver.poll_timeout().unwrap();
+        let ack = receiver.poll_ack(due, due).unwrap();
         assert_eq!(ack.limit, 2532);
         assert_eq!(sender.handle_ack(now, ack), Ok(true));
         assert!(sender.has_room(500));
         assert!(!sender.has_room(1000));
+    }
+
+    #[test]
+    fn an_acknowledgement_goes_along_with_others_once_it_says_all() {
+        let (mut pair, now) = (pair(), Timestamp::ZERO);
+        pair.receive(now, Route::Relayed, 0, whole(b"abc")).unwrap();
+        let due = pair.poll_timeout().unwrap();
+        assert_eq!(pair.poll_ack(now, due), None, "more once it is taken");
+        pair.take(3);
+        pair.taken(now);
+        assert_eq!(pair.poll_ack(now, now), None);
+        assert_eq!(pair.poll_ack(now, due).unwrap().limit, 2000 + 35);
+        assert_eq!(pair.poll_timeout(), None);
     }
 
     #[test]
@@ -668,7 +688,8 @@ mod tests {
             pair.take(1000);
         }
         pair.taken(Timestamp::ZERO);
-        let ack = pair.poll_ack(pair.poll_timeout().unwrap()).unwrap();
+        let due = pair.poll_timeout().unwrap();
+        let ack = pair.poll_ack(due, due).unwrap();
         assert_eq!(ack.limit, 2000 + 35);
     }
 

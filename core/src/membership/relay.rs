@@ -6,7 +6,7 @@
 //! In a mesh it sees only the part of a flow that needs it. There it checks that pieces make messages,
 //! and leaves sequence and credit to the two ends: a receiver in a mesh bears with both.
 
-use crate::table::Table;
+use crate::map::Map;
 use core::time::Duration;
 
 use super::pair::{cost, is_crumb};
@@ -15,11 +15,15 @@ use crate::link::negotiation::Terms;
 use crate::time::Timestamp;
 use crate::wire::{Ack, Number, Piece};
 
+/// How long an acknowledgement that is passed on may wait for others to the same node: a quarter of what
+/// its receiver waited itself.
+const ACK_COMPANY: Duration = Duration::from_millis(50);
+
 /// All ordered pairs of joiners.
 #[derive(Debug)]
 pub(crate) struct Relay {
     terms: Terms,
-    flows: Table<(Number, Number), Flow>,
+    flows: Map<(Number, Number), Flow>,
     /// How many flows are stuck: mostly none, and then nobody has to look for them.
     stuck: usize,
 }
@@ -75,7 +79,7 @@ impl Relay {
     pub(crate) const fn new(terms: Terms) -> Self {
         Self {
             terms,
-            flows: Table::new(),
+            flows: Map::new(),
             stuck: 0,
         }
     }
@@ -145,18 +149,19 @@ impl Relay {
         Ok(passed)
     }
 
-    /// `from` acknowledges what came from `to`: what is to be passed on, if it says anything new.
+    /// `from` acknowledges what came from `to`: what is to be passed on, if it says anything new, and how
+    /// long that may wait. Not at all if the origin may soon run out of credit.
     pub(crate) fn pass_ack(
         &mut self,
         now: Timestamp,
         from: Number,
         to: Number,
         ack: Ack,
-    ) -> Result<Option<Ack>, RelayError> {
+    ) -> Result<Option<(Ack, Duration)>, RelayError> {
         let terms = self.terms;
         if terms.mesh {
             // The origin knows what it sent, and bears with a wrong one.
-            return Ok(Some(ack));
+            return Ok(Some((ack, Duration::ZERO)));
         }
         let flow = self.flow((to, from));
         if ack.next > flow.next.max(flow.counted)
@@ -164,12 +169,14 @@ impl Relay {
         {
             return Err(RelayError::Acknowledgement);
         }
-        let progress = ack.limit > flow.limit;
+        let granted = ack.limit.saturating_sub(flow.limit);
+        let progress = granted > 0;
         let received = ack.next > flow.acknowledged;
         let news = progress || received;
         flow.limit = flow.limit.max(ack.limit);
         flow.acknowledged = flow.acknowledged.max(ack.next);
         let before = flow.stall.is_waiting();
+        let matters = before || granted >= u64::from(terms.window) / 4;
         flow.stall.acknowledged(
             now,
             ack,
@@ -183,7 +190,8 @@ impl Relay {
             idle: ack.idle,
         };
         self.count_stuck(before, after);
-        Ok(news.then_some(ack))
+        let wait = if matters { Duration::ZERO } else { ACK_COMPANY };
+        Ok(news.then_some((ack, wait)))
     }
 
     const fn count_stuck(&mut self, before: bool, after: bool) {
@@ -426,11 +434,14 @@ mod tests {
                     idle: 0,
                 }
             ),
-            Ok(Some(Ack {
-                next: 1,
-                limit: 20_132,
-                idle: 0
-            }))
+            Ok(Some((
+                Ack {
+                    next: 1,
+                    limit: 20_132,
+                    idle: 0
+                },
+                ACK_COMPANY
+            )))
         );
         // Nothing new, and never less than before.
         let old = Ack {
@@ -487,7 +498,12 @@ mod tests {
             limit: 38_000,
             idle: 0,
         };
-        relay.pass_ack(at(5_005), 2, 1, ack).unwrap();
+        let passed = relay.pass_ack(at(5_005), 2, 1, ack);
+        assert_eq!(
+            passed,
+            Ok(Some((ack, Duration::ZERO))),
+            "the origin waits for it"
+        );
         assert_eq!(relay.slowest(PATIENCE, |_| true), None);
         relay.remove(2);
         assert!(relay.flows.is_empty());

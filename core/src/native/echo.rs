@@ -26,8 +26,8 @@ const NEXT_WAIT: Duration = Duration::from_millis(50);
 /// How far the doubling goes: so long it may take until a path that was dark is used again.
 const LONGEST_WAIT: Duration = Duration::from_millis(600);
 
-/// How many chunks at the most are sent again at a time.
-const CHUNKS: usize = 4;
+/// How many packets at the most are sent again at a time.
+const PACKETS: usize = 4;
 
 /// After so many times in vain the path must be dark, and one chunk is enough to find out that it
 /// is not any more.
@@ -36,8 +36,12 @@ const DARK: u32 = 8;
 /// A path that is alive is never held to be darker than after so many times.
 const ALIVE: u32 = 3;
 
-/// How much is kept. Of what is more, the first is kept: that is what has to arrive first.
-const BYTES: usize = 32 * 1024;
+/// How much is kept: what str0m has on its way in one round trip. Of what is more, the first is kept:
+/// that is what has to arrive first. (What is not kept waits for SCTP's timer, a second or more.)
+const BYTES: usize = 128 * 1024;
+
+/// And how many chunks: each acknowledgement is compared with all of them.
+const CHUNKS: usize = 2048;
 
 /// RFC 9260 section 3.1: ports, verification tag, checksum.
 const HEADER: usize = 12;
@@ -108,7 +112,9 @@ impl Echo {
 
     /// There was a sign of life of the remote: whatever is late was lost, not the path.
     pub(super) fn heard(&mut self) {
-        for chunk in self.chunks.iter_mut().chain(&mut self.forward) {
+        // Those that were sent again are the first ones.
+        let again = self.chunks.iter_mut().take_while(|chunk| chunk.times > 0);
+        for chunk in again.chain(&mut self.forward) {
             chunk.times = chunk.times.min(ALIVE);
         }
     }
@@ -167,7 +173,15 @@ impl Echo {
     fn at_a_time(&self) -> usize {
         match self.chunks.front() {
             Some(first) if first.times >= DARK => 1,
-            _ => CHUNKS,
+            _ => {
+                let mut room = self.largest.saturating_mul(PACKETS);
+                let fits = self.chunks.iter().take_while(|chunk| {
+                    let left = room.checked_sub(chunk.bytes.len());
+                    room = left.unwrap_or(0);
+                    left.is_some()
+                });
+                fits.count().max(1)
+            }
         }
     }
 
@@ -184,7 +198,7 @@ impl Echo {
         self.bytes = self.bytes.saturating_add(chunk.bytes.len());
         self.chunks
             .insert(place.map_or(0, |place| place.saturating_add(1)), chunk);
-        while self.bytes > BYTES
+        while (self.bytes > BYTES || self.chunks.len() > CHUNKS)
             && let Some(last) = self.chunks.pop_back()
         {
             self.bytes = self.bytes.saturating_sub(last.bytes.len());

@@ -320,6 +320,13 @@ impl Node {
         stats
     }
 
+    /// How many links go through a TURN server. For the simulation, which looks on.
+    #[cfg(feature = "sim")]
+    pub(crate) fn links_by_relay(&self) -> usize {
+        let links = self.links.values();
+        links.filter(|link| link.is_by_relay()).count()
+    }
+
     fn clamp(&mut self, now: Timestamp) -> Timestamp {
         self.now = self.now.max(now);
         self.now

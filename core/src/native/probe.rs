@@ -50,6 +50,24 @@ impl Probes {
         Some((transaction, request))
     }
 
+    /// Makes a request whose answer is not waited for.
+    pub(super) fn stray(
+        &mut self,
+        local: &Credentials,
+        remote: &Credentials,
+        priority: u32,
+        role: Role,
+    ) -> Option<Vec<u8>> {
+        let username = stun::username(&remote.ufrag, &local.ufrag);
+        stun::binding_request(
+            self.rng.bytes(),
+            &username,
+            &remote.password,
+            priority,
+            role,
+        )
+    }
+
     /// How many were sent since the last answer (or are on their way).
     pub(super) fn unanswered(&self) -> usize {
         self.outstanding.len()

@@ -1,6 +1,6 @@
 //! The host's part: the code, the server, who has to go.
 
-use crate::table::Table;
+use crate::map::Map;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString as _};
@@ -49,7 +49,7 @@ pub(super) struct Host {
     pub(super) tokens: Rng,
     pub(super) relay: Relay,
     /// What each joiner proves with that it is the one who has the number.
-    pub(super) places: Table<Number, Token>,
+    pub(super) places: Map<Number, Token>,
     /// Who left last, and why.
     pub(super) departed: VecDeque<(Number, Farewell)>,
     /// When the joiners were last told how far we are from each of them.
@@ -110,7 +110,7 @@ impl Network {
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.networks),
             relay: Relay::new(self.terms),
-            places: Table::new(),
+            places: Map::new(),
             departed: VecDeque::new(),
             round_trips_told: self.now,
         }));
@@ -345,7 +345,9 @@ impl Network {
             .saturating_mul(windows)
             .saturating_add(NEWS);
         let full = |link: &Link| link.number().filter(|_| link.channels.queued() > most);
-        while let Some(number) = self.links.values().find_map(full) {
+        loop {
+            let overfull = self.links.touched().find_map(|(_, link)| full(link));
+            let Some(number) = overfull else { break };
             self.expel(number, LeaveReason::TooSlow, Some(Farewell::TooSlow));
         }
     }
@@ -361,8 +363,8 @@ impl Network {
         let ours = self
             .pairs
             .iter()
-            .filter(|(number, _)| is_judged(**number))
             .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
+            .filter(|(_, number)| is_judged(*number))
             .min();
         let relayed = host.relay.slowest(patience, is_judged);
         ours.into_iter().chain(relayed).min()

@@ -12,9 +12,9 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, Verdict};
 use crate::link::{PhaseClock, Stage};
+use crate::map::Map;
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
-use crate::table::Table;
 use crate::time::Timestamp;
 use crate::wire::{Frame, HOST, Hello, Number, Token, Version, Welcome};
 
@@ -41,7 +41,7 @@ pub(super) struct Joiner {
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// Nodes that the host has lost and waits for.
-    pub(super) missed_by_host: Table<Number, ()>,
+    pub(super) missed_by_host: Map<Number, ()>,
     /// The host's id, once it has answered.
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
@@ -93,7 +93,7 @@ impl Network {
             doubt: None,
             calm_until: None,
             again_at: None,
-            missed_by_host: Table::new(),
+            missed_by_host: Map::new(),
             host: None,
             token: None,
             without_host: None,

@@ -1,9 +1,10 @@
 //! What becomes of links, whoever is at the other end.
 
-use crate::table::Table;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
+use super::table::Table;
 use super::{Network, Role};
 use crate::config::Probing;
 use crate::error::EndReason;
@@ -16,7 +17,7 @@ use crate::membership::GiveUp;
 use crate::planted::planted;
 use crate::report::CandidateReport;
 use crate::signaling::{RelayedKind, write_relayed};
-use crate::time::{Timestamp, earliest};
+use crate::time::Timestamp;
 use crate::wire::{Farewell, Frame, HOST, Number};
 
 impl Network {
@@ -66,7 +67,7 @@ impl Network {
                     self.data_moved(number);
                 }
             }
-            LinkUpdate::Alive { round_trip } => self.heard(id, round_trip),
+            LinkUpdate::Alive { round_trip } => self.alive(id, round_trip, self.config.probing),
             LinkUpdate::Report(report) => self.link_reported(id, report),
             // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
             LinkUpdate::Disconnected => {
@@ -97,10 +98,11 @@ impl Network {
         }
         if over == HOST {
             // It carries what is for those that we have no link to.
-            let own = self.directs.keys().copied();
-            let own: Vec<Number> = own.filter(|number| self.goes_directly(*number)).collect();
-            for (number, pair) in &mut self.pairs {
-                if !own.contains(number) {
+            let own = |n: &Number| self.directs.contains_key(n) && self.goes_directly(*n);
+            let waiting = self.pairs.iter().filter(|(_, pair)| pair.is_waiting());
+            let waiting = waiting.map(|(number, _)| *number);
+            for number in waiting.filter(|n| !own(n)).collect::<Vec<Number>>() {
+                if let Some(pair) = self.pairs.get_mut(&number) {
                     pair.moved(now);
                 }
             }
@@ -165,15 +167,19 @@ impl Network {
         self.command(id, LinkCommand::AddCandidate(candidate));
     }
 
+    /// More than a sign of life came. That counts in any case, as the application is going to see it; and
+    /// of a path that leads one way it does not come for long, as nobody says that it came.
+    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<Duration>) {
+        self.alive(id, round_trip, Probing::ByFrames);
+    }
+
     /// An authenticated packet came.
-    pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<core::time::Duration>) {
+    fn alive(&mut self, id: LinkId, round_trip: Option<Duration>, probing: Probing) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         link.heard = true;
-        let was_suspect = link
-            .liveness
-            .heard(self.now, round_trip, self.config.probing);
+        let was_suspect = link.liveness.heard(self.now, round_trip, probing);
         let direct = link.direct().is_some();
         let Some(number) = link.number() else {
             return;
@@ -256,18 +262,16 @@ impl Network {
 
     /// When the first link wants something.
     pub(super) fn links_deadline(&self) -> Option<Timestamp> {
-        self.links
-            .values()
-            .filter_map(|link| match link.stage {
-                Stage::Joining { .. } => link.join_deadline(),
-                Stage::Open { .. } => earliest(
-                    Some(link.liveness.next(&self.config.timeouts)),
-                    link.greeting_deadline(self.config.timeouts.datachannel),
-                ),
-                Stage::Closing { deadline, .. } => Some(deadline),
-            })
-            .min()
-            .filter(|at| *at < Timestamp::from_nanos(u64::MAX))
+        let links = self.links.values();
+        debug_assert_eq!(
+            self.links.deadline(),
+            links
+                .filter_map(|link| link.deadline(&self.config.timeouts))
+                .min(),
+            "all that were touched have been looked at"
+        );
+        let first = self.links.deadline();
+        first.filter(|at| *at < Timestamp::from_nanos(u64::MAX))
     }
 
     pub(super) fn links_timeout(&mut self) {
@@ -368,22 +372,24 @@ impl Network {
 
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
-        let me = self.me;
-        let mut over = Vec::new();
-        for (id, link) in &mut self.links {
+        let (now, me, timeouts) = (self.now, self.me, &self.config.timeouts);
+        let (outputs, mut over) = (&mut self.outputs, Vec::new());
+        self.links.touch_due(now);
+        self.links.look(|id, link| {
             loop {
-                while let Some((channel, message)) = link.channels.poll(me) {
+                while let Some((channel, message)) = link.channels.poll(now, me) {
                     let command = LinkCommand::Send { channel, message };
-                    self.outputs.push_back(Output::Link { link: *id, command });
+                    outputs.push_back(Output::Link { link: id, command });
                 }
                 if !link.say_farewell() {
                     break;
                 }
             }
             if link.is_over() {
-                over.push(*id);
+                over.push(id);
             }
-        }
+            link.deadline(timeouts)
+        });
         for id in over {
             self.close_link(id);
         }
@@ -429,9 +435,10 @@ impl Network {
 
 /// The link of the node with this number.
 pub(super) fn link_to(links: &mut Table<LinkId, Link>, number: Number) -> Option<&mut Link> {
-    links
-        .values_mut()
-        .find(|link| link.number() == Some(number))
+    let mut all = links.iter();
+    let (id, _) = all.find(|(_, link)| link.number() == Some(number))?;
+    let id = *id;
+    links.get_mut(&id)
 }
 
 /// Why the host sends somebody away, as that node's end.

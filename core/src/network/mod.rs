@@ -16,10 +16,11 @@ mod relaying;
 mod reporting;
 mod resuming;
 mod sending;
+mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::table::Table;
+use crate::map::Map;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -42,6 +43,7 @@ use crate::wire::{Farewell, HOST, Number};
 use host::Host;
 use joiner::Joiner;
 use recovery::Away;
+use table::Table;
 
 /// Where a network is hosted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +89,14 @@ pub struct Network {
     roster: Roster,
     pairs: Table<Number, Pair>,
     /// Joiner in a mesh: the links to the other joiners.
-    directs: Table<Number, Direct>,
+    directs: Map<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
-    away: Table<Number, Away>,
+    away: Map<Number, Away>,
     /// Joiner: how far the host is from each of the others.
-    round_trips: Table<Number, Duration>,
+    round_trips: Map<Number, Duration>,
     next_state: u32,
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
-    blocked: Table<Option<Number>, usize>,
+    blocked: Map<Option<Number>, usize>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -141,11 +143,11 @@ impl Network {
             me: HOST,
             roster: Roster::default(),
             pairs: Table::new(),
-            directs: Table::new(),
-            away: Table::new(),
-            round_trips: Table::new(),
+            directs: Map::new(),
+            away: Map::new(),
+            round_trips: Map::new(),
             next_state: 0,
-            blocked: Table::new(),
+            blocked: Map::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
@@ -297,7 +299,6 @@ impl Network {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest; `None`: not at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        let pairs = self.pairs.values().filter_map(Pair::poll_timeout).min();
         [
             self.client.poll_timeout(),
             self.host_deadline(),
@@ -306,10 +307,10 @@ impl Network {
             self.links_deadline(),
             self.recovery_deadline(),
             self.leaving_deadline(),
-            pairs,
+            self.acks_deadline(),
         ]
-        .into_iter()
-        .fold(None, earliest)
+        .iter()
+        .fold(None, |first, at| earliest(first, *at))
     }
 
     /// Time never goes back.

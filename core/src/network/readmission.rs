@@ -1,14 +1,16 @@
 //! The host's part in a joiner's coming back: whose place it is, and what is said to everybody. The
 //! joiner's is [`resuming`](super::resuming).
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::frames::{Handled, Misbehaved};
 use super::{Network, Role};
 use crate::event::{LinkState, Refusal};
 use crate::id::LinkId;
-use crate::link::negotiation::{Offer, OfferHello};
+use crate::link::negotiation::{self, Offer, OfferHello};
 use crate::link::{Link, Stage};
+use crate::signaling::{RelayedKind, write_relayed};
 use crate::wire::{Farewell, Frame, HOST, Number, Resumed, Token, Version};
 
 /// How many attempts of one node to come back may be under way.
@@ -45,6 +47,24 @@ impl Network {
             return Err(Refusal::TooManyAttempts);
         }
         Ok(())
+    }
+
+    /// Whoever is on its way back shall begin again: what it hears of us from now on is a LEAVE.
+    pub(super) fn refuse_returning(&mut self) {
+        let links = self.links.iter();
+        let returning = links.filter(|(_, link)| link.is_joining() && link.resumes().is_some());
+        let returning: Vec<LinkId> = returning.map(|(id, _)| *id).collect();
+        for id in returning {
+            if let Some(link) = self.links.get_mut(&id) {
+                let leave = negotiation::leave(link.connection_id());
+                let to = link.signaling_id();
+                link.said = vec![write_relayed(RelayedKind::Leave, to, leave)];
+            }
+            // Else once we are registered again.
+            if self.server.is_some() {
+                self.say_again(id);
+            }
+        }
     }
 
     /// The first frame on a link that is to replace another.

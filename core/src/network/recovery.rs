@@ -146,8 +146,20 @@ impl Network {
     }
 
     /// The machine's network is another: every path may be gone.
+    ///
+    /// Links to come back over are begun anew: a path that was found and is gone again cannot be replaced
+    /// before DTLS is done, because it is the other side that would have to choose.
     pub(super) fn network_changed(&mut self) {
+        let is_coming_back = matches!(&self.role, Role::Joiner(joiner)
+            if joiner.is_welcome() && joiner.attempt.is_some());
+        if is_coming_back {
+            self.give_up_attempt();
+        }
         self.client.reconnect(self.now);
+        if is_coming_back {
+            self.look_for_host();
+        }
+        self.refuse_returning();
         for link in self.links.values_mut() {
             link.liveness.doubt();
         }

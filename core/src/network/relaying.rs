@@ -77,7 +77,7 @@ impl Network {
             return Ok(());
         };
         let ack = host.relay.pass_ack(self.now, from, to, ack);
-        let Some(ack) = ack.map_err(|_| Misbehaved)? else {
+        let Some((ack, wait)) = ack.map_err(|_| Misbehaved)? else {
             // It says nothing new, and is not worth the receiver's channel.
             self.count_stale();
             return Ok(());
@@ -86,7 +86,7 @@ impl Network {
             origin: from,
             body: Body::Ack(ack),
         };
-        link.channels.put_ack(from, frame);
+        link.channels.put_ack(from, frame, self.now.plus(wait));
         Ok(())
     }
 

@@ -8,8 +8,9 @@ use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::{Event, Route};
 use crate::id::NodeId;
-use crate::membership::Pair;
+use crate::membership::{ACK_DELAY, Pair};
 use crate::planted::planted;
+use crate::time::Timestamp;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
 
 impl Network {
@@ -211,20 +212,24 @@ impl Network {
             pair.take(length);
             pair.taken(now);
         }
+        self.pairs.look(|_, pair| pair.poll_timeout());
     }
 
     /// Sends the acknowledgements that are due.
     pub(super) fn send_acks(&mut self) {
         let now = self.now;
-        let is_due = |pair: &Pair| pair.poll_timeout().is_some_and(|at| at <= now);
-        if !self.pairs.values().any(is_due) {
+        self.pairs.look(|_, pair| pair.poll_timeout());
+        if self.pairs.deadline().is_none_or(|at| at > now) {
             return;
         }
-        let due: Vec<(Number, Ack)> = self
-            .pairs
-            .iter_mut()
-            .filter_map(|(number, pair)| Some((*number, pair.poll_ack(now)?)))
-            .collect();
+        // One that is due takes along those that would follow: one wake-up, and one message.
+        let until = now.plus(ACK_DELAY);
+        self.pairs.touch_due(until);
+        let mut due: Vec<(Number, Ack)> = Vec::new();
+        self.pairs.look(|number, pair| {
+            due.extend(pair.poll_ack(now, until).map(|ack| (number, ack)));
+            pair.poll_timeout()
+        });
         for (number, mut ack) in due {
             if planted!(self.config, CreditNotRenewed) {
                 ack.limit = self.terms.window.into();
@@ -236,9 +241,18 @@ impl Network {
                 (HOST, Frame::AckTo { to: number, ack })
             };
             if let Some(link) = link_to(&mut self.links, over) {
-                link.channels.put_ack(number, frame);
+                link.channels.put_ack(number, frame, now);
             }
         }
+    }
+
+    pub(super) fn acks_deadline(&self) -> Option<Timestamp> {
+        debug_assert_eq!(
+            self.pairs.deadline(),
+            self.pairs.values().filter_map(Pair::poll_timeout).min(),
+            "all that were touched have been looked at"
+        );
+        self.pairs.deadline()
     }
 
     /// Tells once that something that was refused would fit now.

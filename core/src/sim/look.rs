@@ -75,6 +75,17 @@ impl World {
         Some(node.machine.as_ref()?.stats(node.clock.to_node(self.now)))
     }
 
+    /// How many of a full node's links go through a TURN server, its own or the other node's.
+    #[cfg(feature = "native")]
+    #[must_use]
+    pub fn links_by_relay(&self, node: NodeIndex) -> usize {
+        let machine = self
+            .nodes
+            .get(node.0)
+            .and_then(|node| node.machine.as_ref());
+        machine.map_or(0, |machine| machine.links_by_relay())
+    }
+
     /// Everything that was told to a node's application so far.
     pub fn events(&self, node: NodeIndex) -> impl Iterator<Item = &Event> {
         self.timed_events(node).map(|(_, event)| event)

@@ -50,6 +50,15 @@ impl Machine {
         }
     }
 
+    /// How many links go through a TURN server.
+    #[cfg(feature = "native")]
+    pub(super) fn links_by_relay(&self) -> usize {
+        match self {
+            Self::Native(node) => node.links_by_relay(),
+            Self::Model(_) => 0,
+        }
+    }
+
     pub(super) fn leave(&mut self, now: Timestamp) {
         either!(self, inner => inner.leave(now));
     }

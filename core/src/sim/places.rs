@@ -170,6 +170,8 @@ impl World {
         if let Some(super::machine::Machine::Native(_)) = self.machine(index) {
             let interfaces = self.places.interfaces(index);
             self.input_native(index, native::Input::Interfaces(&interfaces));
+            // As a driver does, which sees addresses go, also if they come back.
+            self.input_native(index, native::Input::NetworkChanged);
         }
         self.links_may_be_dark();
     }

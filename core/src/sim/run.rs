@@ -129,11 +129,11 @@ impl World {
 
     /// Who is to be woken first; `None` is the signaling server.
     fn next_wake(&self) -> (Timestamp, Option<usize>) {
-        let first = self.wakes.iter().copied().min().unwrap_or(NEVER);
-        if self.server_wake < first {
-            return (self.server_wake, None);
+        let nodes = self.wakes.iter().enumerate();
+        match nodes.min_by_key(|(_, at)| **at) {
+            Some((index, at)) if *at <= self.server_wake => (*at, Some(index)),
+            _ => (self.server_wake, None),
         }
-        (first, self.wakes.iter().position(|at| *at == first))
     }
 
     fn wake_server(&mut self) {

@@ -19,7 +19,7 @@ impl Outgoing {
 }
 
 /// Payloads up to this many bytes are copied next to their heads: a part of their own costs more.
-const COPIED: usize = 256;
+pub(super) const COPIED: usize = 256;
 
 /// A channel message in the making.
 #[derive(Debug, Default)]
@@ -57,6 +57,7 @@ impl Bundle {
 
     pub(crate) fn finish(mut self) -> ChannelMessage {
         if !self.tail.is_empty() {
+            self.parts.reserve_exact(1);
             self.parts.push(self.tail.into());
         }
         ChannelMessage::new(self.parts)

@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::bundle::COPIED;
 use super::hello::{Hello, Member, Resume, Resumed, Welcome};
 use super::signal::Signal;
-use super::varint::{Reader, groups, length, put};
+use super::varint::{Reader, groups, put};
 use super::{Number, Outgoing};
 use crate::config::MOST_NODES;
 
@@ -203,9 +204,6 @@ impl Farewell {
     }
 }
 
-/// The most that a frame's type and length take: 1 byte and a number up to 2^35.
-const HEAD: usize = 6;
-
 const FIRST: u8 = 1;
 
 impl Piece {
@@ -251,10 +249,16 @@ impl Ack {
 impl Frame {
     /// The frame as it waits in a queue: a head of its own and the shared payload.
     pub(crate) fn encode(&self) -> Outgoing {
-        // The body is written behind the room that the type and the length may need.
-        let mut body = Vec::with_capacity(48);
-        body.extend_from_slice(&[0; HEAD]);
-        let mut payload = Bytes::new();
+        // Behind the head is room for a payload that will be copied there.
+        let payload = self.payload();
+        let copied = if payload.len() <= COPIED {
+            payload.len()
+        } else {
+            0
+        };
+        let mut body = Vec::with_capacity(48_usize.saturating_add(copied));
+        // The type and the length: mostly a byte each.
+        body.extend_from_slice(&[0; 2]);
         let kind = match self {
             Self::Hello(hello) => {
                 hello.write(&mut body);
@@ -306,7 +310,7 @@ impl Frame {
                 kind::PONG
             }
             Self::Direct(direct) => {
-                let (kind, _) = write_body(direct, &mut body, &mut payload);
+                let (kind, _) = write_body(direct, &mut body);
                 kind
             }
             Self::From {
@@ -314,7 +318,7 @@ impl Frame {
                 body: relayed,
             } => {
                 put(&mut body, (*origin).into());
-                let (_, kind) = write_body(relayed, &mut body, &mut payload);
+                let (_, kind) = write_body(relayed, &mut body);
                 kind
             }
             Self::MessageTo { to, piece } => {
@@ -324,7 +328,6 @@ impl Frame {
                     put(&mut body, *sequence);
                 }
                 piece.write_head(&mut body);
-                payload = piece.payload.clone();
                 kind::MESSAGE_TO
             }
             Self::AckTo { to, ack } => {
@@ -351,38 +354,48 @@ impl Frame {
                     put(&mut body, (*number).into());
                 }
                 put(&mut body, state.sequence.into());
-                payload = state.payload.clone();
                 kind::STATE_TO
             }
             Self::SignalTo { to: node, signal } => {
                 put(&mut body, (*node).into());
                 signal.write_head(&mut body);
-                payload = signal.text.clone();
                 kind::SIGNAL_TO
             }
             Self::SignalFrom { origin, signal } => {
                 put(&mut body, (*origin).into());
                 signal.write_head(&mut body);
-                payload = signal.text.clone();
                 kind::SIGNAL_FROM
             }
             // We never make one; a zero-length frame of an unused type is skipped by everybody.
             Self::Unknown => 0,
         };
-        let whole = body
-            .len()
-            .saturating_sub(HEAD)
-            .saturating_add(payload.len()) as u64;
-        // The head goes right before the body; what was left of the room goes.
-        let unused = HEAD.saturating_sub(1).saturating_sub(length(whole));
-        let head = core::iter::once(kind).chain(groups(whole));
-        for (to, byte) in body.iter_mut().skip(unused).zip(head) {
-            *to = byte;
+        let whole = body.len().saturating_sub(2).saturating_add(payload.len());
+        match (u8::try_from(whole), body.as_mut_slice()) {
+            (Ok(short @ ..0x80), [first, second, ..]) => (*first, *second) = (kind, short),
+            _ => drop(body.splice(..2, core::iter::once(kind).chain(groups(whole as u64)))),
         }
-        body.drain(..unused);
         Outgoing {
             head: body,
             payload,
+        }
+    }
+
+    /// What other receivers share.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "few have something of an application in them"
+    )]
+    fn payload(&self) -> Bytes {
+        match self {
+            Self::Direct(body) | Self::From { body, .. } => match body {
+                Body::Message { piece, .. } => piece.payload.clone(),
+                Body::State(state) => state.payload.clone(),
+                Body::Ack(_) => Bytes::new(),
+            },
+            Self::MessageTo { piece, .. } => piece.payload.clone(),
+            Self::StateTo { state, .. } => state.payload.clone(),
+            Self::SignalTo { signal, .. } | Self::SignalFrom { signal, .. } => signal.text.clone(),
+            _ => Bytes::new(),
         }
     }
 
@@ -500,12 +513,11 @@ impl Body {
 }
 
 /// Writes all but the payload; gives the frame types for direct and relayed.
-fn write_body(body: &Body, out: &mut Vec<u8>, payload: &mut Bytes) -> (u8, u8) {
+fn write_body(body: &Body, out: &mut Vec<u8>) -> (u8, u8) {
     match body {
         Body::Message { sequence, piece } => {
             put(out, *sequence);
             piece.write_head(out);
-            *payload = piece.payload.clone();
             (kind::MESSAGE, kind::MESSAGE_FROM)
         }
         Body::Ack(ack) => {
@@ -514,7 +526,6 @@ fn write_body(body: &Body, out: &mut Vec<u8>, payload: &mut Bytes) -> (u8, u8) {
         }
         Body::State(state) => {
             put(out, state.sequence.into());
-            *payload = state.payload.clone();
             (kind::STATE, kind::STATE_FROM)
         }
     }
@@ -526,7 +537,8 @@ fn write_body(body: &Body, out: &mut Vec<u8>, payload: &mut Bytes) -> (u8, u8) {
 /// effect at all.
 pub(crate) fn decode(message: Bytes, max: u16) -> Result<Vec<Frame>, WireError> {
     let mut reader = Reader::new(message);
-    let mut frames = Vec::new();
+    // Mostly there is one, or an acknowledgement for each of a few nodes.
+    let mut frames = Vec::with_capacity(8);
     while !reader.is_empty() {
         if frames.len() >= usize::from(max) {
             return Err(WireError::TooManyFrames);

@@ -27,6 +27,7 @@ pub(super) fn groups(value: u64) -> impl Iterator<Item = u8> {
 }
 
 /// How many bytes `put` takes.
+#[cfg(test)]
 pub(super) const fn length(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)

@@ -102,6 +102,11 @@ impl Detour {
         self.trust();
     }
 
+    /// A check on this pair was answered: if another one is taken in its place, it need not be.
+    pub(super) fn works(&mut self, ends: Ends) {
+        self.taken = self.taken.filter(|(from, _)| *from != ends);
+    }
+
     /// Forgets pairs that are no more.
     pub(super) fn retain(&mut self, is_left: impl Fn(&Ends) -> bool) {
         self.tried.retain(|(_, ends)| is_left(ends));

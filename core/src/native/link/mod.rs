@@ -24,12 +24,14 @@ mod lines;
 mod negotiation;
 mod news;
 mod outbox;
+mod shortcut;
 
 use self::checks::Checks;
 use self::detour::{Detour, Ends};
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
+use self::shortcut::Shortcut;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::dtls::{self, Window};
@@ -69,6 +71,13 @@ const EARLY_CHECKS: u8 = 100;
 
 /// After so many probes without an answer the remote is looked for elsewhere, too.
 const SILENT_PROBES: usize = 2;
+
+/// RFC 9147 section 4.1: the first byte of a handshake record in the clear.
+const HANDSHAKE: u8 = 22;
+
+/// A pair on which nothing came in for so long may be dead: on one that works str0m's checks come every
+/// 1.5 s, and their answers.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// A round trip before one is measured.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
@@ -112,7 +121,12 @@ pub(in crate::native) struct Link {
     path: Option<Ends>,
     /// Where the last authentic check came in.
     heard_at: Option<Ends>,
+    /// All pairs that such came in on.
+    heard_on: BTreeSet<Ends>,
+    /// When something authentic last came in on the pair that is used.
+    used_heard: Timestamp,
     detour: Detour,
+    shortcut: Shortcut,
     /// What the last check of ours said.
     role: Option<Role>,
     checks: Checks,
@@ -120,6 +134,10 @@ pub(in crate::native) struct Link {
     kinds: BTreeMap<SocketAddr, CandidateKind>,
     probes: Probes,
     connected: bool,
+    /// There was a path once.
+    found: bool,
+    /// The remote has said its DTLS hello.
+    greeted: bool,
     /// DTLS is done: the remote is the one of the fingerprint.
     secured: bool,
     ended: bool,
@@ -188,12 +206,17 @@ impl Link {
             lines: Lines::new(limits),
             path: None,
             heard_at: None,
+            heard_on: BTreeSet::new(),
+            used_heard: now,
             detour: Detour::default(),
+            shortcut: Shortcut::default(),
             role: None,
             checks: Checks::default(),
             kinds: BTreeMap::new(),
             probes: Probes::new(rng),
             connected: false,
+            found: false,
+            greeted: false,
             secured: false,
             ended: false,
             due: None,
@@ -242,7 +265,8 @@ impl Link {
             return self.due;
         }
         let doubt = self.elsewhere().and_then(|_| self.detour.due());
-        earliest(earliest(self.due, self.window.echo()), doubt)
+        let ours = earliest(doubt, self.shortcut.due());
+        earliest(earliest(self.due, self.window.echo()), ours)
     }
 
     pub(in crate::native) fn send(
@@ -310,9 +334,27 @@ impl Link {
     }
 
     /// Something authentic came in there.
-    fn heard_on(&mut self, at: Ends) {
+    fn hear(&mut self, now: Timestamp, at: Ends) {
         if self.used() == Some(at) {
+            self.used_heard = now;
             self.detour.trust();
+        }
+    }
+
+    /// A check came in there: if that is news, the remote may have moved, and the pair that is used may
+    /// be dead.
+    fn hear_check(&mut self, now: Timestamp, at: Ends, out: &mut Outbox) {
+        self.heard_at = Some(at);
+        self.path = self.path.or(self.heard_at);
+        self.hear(now, at);
+        let is_new = self.heard_on.len() < ADDRESSES && self.heard_on.insert(at);
+        let is_silent = now.since(self.used_heard) >= SILENCE;
+        // Before there is a path str0m looks for the best one.
+        if self.found {
+            if is_new || is_silent {
+                self.detour.doubt(now);
+            }
+            self.probe_both(now, out);
         }
     }
 
@@ -337,6 +379,35 @@ impl Link {
             payload: request.into(),
         });
         Some(transaction)
+    }
+
+    /// Whether it goes through a TURN server, the remote's or ours.
+    pub(in crate::native) fn is_by_relay(&self) -> bool {
+        let Some((local, remote)) = self.used().filter(|_| self.secured && !self.ended) else {
+            return false;
+        };
+        candidate::kind_of(local, &self.locals) == CandidateKind::Relay
+            || self.kinds.get(&remote) == Some(&CandidateKind::Relay)
+    }
+
+    /// Sends checks from our sockets to the remote's.
+    fn knock(&mut self, out: &mut Outbox) {
+        let (Some(remote), role) = (&self.remote, self.role.unwrap_or(Role::Controlled(0))) else {
+            return;
+        };
+        for host in &self.locals {
+            let Local::Host(host) = host else { continue };
+            let kinds = self.kinds.iter();
+            let sockets = kinds.filter(|(_, kind)| **kind != CandidateKind::Relay);
+            for (address, _) in sockets.filter(|(address, _)| host.leads_to(**address)) {
+                let check = self.probes.stray(&self.local, remote, PROBE_PRIORITY, role);
+                out.transmits.extend(check.map(|check| Transmit {
+                    local: host.address,
+                    remote: *address,
+                    payload: check.into(),
+                }));
+            }
+        }
     }
 
     /// Tells the remote at once; what was not sent yet is lost.
@@ -367,7 +438,6 @@ impl Link {
         if self.ended || !stun::is_authentic(datagram, &self.local.password) {
             return false;
         }
-        let is_new = !self.addresses.contains(&at.1);
         if !self.claim(at.1, out) {
             return false;
         }
@@ -377,16 +447,7 @@ impl Link {
         self.checks.received();
         self.news.heard = true;
         self.window.set_heard();
-        self.heard_at = Some(at);
-        self.path = self.path.or(self.heard_at);
-        self.heard_on(at);
-        if self.secured {
-            if is_new {
-                // It may have moved there: does the old path still work?
-                self.detour.doubt(now);
-            }
-            self.probe_both(now, out);
-        }
+        self.hear_check(now, at, out);
         self.receive(now, at, datagram, out)
     }
 
@@ -413,7 +474,10 @@ impl Link {
             match (self.detour.answered(transaction), self.path) {
                 (Some(ends), Some(path)) if unanswered > 1 => self.detour.take(path, ends),
                 (Some(_), _) => {}
-                (None, _) => self.detour.trust(),
+                (None, _) => {
+                    self.used_heard = now;
+                    self.detour.trust();
+                }
             }
             self.window.set_round_trip(round_trip);
             self.window.set_heard();
@@ -431,7 +495,15 @@ impl Link {
         datagram: &[u8],
         out: &mut Outbox,
     ) -> bool {
-        self.checks.answered(transaction, at) && self.receive(now, at, datagram, out)
+        let is_ours = self.checks.answered(transaction, at);
+        if is_ours {
+            self.hear(now, at);
+        }
+        let taken = is_ours && self.receive(now, at, datagram, out);
+        if taken {
+            self.detour.works(at);
+        }
+        taken
     }
 
     /// DTLS, or a check. `false`: str0m has no use for it.
@@ -443,6 +515,12 @@ impl Link {
         out: &mut Outbox,
     ) -> bool {
         if self.ended || !self.addresses.contains(&remote) {
+            return false;
+        }
+        // Before its hello only another link of the same remote's can mean this: an old one that this one
+        // is to replace. After that dimpl would have no ear for a hello any more.
+        self.greeted |= datagram.first() == Some(&HANDSHAKE);
+        if !self.greeted && is_encrypted(datagram) {
             return false;
         }
         let records = self.window.records();
@@ -459,7 +537,7 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            self.heard_on((local, remote));
+            self.hear(now, (local, remote));
         }
         self.step(now, out);
         received.is_ok()
@@ -474,6 +552,9 @@ impl Link {
             return;
         }
         self.probe_both(now, out);
+        if self.shortcut.take_turn(now) && self.is_by_relay() {
+            self.knock(out);
+        }
         for _ in 0..SPINS {
             self.tick(now, out);
             if !is_due(self.due) {
@@ -524,6 +605,9 @@ impl Link {
     /// What follows every input.
     fn step(&mut self, now: Timestamp, out: &mut Outbox) {
         self.drain(now, out);
+        if self.secured {
+            self.shortcut.begin(now);
+        }
         self.check_eagerly(now, out);
         self.flush(now, out);
         self.report(out);
@@ -567,4 +651,10 @@ impl Link {
             }
         }
     }
+}
+
+/// Whether this is a record of DTLS 1.2 with data, or one of DTLS 1.3 that is encrypted (RFC 9147
+/// section 4.1).
+fn is_encrypted(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(23 | 32..=63))
 }

@@ -141,7 +141,8 @@ impl Link {
         self.heard_at = self.heard_at.filter(is_left);
         self.path = self.path.filter(is_left).or(self.heard_at);
         self.detour.retain(is_left);
-        if is_used && self.secured {
+        self.heard_on.retain(is_left);
+        if is_used {
             self.detour.doubt(now);
             self.probe_both(now, out);
         }

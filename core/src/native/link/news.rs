@@ -124,6 +124,7 @@ impl Link {
                 debug!(?state, "ice");
                 if state.is_connected() && !self.connected {
                     self.connected = true;
+                    self.found = true;
                     self.news.connected = true;
                     self.window.open();
                 } else if state.is_disconnected() && self.connected {

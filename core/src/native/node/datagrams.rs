@@ -87,7 +87,8 @@ impl Node {
             self.with_gather(now, |gather, news| {
                 gather.send_relayed(now, &transmit, news);
             });
-        } else if !self.gather.is_relay_only() {
+        } else {
+            // With relays alone no link has any of our sockets to send from.
             self.transmit(transmit);
         }
     }

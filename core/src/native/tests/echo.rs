@@ -259,3 +259,33 @@ fn figures_of_the_echo() {
         println!("idle: {} datagrams in ten minutes", idle.datagrams);
     }
 }
+
+/// The longest that nothing arrived since the path is back, while both send `size` bytes every `tick`.
+fn pause_after(dark: Duration, tick: Duration, size: usize, delay: Duration) -> Duration {
+    let mut world = World::connected(&Plan::default());
+    world.delay = delay;
+    busy(&mut world, SECOND, tick, size);
+    world.loss = 1000;
+    busy(&mut world, dark, tick, size);
+    world.loss = 0;
+    let traffic = busy(&mut world, 3 * SECOND, tick, size);
+    traffic.longest.into_iter().max().unwrap_or_default()
+}
+
+#[test]
+fn a_stream_goes_on_soon_after_darkness() {
+    let ms = Duration::from_millis;
+    // Many small messages, as many as fit into a packet, and more than one packet each time.
+    for (size, tick) in [(15, ms(2)), (300, ms(10)), (3000, ms(10))] {
+        for delay in [ms(1), ms(50)] {
+            for dark in [ms(1000), ms(1400), ms(2000), ms(5000)] {
+                let pause = pause_after(dark, tick, size, delay);
+                println!("{size} bytes, {delay:?}, dark for {dark:?}: {pause:?}");
+                assert!(
+                    pause <= ms(500),
+                    "{size} bytes, {delay:?}, dark for {dark:?}"
+                );
+            }
+        }
+    }
+}

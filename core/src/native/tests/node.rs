@@ -239,6 +239,12 @@ fn with_relay_only_who_guesses_our_address_gets_no_answer() {
     pair.run(500);
     assert!(pair.sent[0] > 3 && pair.nodes[1].datagrams_dropped > 3);
     assert_eq!(pair.sent[1], 0);
+    // And nobody in our LAN is asked who that is.
+    let named = guess.replace("2001:db8::2", NAME);
+    let dropped = pair.nodes[1].candidates_dropped;
+    pair.command(1, LinkCommand::AddCandidate(named));
+    assert!(pair.nodes[1].outputs.is_empty());
+    assert_eq!(pair.nodes[1].candidates_dropped, dropped + 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 ///
 /// Its methods are those of `BTreeMap`, and it goes through its entries in the same order.
 #[derive(Debug)]
-pub(crate) struct Table<K, V> {
+pub(crate) struct Map<K, V> {
     /// In rising order of the keys.
     entries: Vec<(K, V)>,
 }
@@ -15,13 +15,19 @@ pub(crate) struct Table<K, V> {
 /// Named, so that it borrows for no longer than it is used.
 type Values<'a, K, V> = core::iter::Map<core::slice::Iter<'a, (K, V)>, fn(&'a (K, V)) -> &'a V>;
 
-impl<K, V> Default for Table<K, V> {
+pub(crate) type Iter<'a, K, V> =
+    core::iter::Map<core::slice::Iter<'a, (K, V)>, fn(&'a (K, V)) -> (&'a K, &'a V)>;
+
+pub(crate) type IterMut<'a, K, V> =
+    core::iter::Map<core::slice::IterMut<'a, (K, V)>, fn(&'a mut (K, V)) -> (&'a K, &'a mut V)>;
+
+impl<K, V> Default for Map<K, V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<K, V> Table<K, V> {
+impl<K, V> Map<K, V> {
     pub(crate) const fn new() -> Self {
         Self {
             entries: Vec::new(),
@@ -41,11 +47,11 @@ impl<K, V> Table<K, V> {
         self.entries.clear();
     }
 
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + Clone {
+    pub(crate) fn iter(&self) -> Iter<'_, K, V> {
         self.entries.iter().map(|(key, value)| (key, value))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (&K, &mut V)> {
+    pub(crate) fn iter_mut(&mut self) -> IterMut<'_, K, V> {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }
 
@@ -66,7 +72,7 @@ impl<K, V> Table<K, V> {
     }
 }
 
-impl<K: Ord, V> Table<K, V> {
+impl<K: Ord, V> Map<K, V> {
     fn place(&self, key: &K) -> Result<usize, usize> {
         self.entries.binary_search_by(|(other, _)| other.cmp(key))
     }
@@ -111,8 +117,8 @@ impl<K: Ord, V> Table<K, V> {
         &mut self.entries[place].1
     }
 
-    pub(crate) fn pop_first(&mut self) -> Option<(K, V)> {
-        (!self.entries.is_empty()).then(|| self.entries.remove(0))
+    pub(crate) fn first_key_value(&self) -> Option<(&K, &V)> {
+        self.iter().next()
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
@@ -121,20 +127,18 @@ impl<K: Ord, V> Table<K, V> {
     }
 }
 
-impl<'a, K, V> IntoIterator for &'a mut Table<K, V> {
+impl<'a, K, V> IntoIterator for &'a mut Map<K, V> {
     type Item = (&'a K, &'a mut V);
-    type IntoIter =
-        core::iter::Map<core::slice::IterMut<'a, (K, V)>, fn(&'a mut (K, V)) -> (&'a K, &'a mut V)>;
+    type IntoIter = IterMut<'a, K, V>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.entries.iter_mut().map(|(key, value)| (&*key, value))
     }
 }
 
-impl<'a, K, V> IntoIterator for &'a Table<K, V> {
+impl<'a, K, V> IntoIterator for &'a Map<K, V> {
     type Item = (&'a K, &'a V);
-    type IntoIter =
-        core::iter::Map<core::slice::Iter<'a, (K, V)>, fn(&'a (K, V)) -> (&'a K, &'a V)>;
+    type IntoIter = Iter<'a, K, V>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.entries.iter().map(|(key, value)| (key, value))
@@ -150,21 +154,20 @@ mod tests {
     proptest! {
         #[test]
         fn it_does_what_a_tree_does(steps: Vec<(u8, u8, u16)>) {
-            let mut table = Table::new();
+            let mut map = Map::new();
             let mut tree = BTreeMap::new();
             for (what, key, value) in steps {
                 let key = key % 16;
                 match what % 6 {
-                    0 => prop_assert_eq!(table.remove(&key), tree.remove(&key)),
-                    1 => prop_assert_eq!(table.get(&key), tree.get(&key)),
+                    0 => prop_assert_eq!(map.remove(&key), tree.remove(&key)),
+                    1 => prop_assert_eq!(map.get(&key), tree.get(&key)),
                     2 => {
-                        let made = *table.get_or_insert_with(key, || value);
+                        let made = *map.get_or_insert_with(key, || value);
                         prop_assert_eq!(made, *tree.entry(key).or_insert(value));
                     }
-                    3 if value % 16 == 0 => prop_assert_eq!(table.pop_first(), tree.pop_first()),
-                    _ => prop_assert_eq!(table.insert(key, value), tree.insert(key, value)),
+                    _ => prop_assert_eq!(map.insert(key, value), tree.insert(key, value)),
                 }
-                prop_assert!(table.iter().eq(tree.iter()));
+                prop_assert!(map.iter().eq(tree.iter()));
             }
         }
     }
