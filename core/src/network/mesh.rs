@@ -278,6 +278,7 @@ impl Network {
             | Frame::Anew { .. }
             | Frame::Away { .. }
             | Frame::Back { .. }
+            | Frame::Foreign { .. }
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -371,6 +372,7 @@ impl Network {
         if let Role::Joiner(joiner) = &mut self.role {
             joiner.missed_by_host.remove(&number);
         }
+        self.foreign.remove(&number);
         if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
             self.close_link(link);
         }

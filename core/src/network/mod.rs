@@ -4,6 +4,7 @@
 mod admission;
 mod attempt;
 mod ending;
+mod foreign;
 mod frames;
 mod host;
 mod inspect;
@@ -20,10 +21,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::map::Map;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use bytes::Bytes;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::code::NetworkCode;
@@ -40,6 +41,7 @@ use crate::signaling::{Client, ClientEvent, Relayed, Server};
 use crate::stats::Counters;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, HOST, Number};
+use foreign::Foreign;
 use host::Host;
 use joiner::Joiner;
 use recovery::Away;
@@ -55,9 +57,10 @@ pub enum Hosting {
         code: Option<NetworkCode>,
     },
     /// On the embedded signaling server, which the driver makes reachable at this address.
+    #[cfg(any(feature = "server", test))]
     Lan {
         /// The address that the LAN code names.
-        address: SocketAddr,
+        address: core::net::SocketAddr,
     },
 }
 
@@ -88,14 +91,18 @@ pub struct Network {
     roster: Roster,
     pairs: Table<Number, Pair>,
     /// Joiner in a mesh: the links to the other joiners.
-    directs: BTreeMap<Number, Direct>,
+    directs: Map<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
-    away: BTreeMap<Number, Away>,
+    away: Map<Number, Away>,
+    /// Nodes that speak the JSON dialect.
+    foreign: Map<Number, Foreign>,
+    /// Whether there was an interpreter in this network.
+    interprets: bool,
     /// Joiner: how far the host is from each of the others.
-    round_trips: BTreeMap<Number, Duration>,
+    round_trips: Map<Number, Duration>,
     next_state: u32,
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
-    blocked: BTreeMap<Option<Number>, usize>,
+    blocked: Map<Option<Number>, usize>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -142,11 +149,13 @@ impl Network {
             me: HOST,
             roster: Roster::default(),
             pairs: Table::new(),
-            directs: BTreeMap::new(),
-            away: BTreeMap::new(),
-            round_trips: BTreeMap::new(),
+            directs: Map::new(),
+            away: Map::new(),
+            foreign: Map::new(),
+            interprets: false,
+            round_trips: Map::new(),
             next_state: 0,
-            blocked: BTreeMap::new(),
+            blocked: Map::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }
@@ -324,13 +333,19 @@ impl Network {
                 self.handle_client_event(event);
             } else if let Some(relayed) = self.poll_embedded_server() {
                 self.handle_relayed(relayed);
-            } else {
+            } else if !self.hear_interpreters() {
                 break;
             }
         }
-        self.send_acks();
-        self.expel_overfull();
-        self.pump_links();
+        loop {
+            self.send_acks();
+            self.expel_overfull();
+            self.pump_links();
+            // What we said may lead to an answer at once.
+            if !self.hear_interpreters() {
+                break;
+            }
+        }
         self.finish_leaving();
         self.tell_writable();
         while let Some(command) = self.client.poll_command() {
@@ -413,6 +428,8 @@ impl Network {
         self.pairs.clear();
         self.directs.clear();
         self.away.clear();
+        self.foreign.clear();
+        self.interprets = false;
         self.round_trips.clear();
         self.blocked.clear();
         self.me = HOST;

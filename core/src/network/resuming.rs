@@ -42,6 +42,10 @@ impl Network {
 
     /// Begins a new link to the host, unless one is under way.
     pub(super) fn look_for_host(&mut self) {
+        // Who speaks the JSON dialect knows of no coming back; the old path may work again.
+        if self.host_is_foreign() {
+            return;
+        }
         let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
@@ -95,7 +99,7 @@ impl Network {
         if !joiner.is_welcome() || joiner.attempt.as_ref().is_some_and(|one| one.settled) {
             return;
         }
-        if was_lost && self.config.probing == Probing::ByFrames {
+        if was_lost && self.config.probing != Probing::ByLink {
             self.look_for_host();
             if let Role::Joiner(joiner) = &mut self.role
                 && let Some(attempt) = &mut joiner.attempt
@@ -175,7 +179,9 @@ impl Network {
             }
             Verdict::Refused(_, Some(Refusal::PlaceGone)) => self.place_gone(),
             // Somebody else has the code now, or the host cannot just now.
-            Verdict::Admitted(_) | Verdict::Refused(..) | Verdict::Foreign => self.attempt_failed(),
+            Verdict::Admitted(_) | Verdict::Refused(..) | Verdict::Foreign(_) => {
+                self.attempt_failed();
+            }
         }
     }
 
