@@ -297,8 +297,11 @@ pub enum Credit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Probing {
-    /// By ping frames on the state channel, for links that can do nothing else (browsers).
+    /// By ping frames on the state channel, for links that can do nothing else.
     ByFrames,
+    /// By ping frames, and by [`LinkCommand::Probe`](crate::LinkCommand::Probe) as well: for links that
+    /// cannot ask, but can tell whether something came below SCTP (browsers).
+    ByBoth,
     /// By [`LinkCommand::Probe`](crate::LinkCommand::Probe), for links that can ask below SCTP,
     /// whose back-off would silence pings.
     ByLink,

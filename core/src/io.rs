@@ -138,7 +138,8 @@ pub enum LinkCommand {
         /// The message, never empty.
         message: ChannelMessage,
     },
-    /// Ask the other side for a sign of life; answered by [`LinkUpdate::Alive`].
+    /// Ask the other side for a sign of life, or look whether there was one since this was last asked;
+    /// answered by [`LinkUpdate::Alive`], or not at all.
     Probe,
     /// Close the link and forget it. Nothing is said about it any more.
     Close,
@@ -225,7 +226,7 @@ pub enum LinkUpdate<'a> {
     },
     /// An authenticated packet came from the remote.
     Alive {
-        /// If it was the answer to a probe: how long that took.
+        /// If a probe was answered: how long that took.
         round_trip: Option<Duration>,
     },
     /// What there is to know about how the link is being made, for the

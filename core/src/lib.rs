@@ -99,6 +99,7 @@
 //! # Features
 //!
 //! - `native` (default): [`native::Node`]. Brings std.
+//! - `server` (with `native` and `sim`): `signaling::Server`, and hosting on a LAN with it.
 //! - `sim`: the module `sim`, whole networks in virtual time, replayed from a seed, for the tests of a
 //!   game as much as for our own. Brings std.
 #![cfg_attr(not(any(feature = "native", feature = "sim", test)), no_std)]
@@ -109,11 +110,13 @@ mod code;
 mod config;
 mod error;
 mod event;
+mod event_queue;
 mod ice;
 mod id;
 mod interpolation;
 mod io;
 mod link;
+mod map;
 mod membership;
 mod network;
 mod planted;
@@ -143,6 +146,7 @@ pub use event::{
     CandidateKind, Diagnostic, Event, LeaveReason, LinkState, Phase, PhaseTiming, Refusal, Route,
     Side, SignalingDiagnostic,
 };
+pub use event_queue::EventQueue;
 pub use ice::{
     IceHost, IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
 };

@@ -40,7 +40,6 @@
 
 mod error;
 mod event_loop;
-mod event_queue;
 mod examine;
 mod http_head;
 mod interfaces;

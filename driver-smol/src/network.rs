@@ -11,13 +11,12 @@ use smol::net::TcpListener;
 use smol::stream::Stream;
 use wattle_core::native::Node;
 use wattle_core::{
-    Credit, EndReason, Event, IceServer, KickError, NetworkCode, NodeId, Phase, PhaseTiming,
-    SendError, Stats, Status,
+    Credit, EndReason, Event, EventQueue, IceServer, KickError, NetworkCode, NodeId, Phase,
+    PhaseTiming, SendError, Stats, Status,
 };
 
 use crate::error::{ConnectError, WaitError};
 use crate::event_loop::EventLoop;
-use crate::event_queue::EventQueue;
 use crate::interfaces;
 use crate::options::{Hosting, Options};
 use crate::shared::{Core, Shared, StoppedOnDrop};

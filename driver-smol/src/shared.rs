@@ -6,11 +6,10 @@ use std::time::Instant;
 
 use event_listener::{Event as Notice, listener};
 use wattle_core::native::{Input, Node, Output};
-use wattle_core::{EndReason, Event};
+use wattle_core::{EndReason, Event, EventQueue};
 
 use crate::Clock;
 use crate::error::{ConnectError, WaitError};
-use crate::event_queue::EventQueue;
 
 /// Tells the handle that the loop has stopped, however it did.
 pub(crate) struct StoppedOnDrop(pub(crate) Arc<Shared>);

@@ -37,6 +37,9 @@ pub(crate) struct Liveness {
     in_vain: Option<Timestamp>,
     /// `None`: never yet, so at once, for a first round-trip time.
     asked: Option<Timestamp>,
+    /// When we asked for the first time since `heard`. Silence before that may be our own: a hidden tab
+    /// or a machine that slept asks late, and nobody answers what was not asked.
+    unanswered: Option<Timestamp>,
     in_doubt: bool,
     suspect: bool,
     lost: bool,
@@ -78,6 +81,7 @@ impl Liveness {
             came: now,
             in_vain: None,
             asked: None,
+            unanswered: None,
             in_doubt: false,
             suspect: false,
             lost: false,
@@ -107,6 +111,7 @@ impl Liveness {
             return false;
         }
         self.heard = now;
+        self.unanswered = None;
         self.lost = false;
         self.in_doubt = false;
         core::mem::take(&mut self.suspect)
@@ -142,7 +147,19 @@ impl Liveness {
             (false, false) if self.in_doubt => timeouts.suspect_after,
             (false, false) => timeouts.suspect_after.min(self.patience()),
         };
-        self.next_probe().min(self.heard.plus(limit))
+        let judged = self.judged_at(limit);
+        judged.map_or_else(|| self.next_probe(), |at| at.min(self.next_probe()))
+    }
+
+    /// When so much silence counts: the other side has had the time to answer, too, that it has when we
+    /// ask as soon as it is quiet. `None`: not before we have asked.
+    fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
+        let patience = limit.saturating_sub(QUIET);
+        let silent = self.heard.plus(limit);
+        if patience.is_zero() {
+            return Some(silent);
+        }
+        Some(silent.max(self.unanswered?.plus(patience)))
     }
 
     /// The silence after which the path is in doubt.
@@ -172,21 +189,22 @@ impl Liveness {
 
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
-        let silence = self.silent_for(now);
-        if silence >= self.patience().min(timeouts.suspect_after) && !self.in_doubt {
+        let due = |limit| self.judged_at(limit).is_some_and(|at| at <= now);
+        if !self.in_doubt && due(self.patience().min(timeouts.suspect_after)) {
             self.in_doubt = true;
             return Some(Verdict::Doubt);
         }
-        if silence >= timeouts.suspect_after && !self.suspect {
+        if !self.suspect && due(timeouts.suspect_after) {
             self.suspect = true;
             return Some(Verdict::Suspect);
         }
-        if silence >= timeouts.lost_after && !self.lost {
+        if !self.lost && self.suspect && due(timeouts.lost_after) {
             self.lost = true;
             return Some(Verdict::Lost);
         }
         if self.next_probe() <= now {
             self.asked = Some(now);
+            self.unanswered.get_or_insert(now);
             self.in_vain.get_or_insert(now);
             return Some(Verdict::Probe);
         }
@@ -236,6 +254,24 @@ mod tests {
         let (probes, suspects, lost) = run(60_000, |_| false);
         assert_eq!((suspects, lost), (1, Some(5_000)));
         assert!((16..=18).contains(&probes), "{probes}");
+    }
+
+    #[test]
+    fn silence_counts_once_we_have_asked() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        let mut verdicts = |now| {
+            let now = Timestamp::from_millis(now);
+            core::iter::from_fn(|| liveness.check(now, &timeouts)).collect::<alloc::vec::Vec<_>>()
+        };
+        // A hidden tab is woken once a minute.
+        assert_eq!(verdicts(60_000), [Verdict::Probe]);
+        assert_eq!(verdicts(60_749), [Verdict::Probe]);
+        assert_eq!(verdicts(60_750), [Verdict::Doubt]);
+        assert_eq!(verdicts(60_999), [Verdict::Probe]);
+        assert_eq!(verdicts(61_000), [Verdict::Suspect]);
+        assert_eq!(verdicts(63_999), [Verdict::Probe]);
+        assert_eq!(verdicts(64_000), [Verdict::Lost]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! In a mesh it sees only the part of a flow that needs it. There it checks that pieces make messages,
 //! and leaves sequence and credit to the two ends: a receiver in a mesh bears with both.
 
-use alloc::collections::BTreeMap;
+use crate::map::Map;
 use core::time::Duration;
 
 use super::pair::{cost, is_crumb};
@@ -23,7 +23,7 @@ const ACK_COMPANY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Relay {
     terms: Terms,
-    flows: BTreeMap<(Number, Number), Flow>,
+    flows: Map<(Number, Number), Flow>,
     /// How many flows are stuck: mostly none, and then nobody has to look for them.
     stuck: usize,
 }
@@ -79,7 +79,7 @@ impl Relay {
     pub(crate) const fn new(terms: Terms) -> Self {
         Self {
             terms,
-            flows: BTreeMap::new(),
+            flows: Map::new(),
             stuck: 0,
         }
     }
@@ -264,7 +264,7 @@ impl Relay {
 
     fn flow(&mut self, pair: (Number, Number)) -> &mut Flow {
         let window = self.terms.window.into();
-        self.flows.entry(pair).or_insert_with(|| Flow {
+        self.flows.get_or_insert_with(pair, || Flow {
             next: 0,
             missing: None,
             unaware: 0,

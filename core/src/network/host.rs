@@ -1,7 +1,8 @@
 //! The host's part: the code, the server, who has to go.
 
+use crate::map::Map;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -19,8 +20,7 @@ use crate::membership::Relay;
 use crate::planted::planted;
 use crate::rng::Rng;
 use crate::signaling::{
-    ClientEvent, Relayed, RelayedKind, Server, ServerConfig, ServerInput, SignalingFailure,
-    read_relayed,
+    ClientEvent, Relayed, RelayedKind, Server, ServerInput, SignalingFailure, read_relayed,
 };
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Member, Number, Token};
@@ -49,7 +49,7 @@ pub(super) struct Host {
     pub(super) tokens: Rng,
     pub(super) relay: Relay,
     /// What each joiner proves with that it is the one who has the number.
-    pub(super) places: BTreeMap<Number, Token>,
+    pub(super) places: Map<Number, Token>,
     /// Who left last, and why.
     pub(super) departed: VecDeque<(Number, Farewell)>,
     /// When the joiners were last told how far we are from each of them.
@@ -80,10 +80,12 @@ impl Network {
             Hosting::Signaling { code: None } => {
                 (NetworkCode::random(&mut codes), Some(codes), None)
             }
+            #[cfg(any(feature = "server", test))]
             Hosting::Lan { address } => {
                 let code = NetworkCode::lan(address).map_err(|_| HostError::NotAnAddress)?;
                 let seed = self.fork("embedded server", self.networks).bytes();
-                let mut server = Server::new(ServerConfig::embedded(), seed, self.now);
+                let mut server =
+                    Server::new(crate::signaling::ServerConfig::embedded(), seed, self.now);
                 server.register_host(self.now);
                 (code, None, Some(server))
             }
@@ -108,7 +110,7 @@ impl Network {
             next_number: HOST.saturating_add(1),
             tokens: self.fork("resume tokens", self.networks),
             relay: Relay::new(self.terms),
-            places: BTreeMap::new(),
+            places: Map::new(),
             departed: VecDeque::new(),
             round_trips_told: self.now,
         }));

@@ -1,7 +1,6 @@
 //! The joiner's part: the offer, the host's answer, the welcome.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::attempt::Attempt;
@@ -13,6 +12,7 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, Verdict};
 use crate::link::{PhaseClock, Stage};
+use crate::map::Map;
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
 use crate::time::{Timestamp, earliest};
@@ -41,7 +41,7 @@ pub(super) struct Joiner {
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// Nodes that the host has lost and waits for.
-    pub(super) missed_by_host: BTreeSet<Number>,
+    pub(super) missed_by_host: Map<Number, ()>,
     /// The host's id, once it has answered.
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
@@ -100,7 +100,7 @@ impl Network {
             doubt: None,
             calm_until: None,
             again_at: None,
-            missed_by_host: BTreeSet::new(),
+            missed_by_host: Map::new(),
             host: None,
             token: None,
             wants_states: false,

@@ -400,14 +400,15 @@ impl Network {
     }
 
     fn probe(&mut self, id: LinkId) {
-        match self.config.probing {
-            Probing::ByLink => self.command(id, LinkCommand::Probe),
-            Probing::ByFrames => {
-                // Microseconds, modulo 2^32: more than an hour, and a round trip is shorter.
-                let stamp = (self.now.as_nanos() / 1000) as u32;
-                if let Some(link) = self.links.get_mut(&id) {
-                    link.channels.push_echo(&Frame::Ping { stamp });
-                }
+        let probing = self.config.probing;
+        if probing != Probing::ByFrames {
+            self.command(id, LinkCommand::Probe);
+        }
+        if probing != Probing::ByLink {
+            // Microseconds, modulo 2^32: more than an hour, and a round trip is shorter.
+            let stamp = (self.now.as_nanos() / 1000) as u32;
+            if let Some(link) = self.links.get_mut(&id) {
+                link.channels.push_echo(&Frame::Ping { stamp });
             }
         }
     }

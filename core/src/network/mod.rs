@@ -21,10 +21,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use crate::map::Map;
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use bytes::Bytes;
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::code::NetworkCode;
@@ -57,9 +57,10 @@ pub enum Hosting {
         code: Option<NetworkCode>,
     },
     /// On the embedded signaling server, which the driver makes reachable at this address.
+    #[cfg(any(feature = "server", test))]
     Lan {
         /// The address that the LAN code names.
-        address: SocketAddr,
+        address: core::net::SocketAddr,
     },
 }
 
@@ -90,18 +91,18 @@ pub struct Network {
     roster: Roster,
     pairs: Table<Number, Pair>,
     /// Joiner in a mesh: the links to the other joiners.
-    directs: BTreeMap<Number, Direct>,
+    directs: Map<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
-    away: BTreeMap<Number, Away>,
+    away: Map<Number, Away>,
     /// Nodes that speak the JSON dialect.
-    foreign: BTreeMap<Number, Foreign>,
+    foreign: Map<Number, Foreign>,
     /// Whether there was an interpreter in this network.
     interprets: bool,
     /// Joiner: how far the host is from each of the others.
-    round_trips: BTreeMap<Number, Duration>,
+    round_trips: Map<Number, Duration>,
     next_state: u32,
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
-    blocked: BTreeMap<Option<Number>, usize>,
+    blocked: Map<Option<Number>, usize>,
     counters: Counters,
     outputs: VecDeque<Output>,
 }
@@ -148,13 +149,13 @@ impl Network {
             me: HOST,
             roster: Roster::default(),
             pairs: Table::new(),
-            directs: BTreeMap::new(),
-            away: BTreeMap::new(),
-            foreign: BTreeMap::new(),
+            directs: Map::new(),
+            away: Map::new(),
+            foreign: Map::new(),
             interprets: false,
-            round_trips: BTreeMap::new(),
+            round_trips: Map::new(),
             next_state: 0,
-            blocked: BTreeMap::new(),
+            blocked: Map::new(),
             counters: Counters::default(),
             outputs: VecDeque::new(),
         }

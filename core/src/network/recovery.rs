@@ -50,7 +50,10 @@ impl Network {
         };
         if !self.away.contains_key(&number) {
             let timeouts = self.config.timeouts;
-            let until = heard.plus(timeouts.grace.max(timeouts.lost_after));
+            let grace = timeouts.grace.max(timeouts.lost_after);
+            // Who is found to be lost late, because we slept, has as long as ever to come back.
+            let rest = grace.saturating_sub(timeouts.lost_after);
+            let until = heard.plus(grace).max(self.now.plus(rest));
             self.away.insert(number, Away { until, reason });
             tracing::info!(%node, reason = reason.name(), "node lost");
             if !suspected {
@@ -84,9 +87,10 @@ impl Network {
         if self.roster.node(number).is_none() {
             self.count_stale();
         } else if is_away {
-            joiner.missed_by_host.insert(number);
+            joiner.missed_by_host.insert(number, ());
             self.miss_with_host(number);
-        } else if joiner.missed_by_host.remove(&number) && self.away.contains_key(&number) {
+        } else if joiner.missed_by_host.remove(&number).is_some() && self.away.contains_key(&number)
+        {
             self.found(number);
         }
         Ok(())
@@ -101,7 +105,7 @@ impl Network {
 
     fn is_missed_by_host(&self, number: Number) -> bool {
         match &self.role {
-            Role::Joiner(joiner) => joiner.missed_by_host.contains(&number),
+            Role::Joiner(joiner) => joiner.missed_by_host.contains_key(&number),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => false,
         }
     }

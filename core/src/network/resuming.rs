@@ -99,7 +99,7 @@ impl Network {
         if !joiner.is_welcome() || joiner.attempt.as_ref().is_some_and(|one| one.settled) {
             return;
         }
-        if was_lost && self.config.probing == Probing::ByFrames {
+        if was_lost && self.config.probing != Probing::ByLink {
             self.look_for_host();
             if let Role::Joiner(joiner) = &mut self.role
                 && let Some(attempt) = &mut joiner.attempt

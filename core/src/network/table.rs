@@ -1,10 +1,9 @@
 //! Parts of a kind, of which an input touches one: the others are not looked at again.
 
-use alloc::collections::BTreeMap;
-use alloc::collections::btree_map;
 use alloc::vec::Vec;
 use core::ops::Deref;
 
+use crate::map::{self, Map};
 use crate::time::Timestamp;
 
 /// Parts by name, which ones may have changed, and when each wants to be looked at.
@@ -13,7 +12,7 @@ use crate::time::Timestamp;
 /// [`look`](Self::look) sees it.
 #[derive(Debug)]
 pub(super) struct Table<K, T> {
-    parts: BTreeMap<K, T>,
+    parts: Map<K, T>,
     /// Since the last look; some perhaps twice, and some perhaps removed since.
     touched: Vec<K>,
     /// When the parts want to be looked at, as they said at the last look.
@@ -23,7 +22,7 @@ pub(super) struct Table<K, T> {
 impl<K: Copy + Ord, T> Table<K, T> {
     pub(super) const fn new() -> Self {
         Self {
-            parts: BTreeMap::new(),
+            parts: Map::new(),
             touched: Vec::new(),
             due: Vec::new(),
         }
@@ -58,7 +57,7 @@ impl<K: Copy + Ord, T> Table<K, T> {
         Some(part)
     }
 
-    pub(super) fn values_mut(&mut self) -> btree_map::ValuesMut<'_, K, T> {
+    pub(super) fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.touch_all();
         self.parts.values_mut()
     }
@@ -127,16 +126,16 @@ fn note<K: Copy + Ord>(due: &mut Vec<(K, Timestamp)>, key: K, at: Option<Timesta
 }
 
 impl<K, T> Deref for Table<K, T> {
-    type Target = BTreeMap<K, T>;
+    type Target = Map<K, T>;
 
-    fn deref(&self) -> &BTreeMap<K, T> {
+    fn deref(&self) -> &Map<K, T> {
         &self.parts
     }
 }
 
 impl<'a, K: Copy + Ord, T> IntoIterator for &'a Table<K, T> {
     type Item = (&'a K, &'a T);
-    type IntoIter = btree_map::Iter<'a, K, T>;
+    type IntoIter = map::Iter<'a, K, T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.parts.iter()
@@ -145,7 +144,7 @@ impl<'a, K: Copy + Ord, T> IntoIterator for &'a Table<K, T> {
 
 impl<'a, K: Copy + Ord, T> IntoIterator for &'a mut Table<K, T> {
     type Item = (&'a K, &'a mut T);
-    type IntoIter = btree_map::IterMut<'a, K, T>;
+    type IntoIter = map::IterMut<'a, K, T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.touch_all();

@@ -13,6 +13,7 @@ pub(crate) struct Frame<'a> {
     #[serde(default, borrow)]
     pub(crate) src: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
+    #[cfg(any(feature = "server", test))]
     pub(crate) dst: Option<Cow<'a, str>>,
     /// As it was written. `null` is a payload too: PeerServer passes it on.
     #[serde(default, borrow, deserialize_with = "present")]

@@ -43,7 +43,14 @@ impl Bare {
         };
         let _ = bare.frame(OPEN);
         let _ = bare.update(LinkUpdate::LocalDescription("an offer"));
-        bare.connection = bare.joiner.network.links[&LINK].connection_id().to_string();
+        bare.connection = bare
+            .joiner
+            .network
+            .links
+            .get(&LINK)
+            .unwrap()
+            .connection_id()
+            .to_string();
         bare
     }
 

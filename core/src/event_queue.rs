@@ -6,10 +6,19 @@
 //! much waits, a pair that cancels out is taken away: a node that came and went unseen was never
 //! here.
 
-use std::collections::{BTreeMap, VecDeque};
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "an event that is not named here just waits its turn"
+)]
+
+use crate::map::Map;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
-use wattle_core::{Event, NodeId, Route};
+
+use crate::event::{Event, Route};
+use crate::id::NodeId;
 
 /// How many diagnostics may wait.
 const DIAGNOSTICS: usize = 512;
@@ -17,12 +26,18 @@ const DIAGNOSTICS: usize = 512;
 /// From how many waiting events on pairs are cancelled.
 const CROWDED: usize = 1024;
 
-/// The queue.
+/// Events that wait for an application that takes them when it likes, for drivers that have such a
+/// queue: bounded however slowly it takes them.
+///
+/// Messages are bounded by the credit of their senders: use [`Credit::OnRelease`](crate::Credit), and
+/// call `release` for each that is taken. Of the states of a node only the newest waits. Diagnostics
+/// over 512 are dropped, and where more than 1024 events wait, so are pairs that cancel out, such as a
+/// node's coming and going.
 #[derive(Debug, Default)]
-pub(crate) struct EventQueue {
+pub struct EventQueue {
     events: VecDeque<Slot>,
     /// Which slot holds the waiting state of a node: absolute numbers, see `taken`.
-    states: BTreeMap<NodeId, u64>,
+    states: Map<NodeId, u64>,
     /// How many slots were taken from the front since the beginning.
     taken: u64,
     diagnostics: usize,
@@ -33,11 +48,11 @@ pub(crate) struct EventQueue {
 type Slot = Option<Event>;
 
 /// Messages that nobody will read: their senders are to be given credit for them.
-pub(crate) type Cancelled = Vec<(NodeId, u32)>;
+type Cancelled = Vec<(NodeId, u32)>;
 
 impl EventQueue {
-    /// Adds an event. Returns messages that went away with it.
-    pub(crate) fn push(&mut self, event: Event) -> Cancelled {
+    /// Adds an event. Gives the senders and lengths of messages that went away with it: `release` them.
+    pub fn push(&mut self, event: Event) -> Vec<(NodeId, u32)> {
         let mut cancelled = Vec::new();
         match &event {
             Event::State {
@@ -92,7 +107,7 @@ impl EventQueue {
     }
 
     /// Takes the oldest event.
-    pub(crate) fn pop(&mut self) -> Option<Event> {
+    pub fn pop(&mut self) -> Option<Event> {
         loop {
             let slot = self.events.pop_front()?;
             let number = self.taken;
@@ -243,7 +258,7 @@ impl EventQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wattle_core::{CandidateKind, Diagnostic, LeaveReason, Side};
+    use crate::event::{CandidateKind, Diagnostic, LeaveReason, Side};
 
     fn node(number: u8) -> NodeId {
         NodeId::from_bytes([number; 16])
@@ -272,7 +287,7 @@ mod tests {
     }
 
     fn drained(queue: &mut EventQueue) -> Vec<Event> {
-        std::iter::from_fn(|| queue.pop()).collect()
+        core::iter::from_fn(|| queue.pop()).collect()
     }
 
     #[test]
@@ -367,7 +382,7 @@ mod tests {
         }
         queue.push(route(3, Route::Direct));
         assert!(queue.events.len() < 3 * CROWDED, "{}", queue.events.len());
-        let mut ways = BTreeMap::new();
+        let mut ways = Map::new();
         for event in drained(&mut queue) {
             if let Event::NodeRoute { node, route } = event {
                 // The two ways take turns, as they do without a crowd.
@@ -375,7 +390,7 @@ mod tests {
             }
         }
         assert_eq!(ways.remove(&node(3)), Some(Route::Direct));
-        assert!(ways.into_values().all(|way| way == Route::Relayed));
+        assert!(ways.values().all(|way| *way == Route::Relayed));
     }
 
     #[test]
