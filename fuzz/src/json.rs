@@ -39,7 +39,10 @@ pub fn json(data: &[u8]) {
             Some(what) => order(&mut stage, what, &mut speaker),
             None => {
                 let payload = Bytes::copy_from_slice(line.as_bytes());
-                tell(&mut stage, speaker, |channel| LinkUpdate::Message { channel, payload });
+                tell(&mut stage, speaker, |channel| LinkUpdate::Message {
+                    channel,
+                    payload,
+                });
             }
         }
         assert!(stage.watched.links().count() <= 64, "links without end");
@@ -111,10 +114,15 @@ fn order(stage: &mut Stage, what: &str, speaker: &mut usize) {
         }
         "full" => {
             let bytes = rest.trim().parse().unwrap_or(0);
-            tell(stage, *speaker, |channel| LinkUpdate::BufferedAmount { channel, bytes });
+            tell(stage, *speaker, |channel| LinkUpdate::BufferedAmount {
+                channel,
+                bytes,
+            });
         }
         "open" => {
-            tell(stage, *speaker, |_| LinkUpdate::LocalDescription("a description"));
+            tell(stage, *speaker, |_| {
+                LinkUpdate::LocalDescription("a description")
+            });
             tell(stage, *speaker, |_| LinkUpdate::Connected);
             tell(stage, *speaker, LinkUpdate::ChannelOpened);
         }
