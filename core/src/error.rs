@@ -56,6 +56,13 @@ pub enum SendError {
         /// The limit in bytes.
         max: u32,
     },
+    /// A receiver speaks the JSON dialect (a Clayground node or PeerJS page), and the payload is not the
+    /// text of one JSON object. Nobody gets it.
+    #[error("a receiver takes nothing but JSON objects")]
+    NotJson,
+    /// The network's host speaks the JSON dialect, in which a joiner can only say something to all.
+    #[error("in a network of this kind of host a joiner can only broadcast")]
+    BroadcastOnly,
     /// A receiver has not taken what was sent before; wait for `Writable`.
     #[error("a receiver has not taken what was sent before: wait for room")]
     Full,
@@ -97,7 +104,7 @@ pub enum EndReason {
     CodeNotFound,
     /// The code that was asked for belongs to another network.
     CodeTaken,
-    /// The host is not a wattle node (Clayground or PeerJS), which this version cannot talk to.
+    /// The host is not a wattle node, and its answer cannot be used.
     ForeignHost,
     /// The host does not let us in.
     Refused(Refusal),
@@ -219,7 +226,9 @@ impl fmt::Display for EndReason {
             Self::HostMisbehaved => f.write_str("the host broke the protocol"),
             Self::CodeNotFound => f.write_str("nobody hosts a network with this code"),
             Self::CodeTaken => f.write_str("this code belongs to another network"),
-            Self::ForeignHost => f.write_str("the host is not a wattle node"),
+            Self::ForeignHost => {
+                f.write_str("the host is not a wattle node, and its answer cannot be used")
+            }
             Self::Refused(Refusal::NetworkFull) => f.write_str("the network is full"),
             Self::Refused(Refusal::NodeIdTaken) => {
                 f.write_str("a node with this name is in the network already")

@@ -257,7 +257,7 @@ pub enum Diagnostic {
         /// Why.
         reason: Refusal,
     },
-    /// Host: an offer without our marker came; such peers cannot be talked to yet.
+    /// Host: an offer without our marker came, of a Clayground node or a PeerJS page.
     ForeignOffer {
         /// The signaling id of the peer, shortened to 64 characters.
         signaling_id: String,

@@ -13,6 +13,7 @@ use crate::link::negotiation::{self, Admission, OfferHello, Terms, Verdict};
 use crate::signaling::{SignalingId, read_relayed};
 use crate::sim::laws;
 use crate::time::Timestamp;
+use crate::wire::json::{self, JsonFrame};
 use crate::wire::{Bundle, FRAMES_PER_MESSAGE, Frame, Version, decode};
 
 #[cfg(feature = "native")]
@@ -110,9 +111,35 @@ pub fn rewrite_answer(payload: &str) -> Option<(String, Option<String>)> {
         Verdict::Refused(Version::OURS, Some(reason)) => {
             serde_json::to_string(&negotiation::refusal(&id, *reason)).ok()
         }
-        Verdict::Refused(..) | Verdict::Foreign => None,
+        Verdict::Refused(..) | Verdict::Foreign(_) => None,
     };
     Some((read, written))
+}
+
+/// What can be read of a message of the JSON dialect, and the message that we would write for the same;
+/// `None` in its place if we never write such a one.
+#[must_use]
+pub fn rewrite_json(message: &[u8]) -> Option<(String, Option<Vec<u8>>)> {
+    let frame = json::read(message)?;
+    let shared = |payload: &str| Bytes::copy_from_slice(payload.as_bytes());
+    let written = match &frame {
+        JsonFrame::Message { from, payload } => {
+            Some(json::message(from.as_deref(), shared(payload)))
+        }
+        JsonFrame::State {
+            from,
+            sequence,
+            payload,
+        } => Some(json::state(from.as_deref(), *sequence, shared(payload))),
+        JsonFrame::Ping { stamp } => stamp.parse().ok().map(json::ping),
+        JsonFrame::Pong { stamp } => Some(json::pong(stamp)),
+        JsonFrame::Refused { reason } => Some(json::refused(reason)),
+        JsonFrame::Roster { nodes } => Some(json::roster(nodes.iter().map(AsRef::as_ref))),
+        JsonFrame::Joined { node } => Some(json::joined(node)),
+        JsonFrame::Left { node } => Some(json::left(node)),
+    };
+    let written = written.map(|message| message.to_bytes().to_vec());
+    Some((alloc::format!("{frame:?}"), written))
 }
 
 /// What can be read of a CANDIDATE's payload, and the payload that we would write for the same.

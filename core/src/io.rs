@@ -1,4 +1,9 @@
 //! What goes into and comes out of [`Network`](crate::Network).
+//!
+//! Links to nodes that are not wattle's (they speak the JSON dialect of docs/wire.md) need two commands
+//! more than others: [`LinkCommand::TakeChannels`] where the other side offers, and
+//! [`LinkCommand::MakeChannel`] where it answers. A driver maps channels to [`Channel`]s and knows nothing
+//! else of it: no frames, no labels but `data` and `state`, no second connections.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -113,6 +118,17 @@ pub enum LinkCommand {
         /// The remote took the roles of [`LinkCommand::AcceptOffer::lead`].
         led: bool,
     },
+    /// The remote is not a wattle node: it makes its channels itself, in-band (RFC 8832). Comes right
+    /// before [`LinkCommand::AcceptOffer`]; the negotiated channels are not made.
+    ///
+    /// Of the channels that come, the one with the label `state` is [`Channel::State`], the first of any
+    /// other label is [`Channel::Data`]; more are ignored. They are reported as the negotiated ones are,
+    /// and a text message as the bytes of its UTF-8.
+    TakeChannels,
+    /// The remote is not a wattle node: make this channel in-band, with its label and reliability, in the
+    /// place of the negotiated one. Comes right before [`LinkCommand::AcceptAnswer`], for one channel or
+    /// for both; of negotiated channels nothing is reported any more. Text messages count as above.
+    MakeChannel(Channel),
     /// Add a candidate of the remote, as in the `candidate` member of `RTCIceCandidate`.
     AddCandidate(String),
     /// Send one message on a channel.

@@ -38,7 +38,6 @@ impl<K, V> Map<K, V> {
         self.entries.is_empty()
     }
 
-    #[cfg(test)]
     pub(crate) const fn len(&self) -> usize {
         self.entries.len()
     }

@@ -86,6 +86,11 @@ pub struct Counters {
     pub messages_relayed: u64,
     /// States of our own or passed on that were replaced by newer ones before they could be sent.
     pub states_superseded: u64,
+    /// Messages and states that were not JSON objects, and so were not passed on to a node of the JSON
+    /// dialect. Its sender is told ([`SendError::NotJson`](crate::SendError::NotJson)), unless it is older.
+    pub payloads_skipped: u64,
+    /// What nodes of the JSON dialect said that makes no sense, and was dropped.
+    pub json_dropped: u64,
     /// Datagrams that belong to no link, and were dropped (native).
     pub datagrams_dropped: u64,
 }

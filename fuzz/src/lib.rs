@@ -9,6 +9,7 @@ mod codecs;
 mod datagrams;
 mod description;
 mod duo;
+mod json;
 mod network;
 mod replay;
 mod server;
@@ -22,6 +23,7 @@ pub use application::application;
 pub use codecs::{codes, frames, payloads, stun, urls};
 pub use datagrams::datagrams;
 pub use description::description;
+pub use json::json;
 pub use network::network;
 pub use replay::{replay, run_arguments};
 pub use server::server;
@@ -33,8 +35,9 @@ pub use world::world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("frames", frames),
+    ("json", json),
     ("codes", codes),
     ("urls", urls),
     ("payloads", payloads),

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { MISSES, needs } from "./awaited.mjs";
+import { needs } from "./awaited.mjs";
 import { Coturn } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
 import { connected, host, ice, joiner, scope, signaling, telling } from "./nodes.mjs";
@@ -88,27 +88,26 @@ test("without trouble", async (t) => {
 
 test("darkness and other trouble", { concurrency: 3 }, async (t) => {
   const cases = [];
-  const add = (name, skip, run, todo = false) => cases.push(t.test(name, { skip, todo }, run));
+  const add = (name, skip, run) => cases.push(t.test(name, { skip }, run));
   for (const seconds of [1, 5, 15]) {
     // For one second nothing has to recover.
     const needed = seconds === 1 ? [] : ["recovery"];
-    const todo = seconds === 1 ? MISSES.sctp : false;
     add(`${seconds} s of darkness, open and firewall`, needs(...needed), async (t) => {
       const sites = [internet.site("open"), internet.site("firewall")];
       const trouble = () => dark(sites[1], seconds);
       await survives(t, { sites, servers: ice(), seconds: seconds + 6, trouble, isDark: true });
-    }, todo);
+    });
     add(`${seconds} s of darkness, port-restricted both`, needs("stun", ...needed), async (t) => {
       const sites = [internet.site("port-restricted"), internet.site("port-restricted")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       await survives(t, { sites, servers: stun(), seconds: seconds + 6, trouble, isDark: true });
-    }, todo);
+    });
     add(`${seconds} s of darkness, through a relay`, needs("turn", ...needed), async (t) => {
       const sites = [internet.site("symmetric"), internet.site("symmetric")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       const servers = ice(coturn.turn("udp"));
       await survives(t, { sites, servers, seconds: seconds + 6, trouble, isDark: true });
-    }, todo);
+    });
   }
 
   for (const [side, name] of [

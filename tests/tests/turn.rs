@@ -526,13 +526,20 @@ fn a_server_that_forgets_everything_is_asked_anew() {
         |world| world.turn_allocations(server) == 2
     ));
     // Over the new addresses, which takes a negotiation. Nobody waits until the other is lost.
-    let is_back = |world: &World| {
-        let mut events = world.events(nodes[1]);
-        events.any(|event| matches!(event, Event::NodeBack { .. }))
-    };
-    let lost = world.now();
-    assert!(world.run_until(Duration::from_secs(20), is_back));
-    println!("back {:?} after the allocations", world.now().since(lost));
+    let begin = world.now();
+    world.broadcast(nodes[0], "again").unwrap();
+    let passes = |world: &World| !messages(world, nodes[1]).is_empty();
+    assert!(world.run_until(Duration::from_secs(5), passes));
+    println!(
+        "through {:?} after the allocations",
+        world.now().since(begin)
+    );
+    let lost = |event: &Event| matches!(event, Event::NodeLost { .. });
+    assert!(
+        nodes
+            .iter()
+            .all(|node| world.count_events(*node, lost) == 0)
+    );
     talk(&mut world, &nodes);
 }
 

@@ -13,11 +13,13 @@ pub(crate) use channels::{Bounds, Channels};
 pub(crate) use liveness::{Liveness, RoundTrip, Verdict as Silence};
 
 use crate::config::Timeouts;
-use crate::event::PhaseTiming;
-use crate::io::Channel;
+use crate::event::{PhaseTiming, Refusal};
+use crate::id::LinkId;
+use crate::io::{Channel, ChannelMessage};
+use crate::membership::Interpreter;
 use crate::report::{CandidateReport, LinkReport};
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Farewell, Frame, Number};
+use crate::wire::{FRAMES_PER_MESSAGE, Farewell, Frame, Number, decode};
 use negotiation::OfferHello;
 
 /// How long a join may hold a place before anything authenticated came from it.
@@ -46,6 +48,21 @@ pub(crate) struct Link {
     pub(crate) said: Vec<String>,
     /// What is reported of how it was made.
     pub(crate) notes: Notes,
+    /// The node at the other end speaks the JSON dialect.
+    pub(crate) interpreter: Option<Box<Interpreter>>,
+    /// What this link is besides a node's.
+    pub(crate) aside: Aside,
+}
+
+/// Links that are no node's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Aside {
+    #[default]
+    No,
+    /// Carries the states of another link, whose node speaks the JSON dialect.
+    States(LinkId),
+    /// Is made to say no, in the JSON dialect.
+    Refused(Refusal),
 }
 
 /// What is known of how a link is being made.
@@ -72,6 +89,8 @@ pub(crate) enum Stage {
     Joining { deadline: Timestamp },
     /// The link of the node with this number. `greeted` once its hello (at the host) came.
     Open { number: Number, greeted: bool },
+    /// Carries the states of another link, on this channel.
+    Carrying { on: Channel },
     /// Says goodbye once its queue is empty, and closes when that has left.
     Closing {
         farewell: Option<Farewell>,
@@ -94,6 +113,8 @@ impl Link {
             candidates: 0,
             said: Vec::new(),
             notes: Notes::default(),
+            interpreter: None,
+            aside: Aside::No,
         }
     }
 
@@ -101,7 +122,7 @@ impl Link {
     pub(crate) const fn number(&self) -> Option<Number> {
         match self.stage {
             Stage::Open { number, .. } => Some(number),
-            Stage::Joining { .. } | Stage::Closing { .. } => None,
+            Stage::Joining { .. } | Stage::Carrying { .. } | Stage::Closing { .. } => None,
         }
     }
 
@@ -143,6 +164,46 @@ impl Link {
         matches!(self.stage, Stage::Joining { .. })
     }
 
+    /// Whether it will be a node's, if all goes well, that has no place yet.
+    pub(crate) fn wants_place(&self) -> bool {
+        self.is_joining() && self.resumes().is_none() && self.aside == Aside::No
+    }
+
+    /// The link whose states it carries.
+    pub(crate) const fn carries_for(&self) -> Option<LinkId> {
+        match self.aside {
+            Aside::States(of) => Some(of),
+            Aside::No | Aside::Refused(_) => None,
+        }
+    }
+
+    /// Turns what we say into the JSON dialect, if the node at the other end speaks it.
+    pub(crate) fn interpret(&mut self, now: Timestamp, message: &ChannelMessage) -> bool {
+        let Some(interpreter) = &mut self.interpreter else {
+            return false;
+        };
+        // It is our own, so it can be read.
+        let frames = decode(message.to_bytes(), FRAMES_PER_MESSAGE).unwrap_or_default();
+        interpreter.say(now, frames);
+        self.settle_buffers();
+        true
+    }
+
+    /// Whether there is something that the node has said in the dialect.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.interpreter.as_ref().is_some_and(|one| one.has_heard())
+    }
+
+    /// The channels hold what the dialect made of our frames, not the frames.
+    pub(crate) const fn settle_buffers(&mut self) {
+        if let Some(interpreter) = &self.interpreter {
+            let [data, state] = interpreter.buffered;
+            let state = if interpreter.has_state { state } else { data };
+            self.channels.buffered(Channel::Data, data);
+            self.channels.buffered(Channel::State, state);
+        }
+    }
+
     /// Until when a join may go on: shorter as long as nothing was heard.
     pub(crate) fn join_deadline(&self) -> Option<Timestamp> {
         match self.stage {
@@ -155,7 +216,7 @@ impl Link {
                 let first = since.map(|since| since.plus(FIRST_PACKET));
                 Some(first.map_or(deadline, |first| first.min(deadline)))
             }
-            Stage::Open { .. } | Stage::Closing { .. } => None,
+            Stage::Open { .. } | Stage::Carrying { .. } | Stage::Closing { .. } => None,
         }
     }
 
@@ -170,7 +231,7 @@ impl Link {
 
     /// When it wants something next.
     pub(crate) fn deadline(&self, timeouts: &Timeouts) -> Option<Timestamp> {
-        match self.stage {
+        let its = match self.stage {
             Stage::Joining { .. } => self.join_deadline(),
             Stage::Open { .. } => earliest(
                 Some(self.liveness.next(timeouts)),
@@ -179,8 +240,11 @@ impl Link {
                     self.channels.deadline(),
                 ),
             ),
+            Stage::Carrying { .. } => None,
             Stage::Closing { deadline, .. } => Some(deadline),
-        }
+        };
+        let interpreter = self.interpreter.as_ref();
+        earliest(its, interpreter.and_then(|one| one.poll_timeout()))
     }
 
     /// Lets everything that waits go out, then the farewell, then closes.

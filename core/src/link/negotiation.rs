@@ -27,6 +27,7 @@ pub(crate) struct OfferHello {
 pub(crate) struct Offer {
     pub(crate) sdp: String,
     pub(crate) connection_id: String,
+    pub(crate) label: String,
     /// `None`: not a wattle node.
     pub(crate) hello: Option<OfferHello>,
 }
@@ -45,7 +46,16 @@ pub(crate) enum Verdict {
     /// With the host's version, and the reason if we know it.
     Refused(Version, Option<Refusal>),
     /// The marker is missing: not a wattle node.
-    Foreign,
+    Foreign(ForeignAnswer),
+}
+
+/// The answer of a host that speaks the JSON dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ForeignAnswer {
+    /// `None`: it did not describe its side, so there is no link.
+    pub(crate) sdp: Option<String>,
+    /// It takes both channels on one connection; a PeerJS page wants another for states.
+    pub(crate) both_channels: bool,
 }
 
 /// The terms of a network.
@@ -127,6 +137,9 @@ struct AnswerPayload<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow)]
     connection_id: Cow<'a, str>,
+    /// Clayground's own nodes say what they are made of, PeerJS says nothing.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    browser: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     wattle: Option<AnswerMarker<'a>>,
 }
@@ -186,6 +199,9 @@ struct LeavePayload<'a> {
 
 const DATA: Cow<'static, str> = Cow::Borrowed("data");
 
+/// How PeerJS pages label the second connection, which is for states.
+pub(crate) const STATES: &str = "clay_state";
+
 /// The payload of our OFFER.
 pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl Serialize {
     OfferPayload {
@@ -207,6 +223,50 @@ pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl 
     }
 }
 
+/// The payload of an OFFER to a host that speaks the JSON dialect, after the first: of another connection to
+/// a PeerJS page, for states, or of one in the first one's place.
+pub(crate) fn offer_unmarked(sdp: &str, connection_id: &str, label: &str) -> impl Serialize {
+    OfferPayload {
+        sdp: Description {
+            kind: "offer".into(),
+            sdp: sdp.to_string().into(),
+        },
+        kind: DATA,
+        connection_id: connection_id.to_string().into(),
+        label: label.to_string().into(),
+        reliable: label != STATES,
+        serialization: "json".into(),
+        wattle: None,
+    }
+}
+
+/// The payload of an ANSWER to a peer without a marker.
+pub(crate) fn answer_unmarked(connection_id: &str, sdp: &str) -> impl Serialize {
+    AnswerPayload {
+        sdp: Some(Description {
+            kind: "answer".into(),
+            sdp: sdp.to_string().into(),
+        }),
+        kind: DATA,
+        connection_id: connection_id.to_string().into(),
+        browser: None,
+        wattle: None,
+    }
+}
+
+/// The longest message that a description allows (RFC 8841 section 6: 64 KiB if it says nothing, any
+/// if it says 0).
+pub(crate) fn longest_message(sdp: &str) -> u32 {
+    let said = sdp
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("a=max-message-size:"));
+    match said.map(|number| number.trim().parse()) {
+        Some(Ok(0)) => u32::MAX,
+        Some(Ok(most)) => most,
+        Some(Err(_)) | None => 64 * 1024,
+    }
+}
+
 /// The payload of an ANSWER that lets a joiner in.
 pub(crate) fn answer(connection_id: &str, admission: &Admission) -> impl Serialize {
     AnswerPayload {
@@ -216,6 +276,7 @@ pub(crate) fn answer(connection_id: &str, admission: &Admission) -> impl Seriali
         }),
         kind: DATA,
         connection_id: connection_id.to_string().into(),
+        browser: None,
         wattle: Some(AnswerMarker {
             version: (admission.version.major, admission.version.minor),
             refused: None,
@@ -238,6 +299,7 @@ pub(crate) fn refusal(connection_id: &str, reason: Refusal) -> impl Serialize {
         sdp: None,
         kind: DATA,
         connection_id: connection_id.to_string().into(),
+        browser: None,
         wattle: Some(AnswerMarker {
             version: (Version::OURS.major, Version::OURS.minor),
             refused: Some(reason.name().into()),
@@ -293,6 +355,7 @@ pub(crate) fn read_offer(payload: &str) -> Option<Offer> {
     (offer.sdp.kind == "offer").then(|| Offer {
         sdp: offer.sdp.sdp.into_owned(),
         connection_id: offer.connection_id.into_owned(),
+        label: offer.label.into_owned(),
         hello,
     })
 }
@@ -301,7 +364,10 @@ pub(crate) fn read_offer(payload: &str) -> Option<Offer> {
 pub(crate) fn read_answer(payload: &str) -> Option<Answer> {
     let answer: AnswerPayload<'_> = serde_json::from_str(payload).ok()?;
     let verdict = match answer.wattle {
-        None => Verdict::Foreign,
+        None => Verdict::Foreign(ForeignAnswer {
+            sdp: answer.sdp.map(|description| description.sdp.into_owned()),
+            both_channels: answer.browser.is_some(),
+        }),
         Some(marker) => {
             let version = Version {
                 major: marker.version.0,
@@ -404,7 +470,32 @@ mod tests {
             Verdict::Refused(Version::OURS, Some(Refusal::NetworkFull))
         );
         let foreign = r#"{"sdp":{"type":"answer","sdp":"v=0"},"type":"data","connectionId":"dc_1","browser":"libdatachannel"}"#;
-        assert_eq!(read_answer(foreign).unwrap().verdict, Verdict::Foreign);
+        assert_eq!(
+            read_answer(foreign).unwrap().verdict,
+            Verdict::Foreign(ForeignAnswer {
+                sdp: Some("v=0".to_string()),
+                both_channels: true
+            })
+        );
+        let page = foreign.replace(r#","browser":"libdatachannel""#, "");
+        assert_eq!(
+            read_answer(&page).unwrap().verdict,
+            Verdict::Foreign(ForeignAnswer {
+                sdp: Some("v=0".to_string()),
+                both_channels: false
+            })
+        );
+    }
+
+    #[test]
+    fn the_longest_message_is_in_the_description() {
+        assert_eq!(
+            longest_message("v=0\r\na=max-message-size:262144\r\n"),
+            262_144
+        );
+        assert_eq!(longest_message("a=max-message-size:0"), u32::MAX);
+        assert_eq!(longest_message("a=max-message-size:x"), 65_536);
+        assert_eq!(longest_message(""), 65_536);
     }
 
     #[test]

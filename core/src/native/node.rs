@@ -395,6 +395,10 @@ impl Node {
             LinkCommand::AcceptAnswer { sdp, led } => {
                 self.with_link(id, |link, out| link.accept_answer(now, &sdp, led, out));
             }
+            LinkCommand::TakeChannels => self.with_link(id, |link, _| link.take_channels()),
+            LinkCommand::MakeChannel(channel) => {
+                self.with_link(id, |link, out| link.make_channel(now, channel, out));
+            }
             LinkCommand::AddCandidate(text) => {
                 self.with_link(id, |link, out| link.add_candidate(now, &text, out));
             }

@@ -9,7 +9,7 @@ use crate::event::{Diagnostic, Event, Phase, Refusal};
 use crate::id::LinkId;
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, Offer, OfferHello};
-use crate::link::{Link, Stage, Via};
+use crate::link::{Aside, Link, Stage, Via};
 use crate::membership::Pair;
 use crate::planted::planted;
 use crate::signaling::{RelayedKind, write_relayed};
@@ -18,8 +18,7 @@ use crate::wire::{Frame, Member, Number, Token, Version, Welcome};
 impl Network {
     pub(super) fn handle_offer(&mut self, peer: String, offer: Offer) {
         let Some(hello) = offer.hello else {
-            let signaling_id = peer.chars().take(64).collect();
-            self.diagnose(Diagnostic::ForeignOffer { signaling_id });
+            self.handle_foreign_offer(peer, offer);
             return;
         };
         if let Some(link) = self.link_of(&peer, &offer.connection_id) {
@@ -81,7 +80,7 @@ impl Network {
         let under_way = if planted!(self.config, JoinNotCounted) {
             0
         } else {
-            joining.filter(|link| link.resumes().is_none()).count()
+            joining.filter(|link| link.wants_place()).count()
         };
         let places = self.roster.len().saturating_add(under_way);
         if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
@@ -126,6 +125,7 @@ impl Network {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        let unmarked = link.interpreter.is_some() || link.aside != Aside::No;
         let version = Version::OURS;
         let admission = Admission {
             sdp: sdp.to_string(),
@@ -135,8 +135,14 @@ impl Network {
             terms,
             led,
         };
-        let payload = negotiation::answer(link.connection_id(), &admission);
-        let text = write_relayed(RelayedKind::Answer, link.signaling_id(), payload);
+        let (peer, connection) = (link.signaling_id(), link.connection_id());
+        let text = if unmarked {
+            let payload = negotiation::answer_unmarked(connection, sdp);
+            write_relayed(RelayedKind::Answer, peer, payload)
+        } else {
+            let payload = negotiation::answer(connection, &admission);
+            write_relayed(RelayedKind::Answer, peer, payload)
+        };
         link.said = vec![text.clone()];
         link.clock.answered(now);
         self.signal(text);
@@ -152,9 +158,11 @@ impl Network {
 
     /// The data channel of a joiner is open: it is a node now, and told so at once.
     pub(super) fn welcome(&mut self, id: LinkId) {
+        self.make_way(id);
         let Role::Host(host) = &mut self.role else {
             return;
         };
+        let number = host.next_number;
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -162,7 +170,6 @@ impl Network {
         let Some(hello) = link.hello.filter(|_| new) else {
             return;
         };
-        let number = host.next_number;
         host.next_number = number.saturating_add(1);
         let member = Member {
             number,
@@ -170,9 +177,14 @@ impl Network {
         };
         let token = Token(host.tokens.bytes());
         host.places.insert(number, token);
+        self.announce(id, number);
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         link.stage = Stage::Open {
             number,
-            greeted: false,
+            // An interpreter has nothing to prove.
+            greeted: link.interpreter.is_some(),
         };
         link.clock.welcomed(self.now);
         // Candidates may still come, but nobody waits for the answer again.
@@ -190,6 +202,7 @@ impl Network {
         for number in self.away.keys() {
             link.channels.push_control(&Frame::Away { number: *number });
         }
+        self.announce_all(id);
         for (other, link) in &mut self.links {
             if *other != id && link.number().is_some() {
                 // If it was here before, its last words and its leaving come first.

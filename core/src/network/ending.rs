@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Network, Role};
 use crate::error::EndReason;
 use crate::id::LinkId;
-use crate::link::{Stage, negotiation};
+use crate::link::{Link, Stage, negotiation};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
 use crate::wire::Farewell;
@@ -52,8 +52,11 @@ impl Network {
     }
 
     /// Gives up a link that is being made.
+    ///
+    /// A page that hears LEAVE closes all connections, not just the one for states.
     pub(super) fn withdraw(&mut self, id: LinkId) {
-        if let Some(link) = self.links.get(&id).filter(|link| link.direct().is_none()) {
+        let told = |link: &&Link| link.direct().is_none() && link.carries_for().is_none();
+        if let Some(link) = self.links.get(&id).filter(told) {
             let leave = negotiation::leave(link.connection_id());
             let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
             self.signal(text);

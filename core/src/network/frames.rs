@@ -39,7 +39,12 @@ impl Network {
         }
     }
 
-    fn handle_frames(&mut self, id: LinkId, channel: Channel, frames: Vec<Frame>) -> Handled {
+    pub(super) fn handle_frames(
+        &mut self,
+        id: LinkId,
+        channel: Channel,
+        frames: Vec<Frame>,
+    ) -> Handled {
         for frame in frames {
             // A frame may have ended the link or the network.
             let Some(stage) = self.links.get(&id).map(|link| link.stage) else {
@@ -47,7 +52,7 @@ impl Network {
             };
             let early = match stage {
                 Stage::Open { greeted, .. } => !greeted,
-                Stage::Joining { .. } => true,
+                Stage::Joining { .. } | Stage::Carrying { .. } => true,
                 Stage::Closing { .. } => {
                     self.handle_frame_while_closing(id, &frame);
                     continue;
@@ -197,6 +202,7 @@ impl Network {
             | Frame::Resume(_)
             | Frame::Resumed(_)
             | Frame::Joined(_)
+            | Frame::Foreign { .. }
             | Frame::Left { .. }
             | Frame::Away { .. }
             | Frame::Back { .. }
@@ -213,6 +219,10 @@ impl Network {
             Frame::Anew { number } => self.begins_anew(number),
             Frame::Away { number } => self.told_away(number, true),
             Frame::Back { number } => self.told_away(number, false),
+            Frame::Foreign { number, most, name } => {
+                self.know_foreign(number, most, name);
+                Ok(())
+            }
             Frame::Left { number, why } => {
                 if number == HOST || number == self.me {
                     return Err(Misbehaved);

@@ -269,7 +269,7 @@ impl Network {
                         number,
                         greeted: false,
                     } => self.expel(number, LeaveReason::Left, None),
-                    Stage::Open { .. } | Stage::Closing { .. } => {}
+                    Stage::Open { .. } | Stage::Carrying { .. } | Stage::Closing { .. } => {}
                 }
                 Some(())
             }
@@ -291,6 +291,7 @@ impl Network {
         };
         self.pairs.remove(&number);
         self.away.remove(&number);
+        self.foreign.remove(&number);
         if let Role::Host(host) = &mut self.role {
             host.relay.remove(number);
             host.places.remove(&number);

@@ -15,7 +15,7 @@ use crate::link::{PhaseClock, Stage};
 use crate::map::Map;
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 use crate::wire::{Frame, HOST, Hello, Number, Token, Version, Welcome};
 
 /// How many random ids are tried at the signaling server.
@@ -46,6 +46,13 @@ pub(super) struct Joiner {
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
     pub(super) token: Option<Token>,
+    /// The host is a page, which wants another connection for states.
+    pub(super) wants_states: bool,
+    /// The host speaks the JSON dialect, and takes both channels on one connection: when another one is
+    /// tried, if none has opened.
+    pub(super) led_at: Option<Timestamp>,
+    /// Another one was tried.
+    pub(super) led: bool,
     /// In a mesh without its host, where the others go on: how it ends when nobody is left.
     pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
@@ -96,6 +103,9 @@ impl Network {
             missed_by_host: Map::new(),
             host: None,
             token: None,
+            wants_states: false,
+            led_at: None,
+            led: false,
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
@@ -152,7 +162,9 @@ impl Network {
             RelayedKind::Answer => {
                 let answer = negotiation::read_answer(&relayed.payload)?;
                 (answer.connection_id == link.connection_id()).then_some(())?;
-                if again && link.clock.timing().signaling.is_none() {
+                if link.carries_for().is_some() {
+                    self.states_answered(id, answer.verdict);
+                } else if again && link.clock.timing().signaling.is_none() {
                     self.handle_verdict_again(id, answer.verdict);
                 } else if joiner.host.is_none() {
                     self.handle_verdict(id, answer.verdict);
@@ -204,7 +216,7 @@ impl Network {
                 };
                 self.end(EndReason::Refused(reason));
             }
-            Verdict::Foreign => self.end(EndReason::ForeignHost),
+            Verdict::Foreign(answer) => self.foreign_admitted(id, answer),
         }
     }
 
@@ -248,10 +260,11 @@ impl Network {
         if joiner.host.is_some() && joiner.phase < Phase::Datachannel {
             joiner.clock.connected(self.now);
             self.enter_phase(Phase::Datachannel);
+            self.expect_channels();
         }
     }
 
-    fn enter_phase(&mut self, phase: Phase) {
+    pub(super) fn enter_phase(&mut self, phase: Phase) {
         let timeouts = self.config.timeouts;
         let Role::Joiner(joiner) = &mut self.role else {
             return;
@@ -307,8 +320,10 @@ impl Network {
         if from < Phase::Datachannel {
             self.tell(Event::Phase(Phase::Datachannel));
         }
-        // From here on the host tells us everything; signaling has done its part.
-        self.client.close();
+        // From here on the host tells us everything; signaling has done its part, but for one thing.
+        if !self.dial_states(id) {
+            self.client.close();
+        }
         let nodes: Vec<NodeId> = welcome.roster.iter().map(|member| member.node).collect();
         tracing::info!(nodes = nodes.len(), "joined");
         self.tell(Event::Joined {
@@ -328,17 +343,26 @@ impl Network {
         Some(())
     }
 
-    pub(super) const fn joiner_deadline(&self) -> Option<Timestamp> {
+    pub(super) fn joiner_deadline(&self) -> Option<Timestamp> {
         match &self.role {
-            Role::Joiner(joiner) => joiner.deadline,
+            Role::Joiner(joiner) => earliest(joiner.deadline, joiner.led_at),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
         }
     }
 
     pub(super) fn joiner_timeout(&mut self) {
-        let Role::Joiner(joiner) = &self.role else {
+        let now = self.now;
+        let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
+        if joiner.led_at.take_if(|at| *at <= now).is_some() {
+            joiner.led = true;
+            let timeouts = self.config.timeouts;
+            let last = joiner.clock.start().plus(timeouts.connect);
+            joiner.deadline = Some(now.plus(timeouts.signaling).min(last));
+            self.offer_to_be_led();
+            return;
+        }
         if joiner.deadline.is_none_or(|at| at > self.now) {
             return;
         }

@@ -12,7 +12,7 @@ use crate::event::{Diagnostic, Event, LeaveReason, LinkState, Side};
 use crate::id::{LinkId, NodeId};
 use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::link::negotiation;
-use crate::link::{Bounds, Link, Silence, Stage};
+use crate::link::{Aside, Bounds, Link, Silence, Stage};
 use crate::membership::GiveUp;
 use crate::planted::planted;
 use crate::report::CandidateReport;
@@ -52,16 +52,37 @@ impl Network {
             }
             LinkUpdate::ChannelOpened(channel) => {
                 link.channels.opened(channel);
+                if let Some(interpreter) = &mut link.interpreter {
+                    // Without a channel for them, states take the other.
+                    match channel {
+                        Channel::Data => {
+                            interpreter.opened(self.now);
+                            link.channels.opened(Channel::State);
+                        }
+                        Channel::State => interpreter.has_state = true,
+                    }
+                }
+                let aside = link.aside != Aside::No;
                 self.heard(id, None);
-                if channel == Channel::Data {
+                if aside {
+                    self.aside_opened(id, channel);
+                } else if channel == Channel::Data {
                     self.data_opened(id);
                 }
             }
             LinkUpdate::Message { channel, payload } => {
                 self.heard(id, None);
-                self.handle_channel_message(id, channel, payload);
+                if !self.hear_foreign(id, &payload) {
+                    self.handle_channel_message(id, channel, payload);
+                }
             }
             LinkUpdate::BufferedAmount { channel, bytes } => {
+                if self.foreign_buffered(id, channel, bytes) {
+                    return;
+                }
+                let Some(link) = self.links.get_mut(&id) else {
+                    return;
+                };
                 let moved = link.channels.buffered(channel, bytes);
                 if let Some(number) = link.number().filter(|_| moved) {
                     self.data_moved(number);
@@ -119,7 +140,12 @@ impl Network {
                 self.direct_opened(id);
             }
             // Channels cannot open without a path, even if nobody told us of it.
-            Role::Joiner(_) => self.joiner_connected(),
+            Role::Joiner(_) => {
+                self.joiner_connected();
+                if let Role::Joiner(joiner) = &mut self.role {
+                    joiner.led_at = None;
+                }
+            }
             Role::Idle | Role::Leaving { .. } => {}
         }
     }
@@ -205,6 +231,9 @@ impl Network {
 
     /// The link cannot be used any more; `None`: the remote closed it.
     fn link_broke(&mut self, id: LinkId, failure: Option<LinkFailure>) {
+        if self.foreign_broke(id, failure) {
+            return;
+        }
         let Some(link) = self.links.get(&id) else {
             return;
         };
@@ -240,7 +269,13 @@ impl Network {
                 Some(failure) => self.lose_link(id, number, LeaveReason::LinkFailed(failure)),
                 None => self.expel(number, LeaveReason::Lost, None),
             },
-            (Stage::Joining { .. } | Stage::Closing { .. } | Stage::Open { .. }, _) => {
+            (
+                Stage::Joining { .. }
+                | Stage::Carrying { .. }
+                | Stage::Closing { .. }
+                | Stage::Open { .. },
+                _,
+            ) => {
                 self.report_failure(id, failure.or(Some(LinkFailure::Channel)));
                 self.close_link(id);
             }
@@ -257,6 +292,11 @@ impl Network {
     pub(super) fn close_link(&mut self, id: LinkId) {
         if self.links.remove(&id).is_some() {
             self.command(id, LinkCommand::Close);
+            let mut links = self.links.iter();
+            let carrier = links.find(|(_, link)| link.carries_for() == Some(id));
+            if let Some(carrier) = carrier.map(|(id, _)| *id) {
+                self.close_link(carrier);
+            }
         }
     }
 
@@ -275,12 +315,15 @@ impl Network {
     }
 
     pub(super) fn links_timeout(&mut self) {
+        // First: what comes of it may change what is due of the links.
+        self.interpreters_timeout();
         let ids: Vec<LinkId> = self.links.keys().copied().collect();
         for id in ids {
             let Some(link) = self.links.get(&id) else {
                 continue;
             };
             match link.stage {
+                Stage::Carrying { .. } => {}
                 Stage::Joining { .. } => {
                     if link.join_deadline().is_some_and(|at| at <= self.now) {
                         tracing::debug!(phase = %Self::join_phase(link), "a join timed out");
@@ -372,12 +415,18 @@ impl Network {
 
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
-        let (now, me, timeouts) = (self.now, self.me, &self.config.timeouts);
-        let (outputs, mut over) = (&mut self.outputs, Vec::new());
+        let (now, me) = (self.now, self.me);
         self.links.touch_due(now);
+        self.pump_interpreters();
+        let timeouts = &self.config.timeouts;
+        let (outputs, mut over) = (&mut self.outputs, Vec::new());
         self.links.look(|id, link| {
             loop {
                 while let Some((channel, message)) = link.channels.poll(now, me) {
+                    // Of those it is a goodbye at most, for which the dialect has no word.
+                    if link.interpret(now, &message) {
+                        continue;
+                    }
                     let command = LinkCommand::Send { channel, message };
                     outputs.push_back(Output::Link { link: id, command });
                 }

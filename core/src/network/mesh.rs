@@ -278,6 +278,7 @@ impl Network {
             | Frame::Anew { .. }
             | Frame::Away { .. }
             | Frame::Back { .. }
+            | Frame::Foreign { .. }
             | Frame::Joined(_)
             | Frame::Left { .. }
             | Frame::RoundTrips(_)
@@ -329,6 +330,10 @@ impl Network {
         if let Some(node) = self.roster.node(number) {
             self.tell(Event::NodeRoute { node, route });
         }
+        // The host may have lost it: our link to it works.
+        if directly && self.away.contains_key(&number) {
+            self.found(number);
+        }
         let now = self.now;
         if let Some(pair) = self.pairs.get_mut(&number) {
             pair.say_ack_again(now);
@@ -367,6 +372,7 @@ impl Network {
         if let Role::Joiner(joiner) = &mut self.role {
             joiner.missed_by_host.remove(&number);
         }
+        self.foreign.remove(&number);
         if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
             self.close_link(link);
         }

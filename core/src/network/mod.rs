@@ -4,6 +4,7 @@
 mod admission;
 mod attempt;
 mod ending;
+mod foreign;
 mod frames;
 mod host;
 mod inspect;
@@ -40,6 +41,7 @@ use crate::signaling::{Client, ClientEvent, Relayed, Server};
 use crate::stats::Counters;
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, HOST, Number};
+use foreign::Foreign;
 use host::Host;
 use joiner::Joiner;
 use recovery::Away;
@@ -92,6 +94,10 @@ pub struct Network {
     directs: Map<Number, Direct>,
     /// Nodes that are lost, and not given up yet.
     away: Map<Number, Away>,
+    /// Nodes that speak the JSON dialect.
+    foreign: Map<Number, Foreign>,
+    /// Whether there was an interpreter in this network.
+    interprets: bool,
     /// Joiner: how far the host is from each of the others.
     round_trips: Map<Number, Duration>,
     next_state: u32,
@@ -145,6 +151,8 @@ impl Network {
             pairs: Table::new(),
             directs: Map::new(),
             away: Map::new(),
+            foreign: Map::new(),
+            interprets: false,
             round_trips: Map::new(),
             next_state: 0,
             blocked: Map::new(),
@@ -325,13 +333,19 @@ impl Network {
                 self.handle_client_event(event);
             } else if let Some(relayed) = self.poll_embedded_server() {
                 self.handle_relayed(relayed);
-            } else {
+            } else if !self.hear_interpreters() {
                 break;
             }
         }
-        self.send_acks();
-        self.expel_overfull();
-        self.pump_links();
+        loop {
+            self.send_acks();
+            self.expel_overfull();
+            self.pump_links();
+            // What we said may lead to an answer at once.
+            if !self.hear_interpreters() {
+                break;
+            }
+        }
         self.finish_leaving();
         self.tell_writable();
         while let Some(command) = self.client.poll_command() {
@@ -414,6 +428,8 @@ impl Network {
         self.pairs.clear();
         self.directs.clear();
         self.away.clear();
+        self.foreign.clear();
+        self.interprets = false;
         self.round_trips.clear();
         self.blocked.clear();
         self.me = HOST;

@@ -143,6 +143,7 @@ impl Network {
                 link.channels.push(number, Frame::Anew { number }.encode());
             }
         }
+        self.announce_all(id);
         self.diagnose_link(id, LinkState::Open);
         if was_silent || self.away.contains_key(&number) {
             self.found(number);

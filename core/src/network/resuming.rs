@@ -42,6 +42,10 @@ impl Network {
 
     /// Begins a new link to the host, unless one is under way.
     pub(super) fn look_for_host(&mut self) {
+        // Who speaks the JSON dialect knows of no coming back; the old path may work again.
+        if self.host_is_foreign() {
+            return;
+        }
         let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
@@ -175,7 +179,9 @@ impl Network {
             }
             Verdict::Refused(_, Some(Refusal::PlaceGone)) => self.place_gone(),
             // Somebody else has the code now, or the host cannot just now.
-            Verdict::Admitted(_) | Verdict::Refused(..) | Verdict::Foreign => self.attempt_failed(),
+            Verdict::Admitted(_) | Verdict::Refused(..) | Verdict::Foreign(_) => {
+                self.attempt_failed();
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use crate::id::NodeId;
 use crate::membership::{ACK_DELAY, Pair};
 use crate::planted::planted;
 use crate::time::Timestamp;
-use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State};
+use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, State, pieces};
 
 impl Network {
     pub(super) fn send_message(
@@ -28,6 +28,7 @@ impl Network {
         if payload.len() > max as usize {
             return Err(SendError::TooLarge { max });
         }
+        self.check_dialects(self.receivers(to), payload)?;
         let length = payload.len();
         if !self.has_room(to, length) {
             self.blocked.insert(to, length);
@@ -78,6 +79,9 @@ impl Network {
             return Err(SendError::Myself);
         }
         let number = self.roster.number(node).ok_or(SendError::UnknownNode)?;
+        if self.host_is_foreign() {
+            return Err(SendError::BroadcastOnly);
+        }
         if !self.is_for(number) {
             return Err(SendError::NotRelayed);
         }
@@ -170,6 +174,7 @@ impl Network {
         if payload.len() > max as usize {
             return Err(SendError::TooLarge { max });
         }
+        self.check_dialects(self.receivers(None), &payload)?;
         let sequence = self.next_state;
         self.next_state = sequence.wrapping_add(1);
         let me = self.me;
@@ -269,42 +274,5 @@ impl Network {
         if !fits.is_empty() {
             self.tell(Event::Writable);
         }
-    }
-}
-
-/// Cuts a message into pieces that share its memory; an empty message is one empty piece.
-pub(super) fn pieces(payload: &Bytes, most: usize) -> impl Iterator<Item = Piece> + '_ {
-    let most = most.max(1);
-    let total = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let count = payload.len().div_ceil(most).max(1);
-    (0..count).map(move |nth| {
-        let start = nth.saturating_mul(most);
-        let end = start.saturating_add(most).min(payload.len());
-        Piece {
-            total: (nth == 0).then_some(total),
-            payload: payload.slice(start..end),
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_cut_into_pieces_that_share_its_memory() {
-        let payload = Bytes::from(alloc::vec![7; 10]);
-        let cut: Vec<_> = pieces(&payload, 4).collect();
-        assert_eq!(
-            cut.iter().map(|p| p.payload.len()).collect::<Vec<_>>(),
-            [4, 4, 2]
-        );
-        assert_eq!(
-            cut.iter().map(|p| p.total).collect::<Vec<_>>(),
-            [Some(10), None, None]
-        );
-        assert_eq!(cut[1].payload.as_ptr(), payload[4..].as_ptr());
-        assert_eq!(pieces(&Bytes::new(), 4).count(), 1);
-        assert_eq!(pieces(&payload, 10).count(), 1);
     }
 }

@@ -246,6 +246,11 @@ impl Client {
         self.state = State::Idle;
     }
 
+    /// The id that it has registered, or tries to; empty if none.
+    pub(crate) fn id(&self) -> &str {
+        self.registration.as_ref().map_or("", |one| &one.id)
+    }
+
     /// Whether it has nothing to do any more.
     pub(crate) const fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)

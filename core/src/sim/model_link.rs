@@ -153,6 +153,8 @@ impl World {
                 self.check(end);
                 self.update_later(end, ICE_PATIENCE, ModelUpdate::Patience);
             }
+            // All nodes here are wattle's.
+            LinkCommand::TakeChannels | LinkCommand::MakeChannel(_) => {}
             LinkCommand::AddCandidate(_) => {}
             LinkCommand::Send { channel, message } => {
                 let message = message.to_bytes();

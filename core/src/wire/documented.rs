@@ -90,6 +90,14 @@ fn frames() -> BTreeMap<&'static str, Vec<Frame>> {
         ("ANEW", vec![Frame::Anew { number: 1 }]),
         ("AWAY", vec![Frame::Away { number: 1 }]),
         ("BACK", vec![Frame::Back { number: 1 }]),
+        (
+            "FOREIGN",
+            vec![Frame::Foreign {
+                number: 2,
+                most: 1000,
+                name: "abc".to_string(),
+            }],
+        ),
         ("JOINED", vec![Frame::Joined(member(2, HOST))]),
         (
             "LEFT",

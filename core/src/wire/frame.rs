@@ -1,5 +1,6 @@
 //! The frames: `type, length, body`, one or more in a channel message.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -25,6 +26,7 @@ mod kind {
     pub(super) const ANEW: u8 = 0x0b;
     pub(super) const AWAY: u8 = 0x0c;
     pub(super) const BACK: u8 = 0x0d;
+    pub(super) const FOREIGN: u8 = 0x0e;
     pub(super) const MESSAGE: u8 = 0x10;
     pub(super) const MESSAGE_TO: u8 = 0x11;
     pub(super) const MESSAGE_FROM: u8 = 0x12;
@@ -88,6 +90,13 @@ pub(crate) enum Frame {
     /// From the host: this node is there, again or still.
     Back {
         number: Number,
+    },
+    /// The node with this number speaks the JSON dialect: it takes JSON objects alone, of at most so many
+    /// bytes, and has this name there. Said before it joins, or behind a welcome.
+    Foreign {
+        number: Number,
+        most: u32,
+        name: String,
     },
     /// The first frame on a link between two joiners: who is at this end.
     Peer {
@@ -301,6 +310,12 @@ impl Frame {
                 put(&mut body, (*number).into());
                 kind::BACK
             }
+            Self::Foreign { number, most, name } => {
+                put(&mut body, (*number).into());
+                put(&mut body, (*most).into());
+                body.extend_from_slice(name.as_bytes());
+                kind::FOREIGN
+            }
             Self::Ping { stamp } => {
                 put(&mut body, (*stamp).into());
                 kind::PING
@@ -421,6 +436,11 @@ impl Frame {
             kind::BACK => Self::Back {
                 number: from.u16()?,
             },
+            kind::FOREIGN => Self::Foreign {
+                number: from.u16()?,
+                most: from.u32()?,
+                name: String::from_utf8_lossy(&from.rest()).into_owned(),
+            },
             kind::PING => Self::Ping { stamp: from.u32()? },
             kind::PONG => Self::Pong { stamp: from.u32()? },
             kind::MESSAGE => Self::Direct(Body::read_message(from)?),
@@ -478,6 +498,21 @@ impl Frame {
             _ => Self::Unknown,
         })
     }
+}
+
+/// Cuts a message into pieces that share its memory; an empty message is one empty piece.
+pub(crate) fn pieces(payload: &Bytes, most: usize) -> impl Iterator<Item = Piece> + '_ {
+    let most = most.max(1);
+    let total = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let count = payload.len().div_ceil(most).max(1);
+    (0..count).map(move |nth| {
+        let start = nth.saturating_mul(most);
+        let end = start.saturating_add(most).min(payload.len());
+        Piece {
+            total: (nth == 0).then_some(total),
+            payload: payload.slice(start..end),
+        }
+    })
 }
 
 /// How many nodes follow: at most as many as a network has; more is a mistake, not a reason to
@@ -610,6 +645,11 @@ mod tests {
             Frame::Anew { number: 300 },
             Frame::Away { number: 300 },
             Frame::Back { number: 300 },
+            Frame::Foreign {
+                number: 300,
+                most: 70_000,
+                name: "x".into(),
+            },
             Frame::Joined(member),
             Frame::Left {
                 number: 3,
@@ -789,5 +829,22 @@ mod tests {
             panic!("{frames:?}")
         };
         assert!(range.contains(&piece.payload.as_ptr()));
+    }
+
+    #[test]
+    fn a_message_is_cut_into_pieces_that_share_its_memory() {
+        let payload = Bytes::from(alloc::vec![7; 10]);
+        let cut: Vec<_> = pieces(&payload, 4).collect();
+        assert_eq!(
+            cut.iter().map(|p| p.payload.len()).collect::<Vec<_>>(),
+            [4, 4, 2]
+        );
+        assert_eq!(
+            cut.iter().map(|p| p.total).collect::<Vec<_>>(),
+            [Some(10), None, None]
+        );
+        assert_eq!(cut[1].payload.as_ptr(), payload[4..].as_ptr());
+        assert_eq!(pieces(&Bytes::new(), 4).count(), 1);
+        assert_eq!(pieces(&payload, 10).count(), 1);
     }
 }

@@ -5,13 +5,14 @@ mod bundle;
 mod documented;
 mod frame;
 mod hello;
+pub(crate) mod json;
 #[cfg(test)]
 mod properties;
 mod signal;
 mod varint;
 
 pub(crate) use bundle::{Bundle, Outgoing};
-pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode};
+pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode, pieces};
 pub(crate) use hello::{Hello, Member, Resume, Resumed, Token, Version, Welcome};
 pub(crate) use signal::{Signal, Step};
 

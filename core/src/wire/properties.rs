@@ -131,6 +131,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         any::<u16>().prop_map(|number| Frame::Anew { number }),
         any::<u16>().prop_map(|number| Frame::Away { number }),
         any::<u16>().prop_map(|number| Frame::Back { number }),
+        (any::<u16>(), small(), "[a-zA-Z0-9 é]{0,9}")
+            .prop_map(|(number, most, name)| { Frame::Foreign { number, most, name } }),
         member().prop_map(Frame::Joined),
         (any::<u16>(), farewell()).prop_map(|(number, why)| Frame::Left { number, why }),
         farewell().prop_map(Frame::Goodbye),
@@ -161,6 +163,7 @@ fn is_made(frame: &Frame) -> bool {
         | Frame::Anew { .. }
         | Frame::Away { .. }
         | Frame::Back { .. }
+        | Frame::Foreign { .. }
         | Frame::Joined(_)
         | Frame::Left { .. }
         | Frame::Goodbye(_)

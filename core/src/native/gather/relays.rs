@@ -117,6 +117,13 @@ impl Relays {
             if relay.stands() || !is_due || (!is_idle && relay.next.is_none()) {
                 continue;
             }
+            let (url, family) = (relay.url.clone(), relay.family);
+            if family == Family::V6 && !self.may_borrow_v6(&url) {
+                continue;
+            }
+            let Some(relay) = self.relays.get(place) else {
+                continue;
+            };
             let Some(server) = servers.iter().find(|server| server.url == relay.url) else {
                 continue;
             };
@@ -153,6 +160,14 @@ impl Relays {
             let rng = Rng::new(self.rng.bytes());
             relay.begin(now, rng, (address, way), &self.peers, news);
         }
+    }
+
+    /// Whether an IPv6 address may be had from this URL: there may be one way alone to the server, and
+    /// that is for an IPv4 address, which more need, unless the server has none.
+    fn may_borrow_v6(&self, url: &IceUrl) -> bool {
+        let mut same = self.relays.iter().filter(|relay| relay.url == *url);
+        same.find(|relay| relay.family == Family::V4)
+            .is_none_or(|v4| v4.stands() || v4.result == ServerResult::Refused(440))
     }
 
     /// Which socket a server is asked from, `Some(None)` by a stream; `None`: there is no way. A socket

@@ -9,6 +9,7 @@ use str0m::{Rtc, RtcError};
 
 use super::outbox::Update;
 use crate::config::Limits;
+use crate::event::Side;
 use crate::io::{Channel, ChannelMessage};
 
 /// Both channels.
@@ -16,6 +17,8 @@ use crate::io::{Channel, ChannelMessage};
 pub(super) struct Lines {
     lines: [Line; 2],
     limit: usize,
+    /// Whether the channels are made in-band, and by whom: none of them has to be there then.
+    in_band: Option<Side>,
     /// Where the parts of a message come together for str0m.
     scratch: Vec<u8>,
 }
@@ -47,6 +50,7 @@ impl Lines {
                 peak: 0,
             }),
             limit: Self::inside_limit(limits),
+            in_band: None,
             scratch: Vec::new(),
         }
     }
@@ -65,30 +69,73 @@ impl Lines {
         }
     }
 
+    /// From here on the remote's channels are taken.
+    pub(super) const fn take(&mut self) {
+        self.in_band = Some(Side::Remote);
+    }
+
+    pub(super) fn are_taken(&self) -> bool {
+        self.in_band == Some(Side::Remote)
+    }
+
+    pub(super) const fn are_in_band(&self) -> bool {
+        self.in_band.is_some()
+    }
+
+    /// Has one channel made in-band; negotiated ones are not used any more.
+    pub(super) fn make(
+        &mut self,
+        channel: Channel,
+        create: impl FnOnce(ChannelConfig) -> ChannelId,
+    ) {
+        if self.in_band.replace(Side::Local).is_none() {
+            for line in &mut self.lines {
+                line.id = None;
+            }
+        }
+        let id = create(ChannelConfig {
+            negotiated: None,
+            ..config(channel)
+        });
+        self.line(channel).id = Some(id);
+    }
+
+    const fn line(&mut self, channel: Channel) -> &mut Line {
+        let [data, state] = &mut self.lines;
+        match channel {
+            Channel::Data => data,
+            Channel::State => state,
+        }
+    }
+
     pub(super) fn channel(&self, id: ChannelId) -> Option<Channel> {
         let line = self.lines.iter().find(|line| line.id == Some(id));
         line.map(|line| line.channel)
     }
 
-    pub(super) fn opened(&mut self, id: ChannelId) {
+    pub(super) fn opened(&mut self, id: ChannelId, label: &str) {
+        if self.are_taken() && self.channel(id).is_none() {
+            let state = label == Channel::State.label();
+            let channel = if state { Channel::State } else { Channel::Data };
+            self.line(channel).id.get_or_insert(id);
+        }
         for line in &mut self.lines {
             line.open |= line.id == Some(id);
         }
     }
 
-    /// Whether the network knows that both are open.
+    /// Whether the network knows that all are open that will be for certain.
     pub(super) fn are_reported(&self) -> bool {
+        if self.in_band.is_some() {
+            return self.lines.iter().any(|line| line.reported);
+        }
         self.lines.iter().all(|line| line.reported)
     }
 
     /// Takes a message in. `false`: it will never fit, or too much waits.
     pub(super) fn push(&mut self, channel: Channel, message: ChannelMessage) -> bool {
         let limit = self.limit;
-        let [data, state] = &mut self.lines;
-        let line = match channel {
-            Channel::Data => data,
-            Channel::State => state,
-        };
+        let line = self.line(channel);
         let fits = message.len() <= limit && line.waiting() <= limit.saturating_mul(2);
         line.waiting.push_back(message);
         line.busy = true;

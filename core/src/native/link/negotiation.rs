@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use str0m::change::{SdpAnswer, SdpOffer};
 
 use super::{Link, Outbox, Update, candidate};
-use crate::io::LinkFailure;
+use crate::io::{Channel, LinkFailure};
 use crate::native::gather::Local;
 use crate::native::{description, hidden};
 use crate::time::Timestamp;
@@ -54,11 +54,34 @@ impl Link {
         };
         // After `accept_offer`, which makes us the controlled side.
         self.rtc.direct_api().set_ice_controlling(lead);
-        self.lines
-            .create(|config| self.rtc.direct_api().create_data_channel(config));
+        if !self.lines.are_taken() {
+            self.lines
+                .create(|config| self.rtc.direct_api().create_data_channel(config));
+        }
         self.remote = Some(credentials);
         self.describe(answer.to_sdp_string(), out);
         self.add_remote_candidates(&candidates, out);
+        self.step(now, out);
+    }
+
+    /// The channels come from the other side, in-band.
+    pub(in crate::native) const fn take_channels(&mut self) {
+        self.lines.take();
+    }
+
+    /// Makes a channel in-band, in the place of the negotiated one.
+    pub(in crate::native) fn make_channel(
+        &mut self,
+        now: Timestamp,
+        channel: Channel,
+        out: &mut Outbox,
+    ) {
+        if self.ended {
+            return;
+        }
+        let mut api = self.rtc.direct_api();
+        self.lines
+            .make(channel, |config| api.create_data_channel(config));
         self.step(now, out);
     }
 

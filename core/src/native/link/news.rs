@@ -134,13 +134,19 @@ impl Link {
             }
             // str0m has compared the certificate with the fingerprint before it says this.
             str0m::Event::Connected => self.secured = true,
-            str0m::Event::ChannelOpen(id, _) => self.lines.opened(id),
+            str0m::Event::ChannelOpen(id, label) => self.lines.opened(id, &label),
             str0m::Event::ChannelData(data) => {
                 if let Some(channel) = self.lines.channel(data.id) {
                     self.news.messages.push((channel, data.data.into()));
                 }
             }
             // While the link closes this is the end of everything, not of a channel.
+            str0m::Event::ChannelClose(id) if self.lines.are_in_band() => {
+                // Others close a channel to say that they go.
+                if self.lines.channel(id) == Some(Channel::Data) {
+                    self.news.closed = true;
+                }
+            }
             str0m::Event::ChannelClose(id) => {
                 if self.lines.channel(id).is_some() && !self.news.closed {
                     self.news.failed.get_or_insert(LinkFailure::Channel);

@@ -6,6 +6,8 @@
 )]
 
 mod bare;
+mod foreign;
+mod foreign_host;
 mod harm;
 mod hostile;
 mod mesh;

@@ -37,6 +37,10 @@ pub(super) struct Room {
     /// Ends whose data channel goes nowhere for now.
     held: BTreeSet<(usize, LinkId)>,
     waiting: Vec<((usize, LinkId), (Channel, Bytes))>,
+    /// The host's links whose other ends make the channels.
+    in_band: BTreeSet<LinkId>,
+    /// What nodes sent to the signaling server, and to nobody that is there.
+    pub(super) unheard: Vec<String>,
     /// The joiners that are written by hand, by the host's link to them.
     pub(super) hands: BTreeMap<LinkId, Hand>,
 }
@@ -49,6 +53,8 @@ pub(super) struct Hand {
     pub(super) closed: bool,
     /// Its channels take nothing.
     pub(super) stuck: bool,
+    /// What it heard in the JSON dialect, and on which channel; it speaks nothing else.
+    pub(super) said: Vec<(Channel, String)>,
 }
 
 enum News {
@@ -72,6 +78,8 @@ impl Room {
             signaling: BTreeMap::new(),
             held: BTreeSet::new(),
             waiting: Vec::new(),
+            in_band: BTreeSet::new(),
+            unheard: Vec::new(),
             hands: BTreeMap::new(),
         };
         let mut host = Watched::new(config, [1; 32]);
@@ -350,6 +358,8 @@ impl Room {
                     let text = with_source(&self.signaling[&node].1, &text);
                     self.news
                         .push_back((*to, News::Signaling(*connection, text)));
+                } else {
+                    self.unheard.push(text);
                 }
             }
             SignalingCommand::Close(_) => {}
@@ -358,7 +368,12 @@ impl Room {
 
     fn link_command(&mut self, node: usize, link: LinkId, command: LinkCommand) {
         match command {
-            LinkCommand::Open { .. } | LinkCommand::AddCandidate(_) => {}
+            LinkCommand::Open { .. }
+            | LinkCommand::MakeChannel(_)
+            | LinkCommand::AddCandidate(_) => {}
+            LinkCommand::TakeChannels => {
+                self.in_band.insert(link);
+            }
             LinkCommand::CreateOffer => self.news.push_back((node, News::Described(link))),
             LinkCommand::AcceptOffer { sdp, .. } => {
                 self.news.push_back((node, News::Described(link)));
@@ -372,9 +387,12 @@ impl Room {
                         heard: Vec::new(),
                         closed: false,
                         stuck: false,
+                        said: Vec::new(),
                     };
                     self.hands.insert(link, hand);
-                    self.open((node, link));
+                    if !self.in_band.contains(&link) {
+                        self.open((node, link));
+                    }
                 }
             }
             LinkCommand::AcceptAnswer { .. } => {
@@ -418,7 +436,12 @@ impl Room {
             if hand.stuck {
                 return;
             }
-            hand.heard.extend(decode(payload, 256).unwrap());
+            if self.in_band.contains(&link) {
+                let text = String::from_utf8(payload.to_vec()).unwrap();
+                hand.said.push((channel, text));
+            } else {
+                hand.heard.extend(decode(payload, 256).unwrap());
+            }
         }
         self.news.push_back((node, News::Emptied(link, channel)));
     }

@@ -302,6 +302,8 @@ const fn send_error(error: SendError) -> &'static str {
         SendError::Myself => "myself",
         SendError::NotRelayed => "not_relayed",
         SendError::TooLarge { .. } => "too_large",
+        SendError::NotJson => "not_json",
+        SendError::BroadcastOnly => "broadcast_only",
         SendError::Full => "full",
         _ => "refused",
     }

@@ -1,0 +1,3 @@
+#![cfg_attr(fuzzing, no_main)]
+
+wattle_fuzz::target!(json);

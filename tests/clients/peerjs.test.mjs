@@ -1,0 +1,188 @@
+// Pages with the real PeerJS library in Chromium, in networks with `wattle`, in both roles: over the
+// real PeerServer and over `wattle serve`.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import test from "node:test";
+
+import { chromium } from "playwright-core";
+
+import { freePort, isListening, PeerServer, Process, program, until } from "../interop/processes.mjs";
+
+const here = new URL(".", import.meta.url);
+const CODE = "ABCDEF";
+const VERSIONS = { "1.5.4": "peerjs-1.5.4", "1.5.5": "peerjs" };
+
+const wattle = (t, name, ...args) =>
+  new Process(t, name, program("WATTLE"), [...args, "--no-ice", "--grace", "6", "--json"]);
+
+/** Both kinds of signaling servers. */
+const SERVERS = {
+  PeerServer: async (t) => {
+    const server = await PeerServer.start(t);
+    return { port: server.port, url: server.url };
+  },
+  "wattle serve": async (t) => {
+    const port = await freePort();
+    new Process(t, "serve", program("WATTLE"), ["serve", "--listen", `127.0.0.1:${port}`, "--json"]);
+    await until("it listens", 10_000, () => isListening(port));
+    return { port, url: `ws://127.0.0.1:${port}/peerjs` };
+  },
+};
+
+/** Serves the page, with this version of the library. */
+const site = async (t, version) => {
+  const library = new URL(`node_modules/${VERSIONS[version]}/dist/peerjs.min.js`, here);
+  const files = {
+    "/": ["text/html", await readFile(new URL("page.html", here))],
+    "/peerjs.js": ["text/javascript", await readFile(library)],
+  };
+  const server = createServer((request, response) => {
+    const file = files[new URL(request.url, "http://x").pathname];
+    if (!file) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": file[0] }).end(file[1]);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  t.after(() => server.close());
+  return server.address().port;
+};
+
+const launch = async (t) => {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-features=WebRtcHideLocalIpsWithMdns"],
+  });
+  t.after(() => browser.close());
+  return browser;
+};
+
+/** A page; calls run in it. */
+class Page {
+  #page;
+
+  static async open(browser, sitePort, port) {
+    const page = new Page();
+    page.#page = await browser.newPage();
+    page.#page.on("pageerror", (error) => console.error("in the page:", error.message));
+    await page.#page.goto(`http://127.0.0.1:${sitePort}/?port=${port}`);
+    return page;
+  }
+
+  call(name, ...args) {
+    return this.#page.evaluate(([name, args]) => eval(name)(...args), [name, args]);
+  }
+
+  heard() {
+    return this.#page.evaluate("heard");
+  }
+
+  async frame(what, matches) {
+    let found;
+    const look = async () => (found = (await this.heard()).find(matches));
+    try {
+      await until(what, 15_000, look);
+    } catch (error) {
+      throw new Error(`${error.message}; it heard ${JSON.stringify(await this.heard())}`);
+    }
+    return found;
+  }
+
+  close() {
+    return this.#page.close();
+  }
+}
+
+for (const version of Object.keys(VERSIONS)) {
+  for (const [name, start] of Object.entries(SERVERS)) {
+    test(`a page with PeerJS ${version} joins a wattle host, over ${name}`, async (t) => {
+      const { port, url } = await start(t);
+      const sitePort = await site(t, version);
+      const browser = await launch(t);
+      const host = wattle(t, "host", "host", "--code", CODE, "--signal", url, "--max-nodes", "3");
+      await host.event("network_created");
+      const joiner = wattle(t, "joiner", "join", CODE, "--signal", url);
+      const { node } = await joiner.event("joined");
+
+      const before = host.mark;
+      const page = await Page.open(browser, sitePort, port);
+      await page.call("join", "page1", CODE);
+      const roster = await page.frame("a roster", (one) => one.sys === "roster");
+      assert.deepEqual(roster.nodes, [node]);
+      const others = (one) => one.node !== node && one.event === "node_joined";
+      await until("it is in", 10_000, () => host.events.slice(before).some(others));
+      const { node: its } = host.events.find(others);
+      await joiner.event("node_joined", { with: { node: its } });
+
+      await page.call("say", { hello: "é", x: 1.5 });
+      for (const one of [host, joiner]) {
+        const { text } = await one.event("message", { with: { from: its } });
+        assert.deepEqual(JSON.parse(text), { hello: "é", x: 1.5 });
+      }
+      await page.call("show", { n: 1 });
+      for (const one of [host, joiner]) await one.event("state", { with: { from: its } });
+      host.command('broadcast {"of":"host"}');
+      joiner.command('broadcast {"of":"joiner"}');
+      const first = await page.frame("host", (one) => one.t === "m" && one.d.of === "host");
+      assert.equal(first.from, undefined);
+      const second = await page.frame("joiner", (one) => one.t === "m" && one.d.of === "joiner");
+      assert.equal(second.from, node);
+      joiner.command('state {"s":1}');
+      const state = await page.frame("a state", (one) => one.t === "s");
+      assert.deepEqual([state.q, state.from, state.on], [1, node, "state"]);
+      joiner.command(`broadcast {"long":"${"x".repeat(60_000)}"}`);
+      const long = await page.frame("a long one", (one) => one.d?.long);
+      assert.equal(long.d.long.length, 60_000);
+      // A text that is no JSON object is refused, and said so.
+      joiner.command("broadcast hello");
+      const refused = await joiner.event("error");
+      assert.equal(refused.kind, "not_json", JSON.stringify(refused));
+
+      // There is no room for another one, which is told so.
+      const late = await Page.open(browser, sitePort, port);
+      late.call("join", "late", CODE).catch(() => {});
+      const no = await late.frame("a refusal", (one) => one.t === "R");
+      assert.equal(no.r, "Network full");
+
+      await page.close();
+      await host.event("node_left", { with: { node: its }, within: 15_000 });
+      await joiner.event("node_left", { with: { node: its } });
+    });
+
+    test(`a wattle node joins a page with PeerJS ${version}, over ${name}`, async (t) => {
+      const { port, url } = await start(t);
+      const sitePort = await site(t, version);
+      const browser = await launch(t);
+      const page = await Page.open(browser, sitePort, port);
+      await page.call("host", CODE);
+      const joiner = wattle(t, "joiner", "join", CODE, "--signal", url);
+      const { nodes } = await joiner.event("joined");
+      assert.equal(nodes.length, 2);
+      joiner.command('broadcast {"hello":1}');
+      await page.frame("hello", (one) => one.d?.hello === 1);
+      await page.call("say", { welcome: true });
+      const { from, text } = await joiner.event("message");
+      assert.deepEqual([from, JSON.parse(text)], [nodes[0], { welcome: true }]);
+      await page.frame("a second connection", (one) => one.opened === "clay_state");
+      joiner.command('state {"s":1}');
+      const state = await page.frame("a state", (one) => one.t === "s");
+      assert.deepEqual([state.q, state.on], [1, "state"]);
+      await page.call("show", { s: 2 });
+      await joiner.event("state", { with: { from: nodes[0] } });
+
+      const before = joiner.mark;
+      const second = wattle(t, "second", "join", CODE, "--signal", url);
+      const { nodes: three } = await second.event("joined");
+      assert.equal(three.length, 3);
+      const { node: its } = await joiner.event("node_joined", { after: before });
+      second.command('broadcast {"second":1}');
+      await page.call("relay", await page.frame("second", (one) => one.d?.second));
+      await joiner.event("message", { with: { from: its } });
+      second.command("leave");
+
+      await page.call("leave");
+      const ended = await joiner.event("ended", { within: 15_000 });
+      assert.equal(ended.reason, "host_closed");
+    });
+  }
+}
