@@ -199,6 +199,8 @@ fn send_error(send: SendError) -> JsValue {
         SendError::NotRelayed => "not_relayed",
         SendError::TooLarge { .. } => "too_large",
         SendError::Full => "full",
+        SendError::NotJson => "not_json",
+        SendError::BroadcastOnly => "broadcast_only",
         _ => "refused",
     };
     error(kind, &send.to_string(), "")
