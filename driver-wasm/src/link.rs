@@ -1,9 +1,9 @@
 //! A link: one `RTCPeerConnection` with its two channels.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use js_sys::{ArrayBuffer, Promise, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use wattle_core::{
@@ -11,9 +11,10 @@ use wattle_core::{
     ServerResult,
 };
 use web_sys::{
-    MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelInit, RtcDataChannelType,
-    RtcIceCandidateInit, RtcIceConnectionState, RtcPeerConnection, RtcPeerConnectionIceEvent,
-    RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
+    MessageEvent, RtcConfiguration, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit,
+    RtcDataChannelState, RtcDataChannelType, RtcIceCandidateInit, RtcIceConnectionState,
+    RtcPeerConnection, RtcPeerConnectionIceEvent, RtcPeerConnectionState, RtcSdpType,
+    RtcSessionDescriptionInit,
 };
 
 use crate::shared::Shared;
@@ -37,8 +38,12 @@ struct Inner {
     id: LinkId,
     shared: Weak<Shared>,
     connection: RtcPeerConnection,
-    data: RtcDataChannel,
-    state: RtcDataChannel,
+    data: RefCell<Option<RtcDataChannel>>,
+    state: RefCell<Option<RtcDataChannel>>,
+    /// What listens to the data channel, and to the state channel, whichever these are.
+    ears: OnceCell<[Ears; 2]>,
+    /// The other side makes the channels.
+    takes: Cell<bool>,
     connected: Cell<bool>,
     /// ICE's checks and answers that the browser had counted when it was last asked.
     heard: Cell<(u64, u64)>,
@@ -46,8 +51,17 @@ struct Inner {
     servers: RefCell<Vec<ServerReport>>,
 }
 
+/// What listens to a channel.
+#[derive(Debug)]
+struct Ears {
+    open: Function,
+    message: Function,
+    low: Function,
+    close: Function,
+}
+
 impl Link {
-    /// Makes the connection with both channels.
+    /// Makes the connection; its channels come with the description.
     pub(crate) fn open(
         shared: &Weak<Shared>,
         id: LinkId,
@@ -55,14 +69,14 @@ impl Link {
     ) -> Result<Self, LinkFailure> {
         let connection = RtcPeerConnection::new_with_configuration(configuration)
             .map_err(|_| LinkFailure::Platform)?;
-        let data = channel(&connection, Channel::Data);
-        let state = channel(&connection, Channel::State);
         let inner = Rc::new(Inner {
             id,
             shared: shared.clone(),
             connection,
-            data,
-            state,
+            data: RefCell::new(None),
+            state: RefCell::new(None),
+            ears: OnceCell::new(),
+            takes: Cell::new(false),
             connected: Cell::new(false),
             heard: Cell::new((0, 0)),
             servers: RefCell::new(Vec::new()),
@@ -80,8 +94,20 @@ impl Link {
     pub(crate) fn command(&mut self, command: LinkCommand, scratch: &mut Vec<u8>) {
         let inner = &self.inner;
         match command {
-            LinkCommand::CreateOffer => inner.describe(None),
-            LinkCommand::AcceptOffer { sdp, .. } => inner.describe(Some(sdp)),
+            LinkCommand::CreateOffer => {
+                inner.negotiate_channels();
+                inner.describe(None);
+            }
+            LinkCommand::AcceptOffer { sdp, .. } => {
+                if !inner.takes.get() {
+                    inner.negotiate_channels();
+                }
+                inner.describe(Some(sdp));
+            }
+            LinkCommand::TakeChannels => inner.takes.set(true),
+            LinkCommand::MakeChannel(kind) => {
+                inner.use_channel(kind, channel(&inner.connection, kind, None));
+            }
             LinkCommand::AcceptAnswer { sdp, .. } => inner.accept(&sdp),
             LinkCommand::AddCandidate(text) => inner.add_candidate(&text),
             LinkCommand::Send { channel, message } => inner.send(channel, &message, scratch),
@@ -115,23 +141,24 @@ impl Link {
         connection.set_oniceconnectionstatechange(Some(&heard));
         let heard = self.on(|inner, _| inner.connection_changed());
         connection.set_onconnectionstatechange(Some(&heard));
-        for kind in Channel::ALL {
-            let channel = self.inner.channel(kind).clone();
-            let heard = self.on(move |inner, _| inner.tell(LinkUpdate::ChannelOpened(kind)));
-            channel.set_onopen(Some(&heard));
-            let heard = self.on(move |inner, event| {
+        let heard = self.on(|inner, event| {
+            let event: RtcDataChannelEvent = event.unchecked_into();
+            inner.offered(event.channel());
+        });
+        connection.set_ondatachannel(Some(&heard));
+        let ears = Channel::ALL.map(|kind| Ears {
+            open: self.on(move |inner, _| inner.tell(LinkUpdate::ChannelOpened(kind))),
+            message: self.on(move |inner, event| {
                 let data = event.unchecked_into::<MessageEvent>().data();
                 if let Some(payload) = bytes(&data) {
                     let channel = kind;
                     inner.tell(LinkUpdate::Message { channel, payload });
                 }
-            });
-            channel.set_onmessage(Some(&heard));
-            let heard = self.on(move |inner, _| inner.has_left(kind));
-            channel.set_onbufferedamountlow(Some(&heard));
-            let heard = self.on(|inner, _| inner.channel_closed());
-            channel.set_onclose(Some(&heard));
-        }
+            }),
+            low: self.on(move |inner, _| inner.has_left(kind)),
+            close: self.on(|inner, _| inner.channel_closed()),
+        });
+        let _ = self.inner.ears.set(ears);
         let heard = self.on(|inner, _| inner.report());
         let window = web_sys::window();
         self.looking = window.and_then(|window| {
@@ -142,7 +169,7 @@ impl Link {
     }
 
     /// A function for the browser that does this as long as the link lives.
-    fn on(&mut self, call: impl Fn(&Rc<Inner>, JsValue) + 'static) -> js_sys::Function {
+    fn on(&mut self, call: impl Fn(&Rc<Inner>, JsValue) + 'static) -> Function {
         let inner = Rc::downgrade(&self.inner);
         let heard = callback(move |event| {
             if let Some(inner) = inner.upgrade() {
@@ -170,19 +197,52 @@ impl Drop for Link {
         let _ = Reflect::set(connection, &"onicecandidateerror".into(), &JsValue::NULL);
         connection.set_oniceconnectionstatechange(None);
         connection.set_onconnectionstatechange(None);
+        connection.set_ondatachannel(None);
         for kind in Channel::ALL {
-            let channel = self.inner.channel(kind);
-            channel.set_onopen(None);
-            channel.set_onmessage(None);
-            channel.set_onbufferedamountlow(None);
-            channel.set_onclose(None);
+            if let Some(channel) = self.inner.channel(kind).take() {
+                listen(&channel, None);
+            }
         }
         connection.close();
     }
 }
 
 impl Inner {
-    const fn channel(&self, channel: Channel) -> &RtcDataChannel {
+    /// Makes both channels as a wattle node at the other side does, too.
+    fn negotiate_channels(&self) {
+        for kind in Channel::ALL {
+            self.use_channel(kind, channel(&self.connection, kind, Some(kind.id())));
+        }
+    }
+
+    /// The other side made a channel.
+    fn offered(&self, channel: RtcDataChannel) {
+        let kind = if channel.label() == Channel::State.label() {
+            Channel::State
+        } else {
+            Channel::Data
+        };
+        if self.takes.get() && self.channel(kind).borrow().is_none() {
+            self.use_channel(kind, channel);
+        }
+    }
+
+    /// From now on this is the one; of another nothing is heard any more.
+    fn use_channel(&self, kind: Channel, channel: RtcDataChannel) {
+        let ears = self.ears.get();
+        let ears = ears.and_then(|ears| ears.get(usize::from(kind == Channel::State)));
+        channel.set_binary_type(RtcDataChannelType::Arraybuffer);
+        listen(&channel, ears);
+        let is_open = channel.ready_state() == RtcDataChannelState::Open;
+        if let Some(old) = self.channel(kind).replace(Some(channel)) {
+            listen(&old, None);
+        }
+        if is_open {
+            self.tell(LinkUpdate::ChannelOpened(kind));
+        }
+    }
+
+    const fn channel(&self, channel: Channel) -> &RefCell<Option<RtcDataChannel>> {
         match channel {
             Channel::Data => &self.data,
             Channel::State => &self.state,
@@ -261,7 +321,9 @@ impl Inner {
 
     fn send(&self, kind: Channel, message: &ChannelMessage, scratch: &mut Vec<u8>) {
         message.write_into(scratch);
-        let channel = self.channel(kind);
+        let Some(channel) = self.channel(kind).borrow().clone() else {
+            return;
+        };
         // It throws when the channel is closed, of which we hear in a moment.
         if channel.send_with_u8_array(scratch).is_ok() {
             channel.set_buffered_amount_low_threshold(channel.buffered_amount() / 2);
@@ -270,7 +332,9 @@ impl Inner {
 
     /// What waited in a channel has fallen to half.
     fn has_left(&self, kind: Channel) {
-        let channel = self.channel(kind);
+        let Some(channel) = self.channel(kind).borrow().clone() else {
+            return;
+        };
         let bytes = channel.buffered_amount();
         channel.set_buffered_amount_low_threshold(bytes / 2);
         let channel = kind;
@@ -389,11 +453,13 @@ impl Inner {
     }
 }
 
-/// A channel as both sides make it, before the offer.
-fn channel(connection: &RtcPeerConnection, kind: Channel) -> RtcDataChannel {
+/// Makes a channel: both sides with this number, or we alone, in-band.
+fn channel(connection: &RtcPeerConnection, kind: Channel, id: Option<u16>) -> RtcDataChannel {
     let init = RtcDataChannelInit::new();
-    init.set_negotiated(true);
-    init.set_id(kind.id());
+    if let Some(id) = id {
+        init.set_negotiated(true);
+        init.set_id(id);
+    }
     match kind {
         Channel::Data => init.set_ordered(true),
         Channel::State => {
@@ -401,9 +467,14 @@ fn channel(connection: &RtcPeerConnection, kind: Channel) -> RtcDataChannel {
             init.set_max_retransmits(0);
         }
     }
-    let channel = connection.create_data_channel_with_data_channel_dict(kind.label(), &init);
-    channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-    channel
+    connection.create_data_channel_with_data_channel_dict(kind.label(), &init)
+}
+
+fn listen(channel: &RtcDataChannel, ears: Option<&Ears>) {
+    channel.set_onopen(ears.map(|ears| &ears.open));
+    channel.set_onmessage(ears.map(|ears| &ears.message));
+    channel.set_onbufferedamountlow(ears.map(|ears| &ears.low));
+    channel.set_onclose(ears.map(|ears| &ears.close));
 }
 
 fn description(kind: RtcSdpType, sdp: &str) -> RtcSessionDescriptionInit {

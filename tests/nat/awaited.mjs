@@ -11,10 +11,5 @@ export const AWAITED = {
   credentials: false,
 };
 
-/** What is known to miss its mark: the test runs, and its failure is shown but does not count. */
-export const MISSES = {
-  relay: "a link that has found a relay first stays with it",
-};
-
 /** What a test needs: why it is skipped, or `false`. */
 export const needs = (...parts) => parts.map((part) => AWAITED[part]).find(Boolean) ?? false;

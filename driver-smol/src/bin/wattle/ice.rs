@@ -204,7 +204,7 @@ mod tests {
             ("stun:a http://b", "http://b"),
             ("@/no/such/file", "/no/such/file"),
             ("[]", "no ICE server"),
-            ("{\"urls\": \"turn:x\"}", "credential"),
+            ("{\"urls\": \"turn:x\", \"username\": \"a\"}", "credential"),
         ] {
             let error = from_line(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
