@@ -299,6 +299,12 @@ impl Network {
             .any(|link| link.number() == Some(number) && (!link.is_silent() || !self.can_relay()))
     }
 
+    /// Whether a link to this node works. (What is said to it goes over a silent one, too, if nobody relays.)
+    pub(super) fn hears_directly(&self, number: Number) -> bool {
+        let mut links = self.links.values();
+        links.any(|link| link.number() == Some(number) && !link.is_silent())
+    }
+
     /// Whether the host is there and passes on what joiners say.
     pub(super) fn can_relay(&self) -> bool {
         self.terms.relay && self.has_host()
@@ -331,7 +337,7 @@ impl Network {
             self.tell(Event::NodeRoute { node, route });
         }
         // The host may have lost it: our link to it works.
-        if directly && self.has_host() && self.away.contains_key(&number) {
+        if self.hears_directly(number) && self.away.contains_key(&number) {
             self.found(number);
         }
         let now = self.now;

@@ -98,7 +98,7 @@ impl Network {
 
     /// Who is lost to the host is lost to us, too, unless we have a link to it that works.
     pub(super) fn miss_with_host(&mut self, number: Number) {
-        if self.is_missed_by_host(number) && !self.goes_directly(number) {
+        if self.is_missed_by_host(number) && !self.hears_directly(number) {
             self.miss(number, LeaveReason::Lost);
         }
     }

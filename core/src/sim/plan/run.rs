@@ -378,8 +378,6 @@ impl<'p> Run<'p> {
         let now = self.world.now();
         let node = self.world.nodes.get(index);
         let links_opened = node.map_or(0, |node| node.links_opened);
-        let host = self.apps.first().and_then(|app| app.id);
-        let is_host = |node: NodeId| host == Some(node);
         let Some(app) = self.apps.get_mut(index) else {
             return;
         };
@@ -389,8 +387,8 @@ impl<'p> Run<'p> {
             }
             Event::NodeBack { node } => {
                 app.lost.remove(node);
-                // Whoever was lost before the host has to be judged by it, which begins now.
-                if is_host(*node) {
+                // It may be the host, which judges the others anew.
+                if index != 0 {
                     app.lost.values_mut().for_each(|since| *since = now);
                 }
             }
