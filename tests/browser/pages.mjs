@@ -23,9 +23,14 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-/** Serves the package at `/pkg/`, the demo at `/demo/`, and an empty page at `/`. */
+/**
+ * Serves the package at `/pkg/`, the demo at `/demo/`, an empty page at `/`, and a Clayground page with the
+ * real PeerJS library at `/clients/page.html`.
+ */
 export const serve = async (t) => {
-  const folders = { pkg, demo: path(root, "driver-wasm", "demo") };
+  const clients = path(root, "tests", "clients");
+  const folders = { pkg, demo: path(root, "driver-wasm", "demo"), clients };
+  const peerjs = path(clients, "node_modules", "peerjs", "dist", "peerjs.min.js");
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, "http://x");
     const [, folder, ...rest] = normalize(pathname).split("/");
@@ -34,7 +39,7 @@ export const serve = async (t) => {
       return response.end("<!doctype html><title>a node</title>");
     }
     try {
-      const file = path(folders[folder], ...rest);
+      const file = pathname === "/peerjs.js" ? peerjs : path(folders[folder], ...rest);
       const text = await readFile(file);
       response.setHeader("content-type", TYPES[extname(file)] ?? "application/octet-stream");
       response.end(text);
