@@ -212,34 +212,43 @@ describe("coturn", { concurrency: 6 }, () => {
     assert.equal(verdict, "turn_credentials_refused");
   });
 
+  const replaced = async (t, meanwhile) => {
+    const options = ["--use-auth-secret", `--static-auth-secret=${SECRET}`];
+    const coturn = await start(t, [...options, "--max-allocate-lifetime=6"], null);
+    const early = dated(8);
+    const nodes = await link(t, ice(coturn.turn("udp", early.credential, early.username)));
+    const talking = talk(nodes, 20_000);
+    await sleep(3000);
+    const late = dated(600);
+    for (const node of [nodes.first, nodes.second]) {
+      node.command(`ice ${coturn.turn("udp", late.credential, late.username)}`);
+    }
+    await sleep(7000);
+    await meanwhile?.(coturn);
+    await talking;
+    for (const node of [nodes.first, nodes.second]) {
+      assert.deepEqual(node.all("node_left", "ended"), []);
+    }
+    // What cannot be read changes nothing.
+    nodes.second.command("ice turn:nobody:0 x");
+    const { kind, command } = await nodes.second.event("error");
+    assert.deepEqual([kind, command], ["ice_servers", "ice"]);
+    return { coturn, late };
+  };
+
+  // An allocation belongs to whom it was lent to, for as long as it lives: coturn is not asked for another.
+  it("credentials are replaced while running, before they run out", (t) => replaced(t));
+
   it(
-    "credentials are replaced while running, before they run out",
-    { skip: needs("turn", "credentials") },
+    "credentials that were replaced are used after a restart",
+    { todo: "the nodes are refused for the old name, and do not find each other again within the grace time" },
     async (t) => {
-      const options = ["--use-auth-secret", `--static-auth-secret=${SECRET}`];
-      const coturn = await start(t, [...options, "--max-allocate-lifetime=6"], null);
-      const early = dated(8);
-      const nodes = await link(t, ice(coturn.turn("udp", early.credential, early.username)));
-      const talking = talk(nodes, 20_000);
-      await sleep(3000);
-      const late = dated(600);
-      for (const node of [nodes.first, nodes.second]) {
-        node.command(`ice ${coturn.turn("udp", late.credential, late.username)}`);
-      }
-      // An allocation belongs to whom it was lent to, for as long as it lives. The next one is lent to nobody
-      // whose time has run out.
-      await sleep(7000);
-      await coturn.stop();
-      await coturn.restart(t);
-      await talking;
-      for (const node of [nodes.first, nodes.second]) {
-        assert.deepEqual(node.all("node_left", "ended"), []);
-      }
+      const restart = async (coturn) => {
+        await coturn.stop();
+        await coturn.restart(t);
+      };
+      const { coturn, late } = await replaced(t, restart);
       await logs(coturn, `username=<${late.username}>`, 2);
-      // What cannot be read changes nothing.
-      nodes.second.command("ice turn:nobody:0 x");
-      const { kind, command } = await nodes.second.event("error");
-      assert.deepEqual([kind, command], ["ice_servers", "ice"]);
     },
   );
 });

@@ -504,7 +504,7 @@ fn no_false_loss_in_an_hour_at_thirty_percent() {
 fn states_arrive_newest_first_wins_and_never_go_back() {
     let mut world = World::new(20);
     let (nodes, _) = star(&mut world, &Config::default(), 4);
-    let jitter = Duration::from_millis(60);
+    let jitter = Duration::from_millis(100);
     world.set_default_path(Path {
         loss_per_mille: 100,
         jitter,

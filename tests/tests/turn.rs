@@ -622,3 +622,36 @@ fn two_urls_of_one_server_do_not_fight() {
     assert_eq!(world.turn_allocations(server[0]), 2);
     assert!(world.datagram_count(nodes[0]) - before < 2000);
 }
+
+/// The old name has run out by then, so that the new one alone opens the door.
+#[test]
+fn after_a_restart_the_new_name_is_used() {
+    let mut world = World::new(12);
+    let config = TurnConfig {
+        lifetime: Duration::from_secs(6),
+        ..TurnConfig::default()
+    };
+    let (nodes, server) = strict_pair(&mut world, config.clone(), [true, true]);
+    assert!(joins(&mut world, nodes[0], nodes[1]));
+    world.run_for(Duration::from_secs(3));
+    let username = "late:player";
+    let url = format!("turn:{server}");
+    for node in nodes {
+        let fresh = IceServer::turn(&url, username, "secret").unwrap();
+        world.set_ice_servers(node, vec![fresh]);
+    }
+    world.run_for(Duration::from_secs(5));
+    world.set_turn_server(
+        server,
+        TurnConfig {
+            username: username.into(),
+            ..config
+        },
+    );
+    world.restart_turn_server(server);
+    world.broadcast(nodes[0], "again").unwrap();
+    let passes = |world: &World| !messages(world, nodes[1]).is_empty();
+    assert!(world.run_until(Duration::from_secs(8), passes));
+    let gone = |event: &Event| matches!(event, Event::NodeLeft { .. });
+    assert!(!world.events(nodes[0]).any(gone));
+}
