@@ -26,6 +26,7 @@ const talk = async (ours, theirs) => {
   await theirs.hears("our message", (frame) => frame.t === "m" && frame.d?.from === "wattle");
   await theirs.call("say", { from: "clayground" });
   await ours.event("message", { with: { payload: { from: "clayground" } } });
+  await theirs.hears("the connection for states", (frame) => frame.opened === "clay_state");
   await theirs.call("show", { x: 1 });
   await ours.event("state", { with: { payload: { x: 1 } } });
 };
