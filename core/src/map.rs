@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 /// A map for the few things that a node has to do with: at most some dozens, so a sorted list is as
-/// quick as a tree, and the code of it is a tenth as large, which a page has to load.
+/// quick as a tree, and the code of it is smaller, which a page has to load.
 ///
 /// Its methods are those of `BTreeMap`, and it goes through its entries in the same order.
 #[derive(Debug)]

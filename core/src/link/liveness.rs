@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::config::{Probing, Timeouts};
+use crate::config::Timeouts;
 use crate::time::Timestamp;
 
 /// A link that is quiet is probed this often, for its round-trip time.
@@ -39,7 +39,7 @@ pub(crate) struct Liveness {
     asked: Option<Timestamp>,
     /// When we asked for the first time since `heard`. Silence before that may be our own: a hidden tab
     /// or a machine that slept asks late, and nobody answers what was not asked.
-    unanswered: Option<Timestamp>,
+    first_asked: Option<Timestamp>,
     in_doubt: bool,
     suspect: bool,
     lost: bool,
@@ -81,7 +81,7 @@ impl Liveness {
             came: now,
             in_vain: None,
             asked: None,
-            unanswered: None,
+            first_asked: None,
             in_doubt: false,
             suspect: false,
             lost: false,
@@ -89,12 +89,13 @@ impl Liveness {
         }
     }
 
-    /// An authenticated packet came; says whether the node was suspected until now.
+    /// An authenticated packet came; says whether the node was suspected until now. It is `bare` if there is
+    /// nothing for us in it, on a link that is asked itself: alone it shows one half of a path.
     pub(crate) fn heard(
         &mut self,
         now: Timestamp,
         round_trip: Option<Duration>,
-        probing: Probing,
+        bare: bool,
     ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
@@ -107,11 +108,11 @@ impl Liveness {
             self.in_vain = None;
         }
         let unanswered = self.in_vain.map(|since| now.since(since));
-        if probing == Probing::ByLink && unanswered >= Some(ONE_WAY) {
+        if bare && unanswered >= Some(ONE_WAY) {
             return false;
         }
         self.heard = now;
-        self.unanswered = None;
+        self.first_asked = None;
         self.lost = false;
         self.in_doubt = false;
         core::mem::take(&mut self.suspect)
@@ -154,12 +155,12 @@ impl Liveness {
     /// When so much silence counts: the other side has had the time to answer, too, that it has when we
     /// ask as soon as it is quiet. `None`: not before we have asked.
     fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
-        let patience = limit.saturating_sub(QUIET);
+        let asking = limit.saturating_sub(QUIET);
         let silent = self.heard.plus(limit);
-        if patience.is_zero() {
+        if asking.is_zero() {
             return Some(silent);
         }
-        Some(silent.max(self.unanswered?.plus(patience)))
+        Some(silent.max(self.first_asked?.plus(asking)))
     }
 
     /// The silence after which the path is in doubt.
@@ -204,7 +205,7 @@ impl Liveness {
         }
         if self.next_probe() <= now {
             self.asked = Some(now);
-            self.unanswered.get_or_insert(now);
+            self.first_asked.get_or_insert(now);
             self.in_vain.get_or_insert(now);
             return Some(Verdict::Probe);
         }
@@ -233,7 +234,7 @@ mod tests {
                         probes += 1;
                         if heard(now) {
                             let round_trip = Some(Duration::from_millis(50));
-                            liveness.heard(now, round_trip, Probing::ByLink);
+                            liveness.heard(now, round_trip, true);
                         }
                     }
                     Verdict::Doubt => assert_eq!(suspects, 0),
@@ -262,7 +263,7 @@ mod tests {
         let mut liveness = Liveness::new(Timestamp::ZERO);
         let mut verdicts = |now| {
             let now = Timestamp::from_millis(now);
-            core::iter::from_fn(|| liveness.check(now, &timeouts)).collect::<alloc::vec::Vec<_>>()
+            core::iter::from_fn(|| liveness.check(now, &timeouts)).collect::<Vec<_>>()
         };
         // A hidden tab is woken once a minute.
         assert_eq!(verdicts(60_000), [Verdict::Probe]);
@@ -298,7 +299,7 @@ mod tests {
             }
             // It asks us twice a second.
             if step % 50 == 0 {
-                liveness.heard(now, None, Probing::ByLink);
+                liveness.heard(now, None, true);
             }
         }
         assert_eq!(
@@ -310,7 +311,7 @@ mod tests {
             ]
         );
         let answer = Some(Duration::from_millis(9));
-        assert!(liveness.heard(Timestamp::from_millis(15_000), answer, Probing::ByLink));
+        assert!(liveness.heard(Timestamp::from_millis(15_000), answer, true));
         assert!(!liveness.is_suspect());
     }
 
@@ -322,7 +323,7 @@ mod tests {
             let now = Timestamp::from_millis(step * 10);
             while liveness.check(now, &timeouts).is_some() {}
         }
-        assert!(liveness.heard(Timestamp::from_millis(15_000), None, Probing::ByLink));
+        assert!(liveness.heard(Timestamp::from_millis(15_000), None, true));
     }
 
     #[test]

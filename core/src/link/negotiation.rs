@@ -202,13 +202,17 @@ const DATA: Cow<'static, str> = Cow::Borrowed("data");
 /// How PeerJS pages label the second connection, which is for states.
 pub(crate) const STATES: &str = "clay_state";
 
+fn description(kind: &'static str, sdp: &str) -> Description<'static> {
+    Description {
+        kind: kind.into(),
+        sdp: sdp.to_string().into(),
+    }
+}
+
 /// The payload of our OFFER.
 pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl Serialize {
     OfferPayload {
-        sdp: Description {
-            kind: "offer".into(),
-            sdp: sdp.to_string().into(),
-        },
+        sdp: description("offer", sdp),
         kind: DATA,
         connection_id: connection_id.to_string().into(),
         label: connection_id.to_string().into(),
@@ -227,10 +231,7 @@ pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl 
 /// a PeerJS page, for states, or of one in the first one's place.
 pub(crate) fn offer_unmarked(sdp: &str, connection_id: &str, label: &str) -> impl Serialize {
     OfferPayload {
-        sdp: Description {
-            kind: "offer".into(),
-            sdp: sdp.to_string().into(),
-        },
+        sdp: description("offer", sdp),
         kind: DATA,
         connection_id: connection_id.to_string().into(),
         label: label.to_string().into(),
@@ -243,10 +244,7 @@ pub(crate) fn offer_unmarked(sdp: &str, connection_id: &str, label: &str) -> imp
 /// The payload of an ANSWER to a peer without a marker.
 pub(crate) fn answer_unmarked(connection_id: &str, sdp: &str) -> impl Serialize {
     AnswerPayload {
-        sdp: Some(Description {
-            kind: "answer".into(),
-            sdp: sdp.to_string().into(),
-        }),
+        sdp: Some(description("answer", sdp)),
         kind: DATA,
         connection_id: connection_id.to_string().into(),
         browser: None,
@@ -270,10 +268,7 @@ pub(crate) fn longest_message(sdp: &str) -> u32 {
 /// The payload of an ANSWER that lets a joiner in.
 pub(crate) fn answer(connection_id: &str, admission: &Admission) -> impl Serialize {
     AnswerPayload {
-        sdp: Some(Description {
-            kind: "answer".into(),
-            sdp: admission.sdp.clone().into(),
-        }),
+        sdp: Some(description("answer", &admission.sdp)),
         kind: DATA,
         connection_id: connection_id.to_string().into(),
         browser: None,

@@ -65,39 +65,50 @@ impl Network {
             Some((_, false)) => return Err(Refusal::NodeIdTaken),
             None => {}
         }
-        let joining = self.links.values().filter(|link| link.is_joining());
-        let same = joining
-            .clone()
-            .filter(|link| link.signaling_id() == peer)
-            .count();
-        if same >= usize::from(self.config.limits.joins_per_signaling_id) {
+        if self.joins_too_often(peer) {
             return Err(Refusal::TooManyAttempts);
         }
-        let Role::Host(host) = &self.role else {
-            return Err(Refusal::NetworkFull);
-        };
-        // Who comes back has a place already.
-        let under_way = if planted!(self.config, JoinNotCounted) {
-            0
-        } else {
-            joining.filter(|link| link.wants_place()).count()
-        };
-        let places = self.roster.len().saturating_add(under_way);
-        if places >= usize::from(self.config.max_nodes) || host.next_number == Number::MAX {
+        if !self.has_place(0) {
             return Err(Refusal::NetworkFull);
         }
         Ok(())
     }
 
-    fn open_link(&mut self, peer: String, hello: OfferHello, offer: Offer) {
-        let id = self.new_link();
+    /// Whether as many joins of one signaling id are under way as may be.
+    pub(super) fn joins_too_often(&self, peer: &str) -> bool {
+        let joining = self.links.values().filter(|link| link.is_joining());
+        let same = joining.filter(|link| link.signaling_id() == peer).count();
+        same >= usize::from(self.config.limits.joins_per_signaling_id)
+    }
+
+    /// Host: whether there is a place for one more, when so many of the roster have gone.
+    pub(super) fn has_place(&self, gone: usize) -> bool {
+        let Role::Host(host) = &self.role else {
+            return false;
+        };
+        // Who comes back has a place already.
+        let under_way = if planted!(self.config, JoinNotCounted) {
+            0
+        } else {
+            let links = self.links.values();
+            links.filter(|link| link.wants_place()).count()
+        };
+        let places = self.roster.len().saturating_add(under_way);
+        let max_nodes = usize::from(self.config.max_nodes);
+        places.saturating_sub(gone) < max_nodes && host.next_number < Number::MAX
+    }
+
+    /// A link that somebody who joins has offered.
+    pub(super) fn joining_link(&self, peer: String, connection: String) -> Link {
         let timeouts = self.config.timeouts;
         let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
-        let via = Via::Signaling {
-            peer,
-            connection: offer.connection_id,
-        };
-        let mut link = Link::new(self.now, via, self.bounds(), deadline);
+        let via = Via::Signaling { peer, connection };
+        Link::new(self.now, via, self.bounds(), deadline)
+    }
+
+    fn open_link(&mut self, peer: String, hello: OfferHello, offer: Offer) {
+        let id = self.new_link();
+        let mut link = self.joining_link(peer, offer.connection_id);
         link.hello = Some(hello);
         self.links.insert(id, link);
         self.command(id, LinkCommand::Open { offerer: false });

@@ -11,10 +11,10 @@ use crate::code::NetworkCode;
 use crate::id::LinkId;
 use crate::io::{Channel, LinkCommand};
 use crate::link::negotiation::{self, OfferHello};
-use crate::link::{Aside, Link, Via};
+use crate::link::{Link, Via};
 use crate::signaling::{RelayedKind, write_relayed};
 use crate::time::Timestamp;
-use crate::wire::{Frame, Hello, Version};
+use crate::wire::{Frame, Version};
 
 /// How often an offer to come back is repeated until it is answered: the host may be on its way to
 /// another network, and what comes to its old connection is lost without a word.
@@ -32,7 +32,7 @@ pub(super) struct Attempt {
     /// Our candidates so far: they follow the offer, whenever it leaves.
     candidates: Vec<String>,
     /// The host is to take ICE's controlling role: it is one that does not begin SCTP otherwise.
-    led: bool,
+    pub(super) led: bool,
     /// It is made even if the old link works again: the host has answered, or the old one is too slow.
     pub(super) settled: bool,
     /// When our offer is sent again, if it is not answered.
@@ -47,13 +47,23 @@ impl Network {
         deadline: Timestamp,
         first: &Frame,
     ) -> Attempt {
+        self.dial(code, deadline, |link| link.channels.push_control(first))
+    }
+
+    /// Begins a link to the host's place at the signaling server.
+    pub(super) fn dial(
+        &mut self,
+        code: NetworkCode,
+        deadline: Timestamp,
+        prepare: impl FnOnce(&mut Link),
+    ) -> Attempt {
         let id = self.new_link();
         let via = Via::Signaling {
             peer: code.signaling_id().to_string(),
             connection: format!("dc_{:016x}", self.fork("connection id", id.as_u64()).u64()),
         };
         let mut link = Link::new(self.now, via, self.bounds(), deadline);
-        link.channels.push_control(first);
+        prepare(&mut link);
         self.links.insert(id, link);
         // The offer is made while the signaling server is still being reached.
         self.command(id, LinkCommand::Open { offerer: true });
@@ -66,63 +76,6 @@ impl Network {
             settled: false,
             repeat_at: None,
         }
-    }
-
-    /// Begins the other connection to a page that hosts, for states, if it wants one.
-    pub(super) fn dial_states(&mut self, of: LinkId) -> bool {
-        let timeouts = self.config.timeouts;
-        let deadline = self.now.plus(timeouts.ice).plus(timeouts.datachannel);
-        let code = match &mut self.role {
-            Role::Joiner(joiner) if joiner.wants_states => joiner.code,
-            Role::Joiner(_) | Role::Idle | Role::Host(_) | Role::Leaving { .. } => return false,
-        };
-        let id = self.new_link();
-        let via = Via::Signaling {
-            peer: code.signaling_id().to_string(),
-            connection: format!("dc_{:016x}", self.fork("connection id", id.as_u64()).u64()),
-        };
-        let mut link = Link::new(self.now, via, self.bounds(), deadline);
-        link.aside = Aside::States(of);
-        link.heard = true;
-        self.links.insert(id, link);
-        if let Role::Joiner(joiner) = &mut self.role {
-            joiner.attempt = Some(Attempt {
-                link: id,
-                offer: None,
-                candidates: Vec::new(),
-                led: false,
-                settled: true,
-                repeat_at: None,
-            });
-        }
-        self.command(id, LinkCommand::Open { offerer: true });
-        self.command(id, LinkCommand::CreateOffer);
-        true
-    }
-
-    /// Begins anew with a host of the JSON dialect that found a path, but opens no channel: there are
-    /// stacks in which the controlling side of ICE begins SCTP, whereas ours leaves it to the DTLS client.
-    pub(super) fn offer_to_be_led(&mut self) {
-        let forever = Timestamp::from_nanos(u64::MAX);
-        let Role::Joiner(joiner) = &mut self.role else {
-            return;
-        };
-        joiner.host = None;
-        let (code, old) = (joiner.code, joiner.link);
-        let first = Frame::Hello(Hello {
-            version: Version::OURS,
-            node: self.id,
-        });
-        let mut attempt = self.begin_attempt(code, forever, &first);
-        attempt.led = true;
-        if let Some(link) = self.links.get_mut(&attempt.link) {
-            link.heard = true;
-        }
-        if let Role::Joiner(joiner) = &mut self.role {
-            joiner.link = attempt.link;
-            joiner.attempt = Some(attempt);
-        }
-        self.close_link(old);
     }
 
     /// The attempt that this link is.

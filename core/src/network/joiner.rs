@@ -12,7 +12,6 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::negotiation::{self, Admission, Verdict};
 use crate::link::{PhaseClock, Stage};
-use crate::map::Map;
 use crate::planted::planted;
 use crate::signaling::{ClientEvent, Relayed, RelayedKind, SignalingFailure, SignalingUrl};
 use crate::time::{Timestamp, earliest};
@@ -41,7 +40,7 @@ pub(super) struct Joiner {
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// Nodes that the host has lost and waits for.
-    pub(super) missed_by_host: Map<Number, ()>,
+    pub(super) missed_by_host: Vec<Number>,
     /// The host's id, once it has answered.
     pub(super) host: Option<NodeId>,
     /// The secret to take our place again with.
@@ -100,7 +99,7 @@ impl Network {
             doubt: None,
             calm_until: None,
             again_at: None,
-            missed_by_host: Map::new(),
+            missed_by_host: Vec::new(),
             host: None,
             token: None,
             wants_states: false,

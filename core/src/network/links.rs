@@ -88,7 +88,9 @@ impl Network {
                     self.data_moved(number);
                 }
             }
-            LinkUpdate::Alive { round_trip } => self.alive(id, round_trip, self.config.probing),
+            LinkUpdate::Alive { round_trip } => {
+                self.alive(id, round_trip, self.config.probing == Probing::ByLink);
+            }
             LinkUpdate::Report(report) => self.link_reported(id, report),
             // Our own liveness decides; a passing loss of the path is no end. But it may not pass.
             LinkUpdate::Disconnected => {
@@ -196,16 +198,16 @@ impl Network {
     /// More than a sign of life came. That counts in any case, as the application is going to see it; and
     /// of a path that leads one way it does not come for long, as nobody says that it came.
     pub(super) fn heard(&mut self, id: LinkId, round_trip: Option<Duration>) {
-        self.alive(id, round_trip, Probing::ByFrames);
+        self.alive(id, round_trip, false);
     }
 
     /// An authenticated packet came.
-    fn alive(&mut self, id: LinkId, round_trip: Option<Duration>, probing: Probing) {
+    fn alive(&mut self, id: LinkId, round_trip: Option<Duration>, bare: bool) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
         link.heard = true;
-        let was_suspect = link.liveness.heard(self.now, round_trip, probing);
+        let was_suspect = link.liveness.heard(self.now, round_trip, bare);
         let direct = link.direct().is_some();
         let Some(number) = link.number() else {
             return;

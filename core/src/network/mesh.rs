@@ -376,7 +376,7 @@ impl Network {
     pub(super) fn node_gone(&mut self, number: Number, reason: LeaveReason) {
         self.away.remove(&number);
         if let Role::Joiner(joiner) = &mut self.role {
-            joiner.missed_by_host.remove(&number);
+            joiner.missed_by_host.retain(|other| *other != number);
         }
         self.foreign.remove(&number);
         if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {

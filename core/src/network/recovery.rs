@@ -87,11 +87,15 @@ impl Network {
         if self.roster.node(number).is_none() {
             self.count_stale();
         } else if is_away {
-            joiner.missed_by_host.insert(number, ());
+            if !joiner.missed_by_host.contains(&number) {
+                joiner.missed_by_host.push(number);
+            }
             self.miss_with_host(number);
-        } else if joiner.missed_by_host.remove(&number).is_some() && self.away.contains_key(&number)
-        {
-            self.found(number);
+        } else if joiner.missed_by_host.contains(&number) {
+            joiner.missed_by_host.retain(|other| *other != number);
+            if self.away.contains_key(&number) {
+                self.found(number);
+            }
         }
         Ok(())
     }
@@ -105,7 +109,7 @@ impl Network {
 
     fn is_missed_by_host(&self, number: Number) -> bool {
         match &self.role {
-            Role::Joiner(joiner) => joiner.missed_by_host.contains_key(&number),
+            Role::Joiner(joiner) => joiner.missed_by_host.contains(&number),
             Role::Idle | Role::Host(_) | Role::Leaving { .. } => false,
         }
     }
