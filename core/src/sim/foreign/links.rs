@@ -109,7 +109,7 @@ impl ForeignNode {
         }
     }
 
-    fn gone(&mut self, link: LinkId) {
+    pub(super) fn gone(&mut self, link: LinkId) {
         let Some(peer) = self.peers.get(&link) else {
             return;
         };

@@ -50,7 +50,11 @@ impl ForeignNode {
             {
                 self.end(EndReason::CodeNotFound);
             }
-            ("OFFER", None) if matches!(self.role, Role::Host { .. }) => {
+            ("OFFER", link) if matches!(self.role, Role::Host { .. }) => {
+                // It closes what is offered twice, and begins anew.
+                if let Some(link) = link {
+                    self.gone(link);
+                }
                 let states = text(payload, "label") == "clay_state";
                 let peer = Peer::new(src, connection, states, false);
                 let link = self.open(peer);

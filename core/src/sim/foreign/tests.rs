@@ -193,6 +193,39 @@ fn who_goes_without_a_word_and_comes_again_under_its_name_is_let_in() {
 }
 
 #[test]
+fn a_late_roster_is_a_roster() {
+    let (mut world, host) = foreign_hosted(7, Foreign::page(""));
+    let page = world.add_foreign(Foreign::page("page"));
+    let ours = world.add_model(Config::default());
+    joined(&mut world, &[page]);
+    world.join(ours, &code());
+    // Held back when its channel opens, for longer than a joiner waits for it.
+    let opens = |world: &World| world.foreign_roster(host).len() == 2;
+    assert!(world.run_until(5 * SECOND, opens));
+    world.clog(host, ours);
+    world.run_for(Duration::from_millis(1_800));
+    world.unclog(host, ours);
+    world.run_for(2 * SECOND);
+    assert_eq!(world.nodes(ours).len(), 3);
+}
+
+#[test]
+fn a_page_is_joined_though_the_signaling_server_is_gone_between_offer_and_answer() {
+    // Every moment of the join, a little apart.
+    for step in 0..40 {
+        let (mut world, host) = foreign_hosted(8, Foreign::page(""));
+        let ours = world.add_model(Config::default());
+        world.set_signaling_delay(Duration::from_millis(100));
+        world.join(ours, &code());
+        world.run_for(Duration::from_millis(10 * step));
+        world.start_server();
+        world.run_for(14 * SECOND);
+        assert_eq!(world.status(ours), Some(Status::Joined), "{step}");
+        assert_eq!(world.foreign_roster(host).len(), 1, "{step}");
+    }
+}
+
+#[test]
 fn a_flood_ends_for_the_one_that_makes_it_alone() {
     let (mut world, host) = hosted(5);
     let (flood, good) = (
@@ -524,8 +557,12 @@ impl Drawn {
             4 => self.world.reconnect(node),
             5 if nth > 0 => {
                 self.world.crash(node);
-                self.players[nth].heard.clear();
                 self.world.restart(node);
+                // What is still on the way is of another life.
+                let player = &mut self.players[nth];
+                player.heard.clear();
+                player.life += 1;
+                player.said = 0;
             }
             6 if nth > 0 => self.world.leave(node),
             7 => {
@@ -580,7 +617,9 @@ impl Drawn {
             self.run(time);
         }
         self.world.heal_all();
-        self.world.set_default_path(Path::default());
+        for (one, other) in self.pairs() {
+            self.world.set_path(one, other, Path::default());
+        }
         self.world.set_signaling_faults(SignalingFaults::default());
         self.world.start_server();
         let together = |drawn: &Self| {
@@ -590,8 +629,11 @@ impl Drawn {
                 None => drawn.world.nodes(player.node).len() == count,
             })
         };
+        // As long as who is lost may still be told to have left.
+        let mut settled = 0;
         for _ in 0..300 {
-            if together(self) {
+            settled = if together(self) { settled + 1 } else { 0 };
+            if settled > 30 {
                 break;
             }
             for nth in 0..self.players.len() {
@@ -599,32 +641,22 @@ impl Drawn {
             }
             self.run(SECOND);
         }
-        assert!(
-            together(self),
-            "they do not come together: {:?}",
-            self.rosters()
-        );
-        self.run(5 * SECOND);
-        assert!(
-            together(self),
-            "they do not stay together: {:?}",
-            self.rosters()
-        );
+        assert!(settled > 30, "they are not together: {:?}", self.rosters());
         for nth in 0..self.players.len() {
             assert!(self.say(nth), "{nth} cannot say anything");
-            self.run(2 * SECOND);
-            for by in (0..self.players.len()).filter(|by| *by != nth) {
-                let player = &self.players[nth];
-                let last = (format!("{nth}.{}", player.life), player.said - 1);
-                // What hosts of the other kind hear is not kept by name.
-                if by > 0 || self.players[0].foreign.is_none() {
-                    let heard = self.players[by].heard.values().any(|heard| *heard == last);
-                    assert!(
-                        heard,
-                        "{by} has not heard {last:?}: {:?}",
-                        self.players[by].heard
-                    );
+            // A link that was dark and cannot be replaced goes on when SCTP tries again.
+            for _ in 0..70 {
+                self.run(SECOND);
+                if self.all_heard(nth) {
+                    break;
                 }
+            }
+            for by in 0..self.players.len() {
+                let heard = &self.players[by].heard;
+                assert!(
+                    self.has_heard(by, nth),
+                    "{by} has not heard {nth}: {heard:?}"
+                );
             }
         }
         let wattle = self
@@ -645,6 +677,24 @@ impl Drawn {
         }
     }
 
+    /// Whether one has heard the last words of another. (What foreign hosts hear is not kept.)
+    fn has_heard(&self, by: usize, of: usize) -> bool {
+        let player = &self.players[of];
+        let last = (format!("{of}.{}", player.life), player.said - 1);
+        let mut heard = self.players[by].heard.values();
+        by == of || by == 0 && self.by_foreign || heard.any(|heard| *heard == last)
+    }
+
+    fn all_heard(&self, of: usize) -> bool {
+        (0..self.players.len()).all(|by| self.has_heard(by, of))
+    }
+
+    fn pairs(&self) -> Vec<(NodeIndex, NodeIndex)> {
+        let nodes = || self.players.iter().map(|player| player.node);
+        let pairs = nodes().flat_map(|one| nodes().map(move |other| (one, other)));
+        pairs.filter(|(one, other)| one < other).collect()
+    }
+
     fn rosters(&self) -> Vec<(Option<Status>, usize)> {
         let players = self.players.iter();
         let seen = |player: &Player| match player.foreign {
@@ -661,11 +711,24 @@ fn run_worlds(seeds: core::ops::Range<u64>) {
     let mut failed = Vec::new();
     for seed in seeds {
         let run = std::panic::catch_unwind(|| Drawn::new(seed).all());
-        if run.is_err() {
-            failed.push(seed);
+        if let Err(text) = run {
+            let text = text.downcast_ref::<String>().cloned().unwrap_or_default();
+            failed.push(format!("seed {seed}: {text}"));
         }
     }
-    assert!(failed.is_empty(), "seeds {failed:?}");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// `SEED=7 cargo test … one_drawn_world -- --ignored --nocapture` shows what happens.
+#[test]
+#[ignore = "to look at one seed"]
+fn one_drawn_world() {
+    let seed = std::env::var("SEED").unwrap().parse().unwrap();
+    let mut drawn = Drawn::new(seed);
+    drawn.world.keep_timeline();
+    let run = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| drawn.all()));
+    std::println!("{}", drawn.world.timeline());
+    assert!(run.is_ok());
 }
 
 #[test]
