@@ -44,6 +44,8 @@ pub(crate) struct Liveness {
     suspect: bool,
     lost: bool,
     round_trip: RoundTrip,
+    /// The silence after which the path is in doubt: it follows from the round trip.
+    patience: Duration,
 }
 
 /// Round-trip times, smoothed as RFC 6298 does.
@@ -86,6 +88,7 @@ impl Liveness {
             suspect: false,
             lost: false,
             round_trip: RoundTrip::default(),
+            patience: patience(ROUND_TRIP),
         }
     }
 
@@ -99,6 +102,7 @@ impl Liveness {
     ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
+            self.patience = patience(self.round_trip.smoothed.unwrap_or(ROUND_TRIP));
             self.in_vain = None;
         }
         let gap = now.since(self.came);
@@ -146,7 +150,7 @@ impl Liveness {
             (_, true) => return self.next_probe(),
             (true, false) => timeouts.lost_after,
             (false, false) if self.in_doubt => timeouts.suspect_after,
-            (false, false) => timeouts.suspect_after.min(self.patience()),
+            (false, false) => timeouts.suspect_after.min(self.patience),
         };
         let judged = self.judged_at(limit);
         judged.map_or_else(|| self.next_probe(), |at| at.min(self.next_probe()))
@@ -156,19 +160,12 @@ impl Liveness {
     /// ask as soon as it is quiet. `None`: not before we have asked.
     fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
         let asking = limit.saturating_sub(QUIET);
-        let silent = self.heard.plus(limit);
-        if asking.is_zero() {
-            return Some(silent);
-        }
-        Some(silent.max(self.first_asked?.plus(asking)))
-    }
-
-    /// The silence after which the path is in doubt.
-    fn patience(&self) -> Duration {
-        let round_trip = self.round_trip.smoothed.unwrap_or(ROUND_TRIP);
-        QUIET
-            .saturating_add(IN_VAIN)
-            .saturating_add(round_trip.saturating_mul(2))
+        let asked = if asking.is_zero() {
+            self.heard
+        } else {
+            self.first_asked?.plus(asking)
+        };
+        Some(asked.max(self.heard.plus(limit)))
     }
 
     fn next_probe(&self) -> Timestamp {
@@ -191,7 +188,7 @@ impl Liveness {
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
         let due = |limit| self.judged_at(limit).is_some_and(|at| at <= now);
-        if !self.in_doubt && due(self.patience().min(timeouts.suspect_after)) {
+        if !self.in_doubt && due(self.patience.min(timeouts.suspect_after)) {
             self.in_doubt = true;
             return Some(Verdict::Doubt);
         }
@@ -211,6 +208,13 @@ impl Liveness {
         }
         None
     }
+}
+
+/// The silence after which the path is in doubt.
+const fn patience(round_trip: Duration) -> Duration {
+    QUIET
+        .saturating_add(IN_VAIN)
+        .saturating_add(round_trip.saturating_mul(2))
 }
 
 #[cfg(test)]
