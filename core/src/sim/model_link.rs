@@ -174,7 +174,7 @@ impl World {
             LinkCommand::Send { channel, .. } if !self.has_channel(end, channel) => {}
             LinkCommand::AddCandidate(_) => {}
             LinkCommand::Send { channel, message } => {
-                let message = message.to_bytes();
+                let message = message.into_bytes();
                 match channel {
                     Channel::Data => self.send_data(end, message),
                     Channel::State => self.send_state(end, message),
@@ -300,9 +300,9 @@ impl World {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        for end in core::mem::take(&mut node.ends).into_values() {
-            let peer = self.links.peer(end);
-            self.links.close(end);
+        for end in core::mem::take(&mut node.ends).values() {
+            let peer = self.links.peer(*end);
+            self.links.close(*end);
             if let Some(peer) = peer {
                 self.look_for_light(peer);
             }
