@@ -267,15 +267,9 @@ fn whoever_moves_goes_on_soon() {
         pauses.last()
     );
     for course in courses {
-        // Once: a second to be sure, one to find each other, and what servers and paths take. If there
-        // is trouble again while they look for each other, they begin again.
-        let once = Duration::from_millis(2500) + 5 * course.slowness;
-        let again = |trouble: Trouble| matches!(trouble, Trouble::Moves(2..));
-        let most = if course.troubles.into_iter().any(again) {
-            once + Duration::from_millis(2500)
-        } else {
-            once
-        };
+        // Since the last trouble: a second to be sure, one to find each other, and what servers and paths
+        // take, also if there was trouble before.
+        let most = Duration::from_millis(2500) + 5 * course.slowness;
         assert!(
             course.wrong.is_none() && longest(&course) <= most,
             "{course:#?}"
