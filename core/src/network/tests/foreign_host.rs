@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::error::{EndReason, SendError};
 use crate::event::{Event, LeaveReason, Refusal};
 use crate::id::{LinkId, NodeId};
-use crate::io::{Channel, LinkCommand, LinkFailure, LinkUpdate, Output};
-use crate::signaling::SignalingCommand;
+use crate::io::{Channel, Input, LinkCommand, LinkFailure, LinkUpdate, Output};
+use crate::signaling::{SignalingCommand, SignalingFailure, SignalingId, SignalingUpdate};
 use crate::stats::Status;
 
 const STATES: LinkId = LinkId(1);
@@ -458,5 +458,46 @@ fn whatever_the_host_says_the_laws_hold() {
         }
         assert_eq!(bare.ended(), None, "{seed}");
         bare.joiner.finish();
+    }
+}
+
+#[test]
+fn a_late_roster_is_a_roster() {
+    let mut bare = Bare::foreign(true);
+    let _ = bare.waits(Duration::from_millis(1_200));
+    assert_eq!(bare.joiner.network.nodes().count(), 2, "welcome without it");
+    let _ = bare.hears(r#"{"t":"y","sys":"roster","nodes":["one","two"]}"#);
+    assert_eq!(bare.joiner.network.nodes().count(), 4);
+    let one = bare.named("one");
+    let _ = bare.hears(r#"{"t":"m","d":{},"from":"one"}"#);
+    assert_eq!(bare.texts(), [(one, "{}".to_owned())]);
+    bare.joiner.finish();
+}
+
+#[test]
+fn an_offer_is_repeated_only_if_the_server_has_kept_no_answer() {
+    let offers = |outputs: &[Output]| {
+        let said = signaled(outputs);
+        said.iter().filter(|text| text.contains("OFFER")).count()
+    };
+    for answered in [false, true] {
+        let mut bare = Bare::offering(Config::default(), 6);
+        let connection = bare.connection.clone();
+        let lost = SignalingUpdate::Closed(SignalingId(0), SignalingFailure::Closed);
+        let _ = bare.joiner.input(bare.now, Input::Signaling(lost));
+        let _ = bare.waits(Duration::from_millis(600));
+        let again = SignalingUpdate::Frame(SignalingId(1), super::room::OPEN);
+        let outputs = bare.joiner.input(bare.now, Input::Signaling(again));
+        assert_eq!(offers(&outputs), 0, "the answer may be on its way");
+        if answered {
+            let text = format!(
+                r#"{{"type":"ANSWER","src":"{CODE}","dst":"x","payload":{{"sdp":{{"type":"answer","sdp":"v=0"}},"type":"data","connectionId":"{connection}"}}}}"#
+            );
+            let kept = SignalingUpdate::Frame(SignalingId(1), &text);
+            let outputs = bare.joiner.input(bare.now, Input::Signaling(kept));
+            assert!(commands(&outputs, LINK).contains(&LinkCommand::MakeChannel(Channel::Data)));
+        }
+        let outputs = bare.waits(Duration::from_secs(3));
+        assert_eq!(offers(&outputs), usize::from(!answered));
     }
 }

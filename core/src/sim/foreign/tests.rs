@@ -198,23 +198,6 @@ fn who_goes_without_a_word_and_comes_again_under_its_name_is_let_in() {
 }
 
 #[test]
-fn a_late_roster_is_a_roster() {
-    let (mut world, host) = foreign_hosted(7, Foreign::page(""));
-    let page = world.add_foreign(Foreign::page("page"));
-    let ours = world.add_model(Config::default());
-    joined(&mut world, &[page]);
-    world.join(ours, &code());
-    // Held back when its channel opens, for longer than a joiner waits for it.
-    let opens = |world: &World| world.foreign_roster(host).len() == 2;
-    assert!(world.run_until(5 * SECOND, opens));
-    world.clog(host, ours);
-    world.run_for(Duration::from_millis(1_800));
-    world.unclog(host, ours);
-    world.run_for(2 * SECOND);
-    assert_eq!(world.nodes(ours).len(), 3);
-}
-
-#[test]
 fn a_page_is_joined_though_the_signaling_server_is_gone_between_offer_and_answer() {
     // Every moment of the join, a little apart.
     for step in 0..40 {
