@@ -4,16 +4,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{Network, Role};
+use crate::config::Probing;
 use crate::error::EndReason;
 use crate::event::{LeaveReason, Refusal};
 use crate::id::LinkId;
 use crate::io::{Channel, LinkCommand, LinkFailure, Output};
 use crate::link::{Aside, Link, Stage};
-use crate::membership::Interpreter;
+use crate::membership::{Interpreter, STALE};
 use crate::wire::HOST;
-
-/// Over this many bytes in its channel a state or a pong is not worth more.
-const STALE: u32 = 64 * 1024;
 
 impl Network {
     /// States of this link have no connection of their own any more.
@@ -21,6 +19,16 @@ impl Network {
         if let Some(interpreter) = self.interpreter(of) {
             interpreter.has_state = false;
             interpreter.buffered = [interpreter.buffered[0], 0];
+        }
+    }
+
+    /// A browser tells of few signs of life, but for the answers to our pings.
+    pub(super) fn expect_signs(&mut self, id: LinkId) {
+        let by_both = self.config.probing == Probing::ByBoth;
+        if let Some(link) = self.links.get_mut(&id)
+            && let Some(interpreter) = &link.interpreter
+        {
+            link.liveness.expect_few(by_both && interpreter.is_mute());
         }
     }
 
@@ -34,15 +42,23 @@ impl Network {
         let Some(link) = self.links.get(&id) else {
             return false;
         };
+        if !link.is_foreign() {
+            return false;
+        }
         if matches!(link.aside, Aside::Refused(_)) {
             return true;
         }
         let of = link.carries_for().unwrap_or(id);
+        if of != id {
+            self.heard(of, None);
+        }
         let now = self.now;
         let Some(interpreter) = self.interpreter(of) else {
             return false;
         };
-        if interpreter.hear(now, message).is_err() {
+        let heard = interpreter.hear(now, message);
+        self.expect_signs(of);
+        if heard.is_err() {
             if matches!(self.role, Role::Joiner(_)) {
                 // Our application takes too little; the others' host cannot wait for it.
                 self.end(EndReason::TooSlow);
@@ -58,6 +74,9 @@ impl Network {
         let Some(link) = self.links.get(&id) else {
             return false;
         };
+        if !link.is_foreign() {
+            return false;
+        }
         if matches!(link.aside, Aside::Refused(_)) {
             return true;
         }
@@ -112,7 +131,7 @@ impl Network {
         if !self.interprets {
             return;
         }
-        let (now, me) = (self.now, self.me);
+        let now = self.now;
         for id in self.interpreted() {
             let mut links = self.links.iter();
             let carrier = links.find_map(|(other, link)| match link.stage {
@@ -122,7 +141,7 @@ impl Network {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            while let Some((_, message)) = link.channels.poll(now, me) {
+            while let Some((_, message)) = link.channels.poll(now) {
                 link.interpret(now, &message);
             }
             let Some(interpreter) = &mut link.interpreter else {
@@ -167,6 +186,13 @@ impl Network {
         }
     }
 
+    /// Whether the node of this link is lost: nothing is heard of it until it is back, not even what was kept
+    /// of its words for somebody who has a new link.
+    fn is_away(&self, id: LinkId) -> bool {
+        let number = self.links.get(&id).and_then(Link::number);
+        number.is_some_and(|number| self.away.contains_key(&number))
+    }
+
     fn interpreted(&self) -> Vec<LinkId> {
         let links = self.links.iter();
         let with = links.filter(|(_, link)| link.interpreter.is_some());
@@ -175,18 +201,15 @@ impl Network {
 
     /// Takes in what interpreters say in the place of their nodes; says whether there was anything.
     pub(super) fn hear_interpreters(&mut self) -> bool {
-        if !self.interprets {
-            return false;
-        }
         let mut any = false;
         for id in self.interpreted() {
             while self.links.get(&id).is_some_and(Link::has_heard)
+                && !self.is_away(id)
                 && let Some((channel, frame)) =
                     self.interpreter(id).and_then(Interpreter::poll_frame)
             {
                 any = true;
-                let frames = [frame].into();
-                if self.handle_frames(id, channel, frames).is_err() {
+                if self.handle_frame(id, channel, frame).is_err() {
                     self.misbehaved(id);
                 }
             }

@@ -1,13 +1,13 @@
 //! The world as a test sees it.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::clock::{Clock, NEVER};
+use super::foreign::{Foreign, ForeignNode};
 use super::laws::{Laws, Watch};
 use super::machine::Machine;
 use super::model_link::{EndIndex, ModelLinks};
@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::ice::IceServer;
 use crate::id::LinkId;
+use crate::map::Map;
 use crate::network::Network;
 use crate::rng::Rng;
 use crate::signaling::{Server, ServerConfig};
@@ -33,7 +34,7 @@ use crate::id::NodeId;
 #[cfg(feature = "native")]
 use crate::native;
 #[cfg(feature = "native")]
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Names a node of a world, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,8 @@ pub(super) struct WorldNode {
     pub(super) machine: Option<Machine>,
     pub(super) config: Config,
     native: bool,
+    /// It is not wattle's, but this.
+    foreign: Option<Foreign>,
     life: u64,
     pub(super) events: Vec<(Timestamp, Event)>,
     pub(super) taken: usize,
@@ -98,7 +101,7 @@ pub(super) struct WorldNode {
     /// How many model links it has opened in all its lives.
     pub(super) links_opened: u64,
     /// Its ends of model links.
-    pub(super) ends: BTreeMap<LinkId, EndIndex>,
+    pub(super) ends: Map<LinkId, EndIndex>,
     /// Cut off from everybody, the signaling server included.
     pub(super) isolated: bool,
     pub(super) clock: Clock,
@@ -167,7 +170,16 @@ impl World {
         self.add(config, true)
     }
 
-    fn add(&mut self, mut config: Config, native: bool) -> NodeIndex {
+    fn add(&mut self, config: Config, native: bool) -> NodeIndex {
+        self.add_machine(config, native, None)
+    }
+
+    pub(super) fn add_machine(
+        &mut self,
+        mut config: Config,
+        native: bool,
+        foreign: Option<Foreign>,
+    ) -> NodeIndex {
         let index = self.nodes.len();
         // The public servers are not of this world.
         if config.ice_servers == IceServer::defaults() {
@@ -177,6 +189,7 @@ impl World {
             machine: None,
             config,
             native,
+            foreign,
             life: 0,
             events: Vec::new(),
             taken: 0,
@@ -188,7 +201,7 @@ impl World {
             messages: 0,
             datagrams: 0,
             links_opened: 0,
-            ends: BTreeMap::new(),
+            ends: Map::new(),
             isolated: false,
             clock: Clock::default(),
             latest: Timestamp::ZERO,
@@ -255,6 +268,11 @@ impl World {
             return;
         }
         let _ = native;
+        if let Some(foreign) = node.foreign.clone() {
+            let machine = ForeignNode::new(foreign, seed, now);
+            node.machine = Some(Machine::Foreign(Box::new(machine)));
+            return;
+        }
         let machine = Network::new(config, seed, now);
         self.trace.set_id(index, machine.id());
         node.machine = Some(Machine::Model(Box::new(machine)));

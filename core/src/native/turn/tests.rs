@@ -557,6 +557,32 @@ fn strangers_and_the_forgotten_are_not_heard() {
     assert_eq!(bench.events, []);
 }
 
+/// Its channel stands at the server for ten minutes, and what it sends comes by that: the first checks of
+/// a new link, long before we have anything but checks to send.
+#[test]
+fn whoever_was_forgotten_and_is_permitted_again_is_heard_on_its_channel() {
+    let mut bench = Bench::allocated(TurnConfig::default(), Transport::Datagram, Family::V4);
+    let peer: SocketAddr = PEER.parse().unwrap();
+    bench.permit(peer);
+    bench.send(peer, b"x");
+    bench.run_for(secs(1));
+    bench.forget(peer);
+    bench.run_for(secs(1));
+    bench.permit(peer);
+    bench.run_for(secs(1));
+    bench.answer(peer, b"check");
+    assert_eq!(bench.last_data_bytes, 5 + 4, "by the channel");
+    bench.run_for(secs(1));
+    assert_eq!(bench.data(), [(peer, b"check".to_vec())]);
+    // Another link has to do with another port of that address: what came as an indication would pass.
+    bench.permit(SocketAddr::new(peer.ip(), 9));
+    bench.forget(peer);
+    bench.answer(peer, b"check");
+    bench.run_for(secs(1));
+    assert_eq!(bench.data(), [(peer, b"check".to_vec())]);
+    assert_eq!(bench.turn().dropped(), 0);
+}
+
 #[test]
 fn an_allocation_is_given_back() {
     let mut bench = Bench::allocated(TurnConfig::default(), Transport::Datagram, Family::V4);

@@ -66,7 +66,10 @@ impl World {
             self.tell_stale(end, stale);
             return;
         }
-        let whole = self.is_whole(end);
+        let waits = matches!(
+            update,
+            ModelUpdate::Connected | ModelUpdate::Opened | ModelUpdate::Left(_)
+        ) && !self.is_whole(end);
         let now = self.now;
         let Some(own) = self
             .links
@@ -88,7 +91,7 @@ impl World {
                 return;
             }
             // Nothing passes just now: a little later.
-            ModelUpdate::Connected | ModelUpdate::Opened if !whole => {
+            ModelUpdate::Connected | ModelUpdate::Opened if waits => {
                 self.update_later(end, TRY_AGAIN, update);
                 return;
             }
@@ -103,8 +106,13 @@ impl World {
                 if let Some(peer) = self.links.peer(end) {
                     self.next_arrival(peer);
                 }
-                self.input_link(end, LinkUpdate::ChannelOpened(Channel::Data));
-                self.maybe_again(end, Stale::Opened(Channel::Data));
+                if self.has_channel(end, Channel::Data) {
+                    self.input_link(end, LinkUpdate::ChannelOpened(Channel::Data));
+                    self.maybe_again(end, Stale::Opened(Channel::Data));
+                }
+                if !self.has_channel(end, Channel::State) {
+                    return;
+                }
                 self.maybe_again(end, Stale::Opened(Channel::State));
                 LinkUpdate::ChannelOpened(Channel::State)
             }
@@ -114,7 +122,7 @@ impl World {
                 payload,
             },
             // Acknowledgements do not pass.
-            ModelUpdate::Left(_) if !whole && own.peer.is_some() => {
+            ModelUpdate::Left(_) if waits && own.peer.is_some() => {
                 self.update_later(end, RETRANSMISSION.0, update);
                 return;
             }
@@ -203,19 +211,19 @@ impl World {
             && self.life(node) == Some(life)
         {
             let late = self.links.live(end).is_none();
-            let before = late.then(|| self.late_updates(node));
+            let before = late.then(|| self.late_updates(node)).flatten();
             self.input(node, Input::Link { link, update });
-            if let Some(before) = before {
-                let held = Laws::counted(before, self.late_updates(node));
+            if let Some((before, after)) = before.zip(self.late_updates(node)) {
+                let held = Laws::counted(before, after);
                 self.watch.judge(self.now, node, held);
             }
         }
     }
 
     /// How much news of closed links a node has counted.
-    fn late_updates(&self, node: usize) -> u64 {
+    fn late_updates(&self, node: usize) -> Option<u64> {
         let stats = self.stats(NodeIndex(node));
-        stats.map_or(0, |stats| stats.counters.late_updates)
+        stats.map(|stats| stats.counters.late_updates)
     }
 }
 
