@@ -338,30 +338,31 @@ impl World {
     }
 
     /// What such a node heard since it was last asked: all but pings.
-    pub fn take_frames(&mut self, node: NodeIndex) -> Vec<ForeignFrame> {
-        match self.machine(node.0) {
-            Some(Machine::Foreign(foreign)) => core::mem::take(&mut foreign.heard),
-            _ => Vec::new(),
-        }
+    pub fn take_frames(&mut self, NodeIndex(index): NodeIndex) -> Vec<ForeignFrame> {
+        let Some(Machine::Foreign(foreign)) = self.machine(index) else {
+            return Vec::new();
+        };
+        core::mem::take(&mut foreign.heard)
     }
 
     /// The names of the others in its network, as such a node was told.
     #[must_use]
     pub fn foreign_roster(&self, NodeIndex(index): NodeIndex) -> Vec<String> {
         let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
-        match node {
-            Some(Machine::Foreign(foreign)) => foreign.others.iter().cloned().collect(),
-            _ => Vec::new(),
-        }
+        let Some(Machine::Foreign(foreign)) = node else {
+            return Vec::new();
+        };
+        foreign.others.iter().cloned().collect()
     }
 
-    /// The name in the dialect of a node that `node` sees.
+    /// As [`Network::foreign_name`](crate::Network::foreign_name), of a model node.
     #[must_use]
     pub fn foreign_name(&self, NodeIndex(index): NodeIndex, of: NodeId) -> Option<&str> {
-        match self.nodes.get(index)?.machine.as_ref()? {
-            Machine::Model(network) => network.foreign_name(of),
-            _ => None,
-        }
+        let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
+        let Some(Machine::Model(network)) = node else {
+            return None;
+        };
+        network.foreign_name(of)
     }
 
     /// Lets such a node send this to everybody that it has a link to, whatever it is.

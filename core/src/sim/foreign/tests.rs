@@ -1,5 +1,10 @@
 //! Wattle nodes with others: what such nodes do one by one, and drawn worlds of both kinds.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "tests look for the one event they want"
+)]
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString as _};
