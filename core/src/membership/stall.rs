@@ -81,15 +81,21 @@ impl Stall {
         self.since.is_some()
     }
 
+    /// Since when the sender may be waiting, and nothing was taken or moved.
+    pub(crate) const fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
     /// When the receiver has had its time, as things are.
     pub(crate) fn over_at(&self, patience: Duration) -> Option<Timestamp> {
+        let since = self.since?;
         let says_so = self.idle >= patience;
         let patience = if says_so {
             patience
         } else {
             patience.saturating_mul(SILENT_FACTOR)
         };
-        self.since.map(|since| since.plus(patience))
+        Some(since.plus(patience))
     }
 }
 

@@ -27,6 +27,7 @@ const CANDIDATES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) link: LinkId,
+    pub(super) begun: Timestamp,
     /// Our offer, once it is made.
     offer: Option<String>,
     /// Our candidates so far: they follow the offer, whenever it leaves.
@@ -70,6 +71,7 @@ impl Network {
         self.command(id, LinkCommand::CreateOffer);
         Attempt {
             link: id,
+            begun: self.now,
             offer: None,
             candidates: Vec::new(),
             led: false,

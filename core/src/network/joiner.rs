@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::attempt::Attempt;
 use super::{Network, Role};
@@ -37,6 +38,8 @@ pub(super) struct Joiner {
     pub(super) doubt: Option<Timestamp>,
     /// The last attempt to come back that was begun early was needless: until when none is.
     pub(super) calm_until: Option<Timestamp>,
+    /// And how long that was.
+    pub(super) calm: Duration,
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// Nodes that the host has lost and waits for.
@@ -98,6 +101,7 @@ impl Network {
             attempt: Some(attempt),
             doubt: None,
             calm_until: None,
+            calm: Duration::ZERO,
             again_at: None,
             missed_by_host: Vec::new(),
             host: None,

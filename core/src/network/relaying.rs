@@ -6,16 +6,17 @@ use super::{Network, Role};
 use crate::id::LinkId;
 use crate::membership::Passed;
 use crate::planted::planted;
-use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, Signal, State, Step};
+use crate::wire::{Ack, Body, Frame, HOST, Number, Outgoing, Piece, Signal, State, Step};
 
 impl Network {
-    /// Host: passes a piece on, without looking into it or copying it.
+    /// Host: passes a piece on, without looking into it or copying it. It may be `shared` with others.
     pub(super) fn relay_piece(
         &mut self,
         origin: Number,
         to: Number,
         sequence: u64,
         piece: &Piece,
+        shared: bool,
     ) -> Handled {
         let Role::Host(host) = &mut self.role else {
             return Err(Misbehaved);
@@ -40,6 +41,7 @@ impl Network {
                 return Err(Misbehaved);
             }
         }
+        host.relay.set_shared((origin, to), shared);
         // In a mesh the host does not know the credit; but nobody has more under way than this.
         let most = (self.terms.window as usize).saturating_mul(2);
         if self.terms.mesh && link.channels.queued_of(origin) > most {
@@ -61,7 +63,7 @@ impl Network {
             origin: stamped,
             body,
         };
-        link.channels.push(origin, frame.encode());
+        link.channels.push(origin, &frame);
         Ok(())
     }
 
@@ -94,10 +96,11 @@ impl Network {
         if !self.terms.relay || state.payload.len() > usize::from(self.config.limits.piece) {
             return;
         }
+        let frame = relayed_state(origin, state);
         for (other, link) in &mut self.links {
             if *other != id
                 && link.number().is_some()
-                && link.channels.put_state(origin, state.clone())
+                && link.channels.put_state(origin, frame.clone())
             {
                 self.counters.states_superseded = self.counters.states_superseded.saturating_add(1);
             }
@@ -116,9 +119,10 @@ impl Network {
             return Err(Misbehaved);
         }
         if self.terms.relay && fits {
+            let frame = relayed_state(origin, &state);
             for link in self.links.values_mut() {
                 let wanted = link.number().is_some_and(|number| to.contains(&number));
-                if wanted && link.channels.put_state(origin, state.clone()) {
+                if wanted && link.channels.put_state(origin, frame.clone()) {
                     self.counters.states_superseded =
                         self.counters.states_superseded.saturating_add(1);
                 }
@@ -154,4 +158,10 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// A state as it is passed on: the same for all who get it.
+fn relayed_state(origin: Number, state: &State) -> Outgoing {
+    let body = Body::State(state.clone());
+    Frame::From { origin, body }.encode()
 }

@@ -26,6 +26,7 @@ mod news;
 mod outbox;
 mod paths;
 mod shortcut;
+mod strangers;
 
 use self::checks::Checks;
 use self::detour::{Detour, Ends};
@@ -33,6 +34,7 @@ use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
 use self::shortcut::Shortcut;
+use self::strangers::Strangers;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::crypto;
@@ -109,6 +111,7 @@ pub(in crate::native) struct Link {
     held: Vec<Candidate>,
     candidates: u8,
     addresses: BTreeSet<SocketAddr>,
+    strangers: Strangers,
     early_checks: u8,
     lines: Lines,
     /// The selected pair, local and remote.
@@ -196,6 +199,7 @@ impl Link {
             held: Vec::new(),
             candidates: 0,
             addresses: BTreeSet::new(),
+            strangers: Strangers::new(now),
             early_checks: 0,
             lines: Lines::new(limits),
             path: None,
@@ -302,7 +306,8 @@ impl Link {
         if self.ended || !stun::is_authentic(datagram, &self.local.password) {
             return false;
         }
-        if !self.claim(at.1, out) {
+        let is_known = self.addresses.contains(&at.1);
+        if !(is_known || self.strangers.admit(now, at.1)) || !self.claim(at.1, out) {
             return false;
         }
         if self.remote.is_none() {
