@@ -314,6 +314,17 @@ pub enum Side {
     Remote,
 }
 
+impl Side {
+    /// The side's name in JSON output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+}
+
 /// The candidate types of RFC 8445, and those that name a host by multicast DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

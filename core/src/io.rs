@@ -323,3 +323,18 @@ pub enum LinkFailure {
     #[error("the platform could not make the connection")]
     Platform,
 }
+
+impl LinkFailure {
+    /// The failure's name in JSON output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Description => "description",
+            Self::Ice => "ice",
+            Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::Dtls => "dtls",
+            Self::Channel => "channel",
+            Self::Platform => "platform",
+        }
+    }
+}

@@ -44,6 +44,8 @@ struct Inner {
     ears: OnceCell<[Ears; 2]>,
     /// The other side makes the channels.
     takes: Cell<bool>,
+    /// Both sides make the channels, each with its number.
+    negotiated: Cell<bool>,
     connected: Cell<bool>,
     /// ICE's checks and answers that the browser had counted when it was last asked.
     heard: Cell<(u64, u64)>,
@@ -77,6 +79,7 @@ impl Link {
             state: RefCell::new(None),
             ears: OnceCell::new(),
             takes: Cell::new(false),
+            negotiated: Cell::new(false),
             connected: Cell::new(false),
             heard: Cell::new((0, 0)),
             servers: RefCell::new(Vec::new()),
@@ -106,6 +109,7 @@ impl Link {
             }
             LinkCommand::TakeChannels => inner.takes.set(true),
             LinkCommand::MakeChannel(kind) => {
+                inner.forget_negotiated();
                 inner.use_channel(kind, channel(&inner.connection, kind, None));
             }
             LinkCommand::AcceptAnswer { sdp, .. } => inner.accept(&sdp),
@@ -212,6 +216,19 @@ impl Inner {
     fn negotiate_channels(&self) {
         for kind in Channel::ALL {
             self.use_channel(kind, channel(&self.connection, kind, Some(kind.id())));
+        }
+        self.negotiated.set(true);
+    }
+
+    /// The other side knows nothing of them, but the browser says that they are open, and takes what is
+    /// sent over them.
+    fn forget_negotiated(&self) {
+        if self.negotiated.take() {
+            for kind in Channel::ALL {
+                if let Some(channel) = self.channel(kind).take() {
+                    listen(&channel, None);
+                }
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 // A page of ours and a page with the real PeerJS library, as a Clayground node, in one network.
 
+import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { until } from "../interop/processes.mjs";
@@ -12,7 +13,8 @@ const clayground = async (browser, origin, signalingUrl) => {
   const call = (name, ...args) => page.evaluate(([name, args]) => eval(name)(...args), [name, args]);
   const hears = (what, matches) =>
     until(what, 15_000, async () => (await page.evaluate("heard")).some(matches));
-  return { call, hears };
+  const look = (name) => page.evaluate(name);
+  return { call, hears, look };
 };
 
 const start = async (t) => {
@@ -29,6 +31,9 @@ const talk = async (ours, theirs) => {
   await theirs.hears("the connection for states", (frame) => frame.opened === "clay_state");
   await theirs.call("show", { x: 1 });
   await ours.event("state", { with: { payload: { x: 1 } } });
+  await ours.call("broadcastState", { y: 2 });
+  await theirs.hears("our state", (frame) => frame.on === "state" && frame.d?.y === 2);
+  await until("it is asked for signs of life", 5_000, async () => (await theirs.look("pings")).state);
 };
 
 test("a Clayground page joins a page", async (t) => {
@@ -48,3 +53,21 @@ test("a page joins a Clayground page", async (t) => {
   await talk(ours, theirs);
   await ours.call("leave");
 });
+
+/** What a node says against another. */
+const DOUBTS = ["nodesuspect", "nodelost", "nodeback", "nodeleft", "ended"];
+
+// A browser's own signs of life are 2.5 s apart, and those of both sides fall together now and then: so
+// there are several pages.
+for (const mute of [false, true]) {
+  test(`nobody is suspected where all is quiet${mute ? " and pings are not known" : ""}`, async (t) => {
+    const { signalingUrl, ours, theirs } = await start(t);
+    await theirs.look(`mute = ${mute}`);
+    await theirs.call("host", "ABCDEF");
+    const all = [ours];
+    while (all.length < 5) all.push(await ours.another(t));
+    for (const page of all) await page.join("ABCDEF", { signalingUrl });
+    await new Promise((done) => setTimeout(done, 40_000));
+    for (const page of all) assert.deepEqual(page.all(...DOUBTS), [], page.name);
+  });
+}

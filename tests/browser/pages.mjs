@@ -108,6 +108,7 @@ export class Page {
       for (const look of page.#waiting) look();
     });
     await page.page.goto(`${origin}/`);
+    page.another = (t, name = `${page.name} too`) => Page.open(t, browser, origin, name);
     return page;
   }
 

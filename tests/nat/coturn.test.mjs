@@ -6,7 +6,6 @@ import { spawnSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 
-import { AWAITED, needs } from "./awaited.mjs";
 import { Coturn, CREDENTIAL, USERNAME, trusted } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
 import { connected, failsInIce, host, ice, joiner, scope, signaling, telling, until } from "./nodes.mjs";
@@ -86,15 +85,13 @@ describe("coturn", { concurrency: 6 }, () => {
   const SIDES = { udp: /protocol UDP|UDP/, tcp: /TCP/, tls: /TLS/ };
 
   for (const transport of ["udp", "tcp", "tls"]) {
-    it(`a link through a relay over ${transport}`, { skip: needs("turn") }, async (t) => {
+    it(`a link through a relay over ${transport}`, async (t) => {
       const coturn = await start(t, []);
       const nodes = await link(t, ice(coturn.turn(transport)));
       await talk(nodes, 1000);
       assert.match(coturn.log, SIDES[transport]);
-      if (!AWAITED.report) {
-        const { verdict } = await nodes.second.event("connect_report");
-        assert.equal(verdict, "connected_by_relay");
-      }
+      const { verdict } = await nodes.second.event("connect_report");
+      assert.equal(verdict, "connected_by_relay");
       // A node that leaves gives its allocation back at once, and not when it expires.
       nodes.second.command("leave");
       await nodes.second.exit();
@@ -106,7 +103,7 @@ describe("coturn", { concurrency: 6 }, () => {
 
   for (const transport of ["udp", "tcp", "tls"]) {
     const name = `allocations that expire after 6 s are refreshed, over ${transport}`;
-    it(name, { skip: needs("turn", "lifetime") }, async (t) => {
+    it(name, async (t) => {
       const coturn = await start(t, ["--max-allocate-lifetime=6"]);
       const nodes = await link(t, ice(coturn.turn(transport)));
       await talk(nodes, 15_000);
@@ -115,7 +112,7 @@ describe("coturn", { concurrency: 6 }, () => {
     });
   }
 
-  it("nonces that are stale after 2 s are replaced", { skip: needs("turn") }, async (t) => {
+  it("nonces that are stale after 2 s are replaced", async (t) => {
     const coturn = await start(t, ["--stale-nonce=2"]);
     const servers = ice(coturn.turn("udp"));
     const first = await host(t, sites[0], url, ...servers);
@@ -127,7 +124,7 @@ describe("coturn", { concurrency: 6 }, () => {
     await logs(coturn, "Wrong nonce|Stale nonce|stale nonce|438", 1);
   });
 
-  it("a server that sends its clients to another one", { skip: needs("turn") }, async (t) => {
+  it("a server that sends its clients to another one", async (t) => {
     const other = await start(t, []);
     const coturn = await start(t, [`--alternate-server=${other.ipv4}:3478`]);
     const nodes = await link(t, ice(coturn.turn("udp")));
@@ -137,19 +134,18 @@ describe("coturn", { concurrency: 6 }, () => {
   });
 
   for (const transport of ["udp", "tcp"]) {
-    it(`a wrong password over ${transport} has its own verdict`, { skip: needs("turn") }, async (t) => {
+    it(`a wrong password over ${transport} has its own verdict`, async (t) => {
       const coturn = await start(t, []);
       const servers = ice(coturn.turn(transport, "not the password"));
       const first = await host(t, sites[0], url, ...servers);
       const second = joiner(t, sites[1], first.code, url, ...servers);
       await failsInIce(second);
-      if (AWAITED.report) return;
       const { verdict } = await second.event("connect_report");
       assert.equal(verdict, "turn_credentials_refused");
     });
   }
 
-  it("a certificate that nobody trusts is not accepted", { skip: needs("turn") }, async (t) => {
+  it("a certificate that nobody trusts is not accepted", async (t) => {
     const coturn = await start(t, []);
     // The certificate is for the name; by address it is nobody's.
     const urls = `turns:${coturn.ipv4}:5349?transport=tcp`;
@@ -157,26 +153,24 @@ describe("coturn", { concurrency: 6 }, () => {
     const first = await host(t, sites[0], url, ...servers);
     const second = joiner(t, sites[1], first.code, url, ...servers);
     await failsInIce(second);
-    if (AWAITED.report) return;
     const { verdict } = await second.event("connect_report");
     assert.equal(verdict, "turn_unreachable");
   });
 
-  it("a server that is not there has its own verdict", { skip: needs("turn") }, async (t) => {
+  it("a server that is not there has its own verdict", async (t) => {
     const { ipv4 } = internet.server();
     const urls = [`turn:${ipv4}:3478`, `turn:${ipv4}:3478?transport=tcp`];
     const servers = ice(JSON.stringify({ urls, username: USERNAME, credential: CREDENTIAL }));
     const first = await host(t, sites[0], url, ...servers);
     const second = joiner(t, sites[1], first.code, url, ...servers);
     await failsInIce(second);
-    if (AWAITED.report) return;
     const { verdict } = await second.event("connect_report");
     assert.equal(verdict, "turn_unreachable");
   });
 
   for (const transport of ["udp", "tcp", "tls"]) {
     const name = `a server that is killed and comes back while in use, over ${transport}`;
-    it(name, { skip: needs("turn", "recovery") }, async (t) => {
+    it(name, async (t) => {
       const coturn = await start(t, []);
       const nodes = await link(t, ice(coturn.turn(transport)));
       const talking = talk(nodes, 20_000);
@@ -200,14 +194,13 @@ describe("coturn", { concurrency: 6 }, () => {
     return { username, credential };
   };
 
-  it("credentials that have run out have their own verdict", { skip: needs("turn") }, async (t) => {
+  it("credentials that have run out have their own verdict", async (t) => {
     const coturn = await start(t, ["--use-auth-secret", `--static-auth-secret=${SECRET}`], null);
     const { username, credential } = dated(-10);
     const servers = ice(coturn.turn("udp", credential, username));
     const first = await host(t, sites[0], url, ...servers);
     const second = joiner(t, sites[1], first.code, url, ...servers);
     await failsInIce(second);
-    if (AWAITED.report) return;
     const { verdict } = await second.event("connect_report");
     assert.equal(verdict, "turn_credentials_refused");
   });
@@ -239,14 +232,21 @@ describe("coturn", { concurrency: 6 }, () => {
   // An allocation belongs to whom it was lent to, for as long as it lives: coturn is not asked for another.
   it("credentials are replaced while running, before they run out", (t) => replaced(t, "udp"));
 
-  // Not over UDP: to coturn, whoever comes from one address and port is who it first said it was, refused or not,
-  // until a minute has passed without an allocation.
-  it("credentials that were replaced are used after a restart, over tcp", async (t) => {
-    const restart = async (coturn) => {
-      await coturn.stop();
-      await coturn.restart(t);
-    };
-    const { coturn, late } = await replaced(t, "tcp", restart);
-    await logs(coturn, `username=<${late.username}>`, 2);
-  });
+  // To coturn, whoever comes from one address and port is who it first said it was, refused or not, until a minute
+  // has passed without an allocation: over UDP it takes another port.
+  for (const transport of ["udp", "tcp"]) {
+    it(`credentials that were replaced are used after a restart, over ${transport}`, async (t) => {
+      let before;
+      const restart = async (coturn) => {
+        await coturn.stop();
+        before = coturn.log.length;
+        await coturn.restart(t);
+      };
+      const { coturn, late } = await replaced(t, transport, restart);
+      const log = coturn.log.slice(before);
+      const taken = [...log.matchAll(/ALLOCATE processed, success/g)].length;
+      assert.equal(taken, 2, log);
+      await logs(coturn, `username=<${late.username}>`, 2);
+    });
+  }
 });

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
-import { needs } from "./awaited.mjs";
 import { Coturn } from "./coturn.mjs";
 import { Internet, KINDS } from "./internet.mjs";
 import { Node, ice, scope, signaling } from "./nodes.mjs";
@@ -53,9 +52,8 @@ const assertReach = (kind, reach) => {
 
 describe("wattle doctor", { concurrency: 6 }, () => {
   for (const kind of KINDS) {
-    const skip = needs("doctor");
 
-    it(`${kind}, with two STUN servers`, { skip }, async (t) => {
+    it(`${kind}, with two STUN servers`, async (t) => {
       const site = internet.site(kind);
       const found = await examine(t, site, "--signal", url.ipv4, ...ice(...coturn.stuns));
       assert.equal(found.signaling.ok, true, "signaling is TCP");
@@ -75,7 +73,7 @@ describe("wattle doctor", { concurrency: 6 }, () => {
       assertReach(kind, found.reach);
     });
 
-    it(`${kind}, with TURN over UDP and TCP`, { skip }, async (t) => {
+    it(`${kind}, with TURN over UDP and TCP`, async (t) => {
       const servers = ice(...coturn.stuns, coturn.turn("udp"), coturn.turn("tcp"));
       const found = await examine(t, internet.site(kind), "--signal", url.ipv4, ...servers);
       assert.equal(found.ok, true, JSON.stringify(found.problems));
@@ -92,7 +90,7 @@ describe("wattle doctor", { concurrency: 6 }, () => {
     });
   }
 
-  it("IPv6 beside a symmetric NAT", { skip: needs("doctor") }, async (t) => {
+  it("IPv6 beside a symmetric NAT", async (t) => {
     const site = internet.site("symmetric", { ipv6: true });
     const servers = ice(...coturn.stuns, coturn.stun6);
     const found = await examine(t, site, "--signal", url.ipv6, ...servers);
@@ -100,7 +98,7 @@ describe("wattle doctor", { concurrency: 6 }, () => {
     assert.ok(found.mapped.some((each) => each.startsWith(`[${site.ipv6}]`)), `${found.mapped}`);
   });
 
-  it("no signaling server, a silent STUN server, a wrong password", { skip: needs("doctor") }, async (t) => {
+  it("no signaling server, a silent STUN server, a wrong password", async (t) => {
     const silent = internet.server().ipv4;
     const servers = ice(`stun:${silent}`, coturn.turn("udp", "not the password"));
     const signal = ["--signal", `ws://${silent}:9001/peerjs`];

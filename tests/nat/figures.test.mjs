@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { needs } from "./awaited.mjs";
 import { Coturn } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
 import { connected, host, ice, joiner, scope, signaling } from "./nodes.mjs";
@@ -47,7 +46,7 @@ const bytesPerMessage = async ({ site, first, second }) => {
   return (site.counted().out.bytes - before.out.bytes) / COUNT;
 };
 
-test("packets until the joiner is in", { skip: needs("stun", "turn") }, async (t) => {
+test("packets until the joiner is in", async (t) => {
   const found = {};
   for (const [name, servers] of Object.entries({
     "no server": ice(),
@@ -66,7 +65,7 @@ test("packets until the joiner is in", { skip: needs("stun", "turn") }, async (t
   assert.ok(turn <= stun + 20, `${turn} with TURN, ${stun} without`);
 });
 
-test("bytes per relayed message", { skip: needs("turn") }, async (t) => {
+test("bytes per relayed message", async (t) => {
   let direct;
   let relayed;
   await t.test("direct", async (each) => {

@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { needs } from "./awaited.mjs";
 import { Coturn } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
 import { connected, host, ice, joiner, scope, signaling, telling } from "./nodes.mjs";
@@ -88,21 +87,19 @@ test("without trouble", async (t) => {
 
 test("darkness and other trouble", { concurrency: 3 }, async (t) => {
   const cases = [];
-  const add = (name, skip, run) => cases.push(t.test(name, { skip }, run));
+  const add = (name, run) => cases.push(t.test(name, run));
   for (const seconds of [1, 5, 15]) {
-    // For one second nothing has to recover.
-    const needed = seconds === 1 ? [] : ["recovery"];
-    add(`${seconds} s of darkness, open and firewall`, needs(...needed), async (t) => {
+    add(`${seconds} s of darkness, open and firewall`, async (t) => {
       const sites = [internet.site("open"), internet.site("firewall")];
       const trouble = () => dark(sites[1], seconds);
       await survives(t, { sites, servers: ice(), seconds: seconds + 6, trouble, isDark: true });
     });
-    add(`${seconds} s of darkness, port-restricted both`, needs("stun", ...needed), async (t) => {
+    add(`${seconds} s of darkness, port-restricted both`, async (t) => {
       const sites = [internet.site("port-restricted"), internet.site("port-restricted")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       await survives(t, { sites, servers: stun(), seconds: seconds + 6, trouble, isDark: true });
     });
-    add(`${seconds} s of darkness, through a relay`, needs("turn", ...needed), async (t) => {
+    add(`${seconds} s of darkness, through a relay`, async (t) => {
       const sites = [internet.site("symmetric"), internet.site("symmetric")];
       const trouble = () => dark(sites[1], seconds, { all: true });
       const servers = ice(coturn.turn("udp"));
@@ -115,30 +112,30 @@ test("darkness and other trouble", { concurrency: 3 }, async (t) => {
     [1, "joiner"],
   ]) {
     const kinds = ["port-restricted", "port-restricted"];
-    add(`the ${name}'s NAT forgets everything and takes other ports`, needs("stun", "recovery"), async (t) => {
+    add(`the ${name}'s NAT forgets everything and takes other ports`, async (t) => {
       const sites = kinds.map((kind) => internet.site(kind));
       const trouble = () => sites[side].rebind();
       await survives(t, { sites, servers: stun(), seconds: 12, trouble });
     });
-    add(`the ${name}'s NAT forgets everything, and the other is open`, needs("recovery"), async (t) => {
+    add(`the ${name}'s NAT forgets everything, and the other is open`, async (t) => {
       const sites = ["open", "open"].map((kind) => internet.site(kind));
       sites[side] = internet.site("port-restricted");
       const trouble = () => sites[side].rebind();
       await survives(t, { sites, servers: ice(), seconds: 12, trouble });
     });
-    add(`the ${name} moves to another network`, needs("stun", "recovery"), async (t) => {
+    add(`the ${name} moves to another network`, async (t) => {
       const sites = kinds.map((kind) => internet.site(kind));
       const trouble = () => sites[side].move("port-restricted");
       await survives(t, { sites, servers: stun(), seconds: 10, trouble });
     });
-    add(`the ${name} moves to another network, symmetric, with a relay`, needs("turn", "recovery"), async (t) => {
+    add(`the ${name} moves to another network, symmetric, with a relay`, async (t) => {
       const sites = kinds.map((kind) => internet.site(kind));
       const servers = ice(...coturn.stuns, coturn.turn("udp"));
       const trouble = () => sites[side].move("symmetric");
       await survives(t, { sites, servers, seconds: 10, trouble });
     });
   }
-  add("the joiner moves without NATs and servers", needs("recovery"), async (t) => {
+  add("the joiner moves without NATs and servers", async (t) => {
     const sites = [internet.site("open"), internet.site("firewall")];
     await survives(t, { sites, servers: ice(), seconds: 10, trouble: () => sites[1].move("firewall") });
   });
@@ -146,7 +143,7 @@ test("darkness and other trouble", { concurrency: 3 }, async (t) => {
 });
 
 // Nothing is sent but what keeps the link alive; a NAT that forgets after 6 s must not.
-test("an idle link outlives a NAT with a short memory", { skip: needs("stun") }, async (t) => {
+test("an idle link outlives a NAT with a short memory", async (t) => {
   const sites = [internet.site("port-restricted"), internet.site("port-restricted")];
   for (const { gateway } of sites) {
     gateway.run(`sysctl -qw net.netfilter.nf_conntrack_udp_timeout=6

@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 
-import { needs } from "./awaited.mjs";
 import { Coturn, CREDENTIAL, USERNAME } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
 import { Node, connected, host, ice, joiner, scope, signaling } from "./nodes.mjs";
@@ -39,41 +38,41 @@ const turn = (address) =>
   JSON.stringify({ urls: `turn:${address}:3478`, username: USERNAME, credential: CREDENTIAL });
 
 describe("verdicts", { concurrency: 6 }, () => {
-  it("nobody hosts a network with this code", { skip: needs("report") }, async (t) => {
+  it("nobody hosts a network with this code", async (t) => {
     const [site] = sites("open");
     const joining = joiner(t, site, "ABC234", url, ...ice());
     await reportOf(joining, "code_not_found");
   });
 
-  it("the network is full", { skip: needs("report") }, async (t) => {
+  it("the network is full", async (t) => {
     const [one, other] = sites("open", "open");
     const first = await host(t, one, url, ...ice(), "--max-nodes", "2");
     await connected(first, joiner(t, other, first.code, url, ...ice()));
     await reportOf(joiner(t, other, first.code, url, ...ice()), "network_full");
   });
 
-  it("the signaling server is not there", { skip: needs("report") }, async (t) => {
+  it("the signaling server is not there", async (t) => {
     const [site] = sites("open");
     const joining = joiner(t, site, "ABC234", `ws://${internet.server().ipv4}:9001`, ...ice());
     const report = await reportOf(joining, "signaling_connection_refused");
     assert.equal(report.ended_in, "signaling");
   });
 
-  it("a server's name does not exist", { skip: needs("report", "stun") }, async (t) => {
+  it("a server's name does not exist", async (t) => {
     const [one, other] = sites("port-restricted", "port-restricted");
     const servers = ice("stun:nowhere.wattle.test");
     const first = await host(t, one, url, ...servers);
     await reportOf(joiner(t, other, first.code, url, ...servers), "servers_unresolved");
   });
 
-  it("the STUN server is silent", { skip: needs("report", "stun") }, async (t) => {
+  it("the STUN server is silent", async (t) => {
     const [one, other] = sites("port-restricted", "port-restricted");
     const servers = ice(`stun:${internet.server().ipv4}`);
     const first = await host(t, one, url, ...servers);
     await reportOf(joiner(t, other, first.code, url, ...servers), "stun_silent");
   });
 
-  it("packets pass in one direction alone", { skip: needs("report") }, async (t) => {
+  it("packets pass in one direction alone", async (t) => {
     const [one, other] = sites("open", "open");
     internet.net.rules(
       "oneway",
@@ -86,7 +85,7 @@ describe("verdicts", { concurrency: 6 }, () => {
     await reportOf(joiner(t, other, first.code, url, ...ice()), "one_way");
   });
 
-  it("only the host has no STUN server", { skip: needs("report", "stun") }, async (t) => {
+  it("only the host has no STUN server", async (t) => {
     const coturn = await Coturn.start(t, internet, [internet.server(), internet.server()]);
     const [one, other] = sites("port-restricted", "port-restricted");
     const first = await host(t, one, url, ...ice());
@@ -94,7 +93,7 @@ describe("verdicts", { concurrency: 6 }, () => {
     await reportOf(joining, "only_remote_host_candidates");
   });
 
-  it("the TURN server lends nothing more", { skip: needs("report", "turn") }, async (t) => {
+  it("the TURN server lends nothing more", async (t) => {
     const coturn = await Coturn.start(t, internet, [internet.server()], ["--user-quota=1"]);
     const [one, other, third] = sites("symmetric", "symmetric", "symmetric");
     // Somebody else has the only place.
@@ -110,7 +109,7 @@ describe("verdicts", { concurrency: 6 }, () => {
     await reportOf(joiner(t, other, first.code, url, ...ice(turn(coturn.ipv4))), "turn_refused");
   });
 
-  it("the TURN server lets nobody through", { skip: needs("report", "turn") }, async (t) => {
+  it("the TURN server lets nobody through", async (t) => {
     const options = ["--denied-peer-ip=0.0.0.0-255.255.255.255"];
     const coturn = await Coturn.start(t, internet, [internet.server()], options);
     const [one, other] = sites("symmetric", "symmetric");

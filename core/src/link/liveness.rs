@@ -27,6 +27,10 @@ const ONE_WAY: Duration = Duration::from_secs(5);
 /// How often we ask while there is no answer, though something comes.
 const UNANSWERED: Duration = Duration::from_millis(500);
 
+/// Of a node that answers no ping only the checks of a browser's ICE can be noticed, which are 4 to 6 s
+/// apart (RFC 7675, section 5.1; in Chromium 2.5 s), and their answers.
+const RARE: Duration = Duration::from_secs(7);
+
 /// One link's liveness.
 #[derive(Debug)]
 pub(crate) struct Liveness {
@@ -43,6 +47,8 @@ pub(crate) struct Liveness {
     in_doubt: bool,
     suspect: bool,
     lost: bool,
+    /// Whether signs of life are rare, though all is well.
+    rare: bool,
     round_trip: RoundTrip,
     /// The silence after which the path is in doubt: it follows from the round trip.
     patience: Duration,
@@ -87,6 +93,7 @@ impl Liveness {
             in_doubt: false,
             suspect: false,
             lost: false,
+            rare: false,
             round_trip: RoundTrip::default(),
             patience: patience(ROUND_TRIP),
         }
@@ -132,6 +139,21 @@ impl Liveness {
         self.asked = None;
     }
 
+    /// Whether signs of life are rare from now on, though all is well: nothing that we ask is answered.
+    pub(crate) const fn expect_few(&mut self, rare: bool) {
+        self.rare = rare;
+    }
+
+    /// The silence after which the path is in doubt, the node is suspected, and it is lost.
+    fn limits(&self, timeouts: &Timeouts) -> [Duration; 3] {
+        let (suspect, lost) = (timeouts.suspect_after, timeouts.lost_after);
+        if self.rare {
+            let suspect = suspect.max(RARE);
+            return [suspect, suspect, lost.max(RARE.saturating_mul(2))];
+        }
+        [self.patience.min(suspect), suspect, lost]
+    }
+
     pub(crate) const fn is_suspect(&self) -> bool {
         self.suspect
     }
@@ -146,11 +168,12 @@ impl Liveness {
 
     /// When `check` is to be called next.
     pub(crate) fn next(&self, timeouts: &Timeouts) -> Timestamp {
+        let [doubt, suspect, lost] = self.limits(timeouts);
         let limit = match (self.suspect, self.lost) {
             (_, true) => return self.next_probe(),
-            (true, false) => timeouts.lost_after,
-            (false, false) if self.in_doubt => timeouts.suspect_after,
-            (false, false) => timeouts.suspect_after.min(self.patience),
+            (true, false) => lost,
+            (false, false) if self.in_doubt => suspect,
+            (false, false) => doubt,
         };
         let judged = self.judged_at(limit);
         judged.map_or_else(|| self.next_probe(), |at| at.min(self.next_probe()))
@@ -186,15 +209,16 @@ impl Liveness {
     /// What is due; to be called until `None`.
     pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
         let due = |limit| self.judged_at(limit).is_some_and(|at| at <= now);
-        if !self.in_doubt && due(self.patience.min(timeouts.suspect_after)) {
+        let [doubt, suspect, lost] = self.limits(timeouts);
+        if !self.in_doubt && due(doubt) {
             self.in_doubt = true;
             return Some(Verdict::Doubt);
         }
-        if !self.suspect && due(timeouts.suspect_after) {
+        if !self.suspect && due(suspect) {
             self.suspect = true;
             return Some(Verdict::Suspect);
         }
-        if !self.lost && self.suspect && due(timeouts.lost_after) {
+        if !self.lost && self.suspect && due(lost) {
             self.lost = true;
             return Some(Verdict::Lost);
         }
@@ -285,6 +309,34 @@ mod tests {
             nth % 4 == 0
         });
         assert_eq!(lost, None);
+    }
+
+    #[test]
+    fn rare_signs_are_enough_where_no_more_can_come() {
+        let timeouts = Timeouts::default();
+        let mut liveness = Liveness::new(Timestamp::ZERO);
+        liveness.expect_few(true);
+        let mut seen = Vec::new();
+        for step in 0..12_000 {
+            let now = Timestamp::from_millis(step * 10);
+            while let Some(verdict) = liveness.check(now, &timeouts) {
+                if verdict != Verdict::Probe {
+                    seen.push((verdict, now.as_millis()));
+                }
+            }
+            // Six seconds apart, for a minute and a half.
+            if step % 600 == 0 && step <= 9_000 {
+                liveness.heard(now, None, false);
+            }
+        }
+        assert_eq!(
+            seen,
+            [
+                (Verdict::Doubt, 97_000),
+                (Verdict::Suspect, 97_000),
+                (Verdict::Lost, 104_000)
+            ]
+        );
     }
 
     #[test]

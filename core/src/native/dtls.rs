@@ -10,13 +10,14 @@ use alloc::sync::Arc;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use std::sync::OnceLock;
 #[expect(
     clippy::disallowed_types,
     reason = "in the signatures of str0m's traits"
 )]
 use std::time::Instant;
 
-use dimpl::{Dtls, DtlsCertificate, Error, Output, ProtocolVersion};
+use dimpl::{Config, Dtls, DtlsCertificate, Error, Output, ProtocolVersion};
 use str0m::config::DtlsVersion;
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
@@ -137,6 +138,30 @@ pub(super) fn with_window<T>(window: &Arc<Window>, build: impl FnOnce() -> T) ->
     built
 }
 
+/// The settings of every instance. They are made once for all: dimpl tries out all of its cryptography
+/// each time, which takes longer than a link's whole handshake.
+fn settings(mtu: Option<usize>) -> Result<Arc<Config>, CryptoError> {
+    static SETTINGS: OnceLock<Arc<Config>> = OnceLock::new();
+    let known = SETTINGS.get();
+    if let Some(known) = known.filter(|known| mtu.is_none_or(|mtu| mtu == known.mtu())) {
+        return Ok(Arc::clone(known));
+    }
+    let mut settings = Config::builder()
+        .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider())
+        // ICE has proved the address already, and a cookie costs a round trip.
+        .use_server_cookie(false)
+        .flight_start_rto(FLIGHT_RTO)
+        .flight_retries(FLIGHT_RETRIES)
+        .handshake_timeout(HANDSHAKE);
+    if let Some(mtu) = mtu {
+        settings = settings.mtu(mtu);
+    }
+    let settings = Arc::new(settings.build()?);
+    // If it was set meanwhile, or with another MTU, that stays.
+    let _ = SETTINGS.set(Arc::clone(&settings));
+    Ok(settings)
+}
+
 /// Makes dimpl instances.
 #[derive(Debug)]
 pub(super) struct Dimpl;
@@ -155,17 +180,7 @@ impl DtlsProvider for Dimpl {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let mut config = dimpl::Config::builder()
-            .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider())
-            // ICE has proved the address already, and a cookie costs a round trip.
-            .use_server_cookie(false)
-            .flight_start_rto(FLIGHT_RTO)
-            .flight_retries(FLIGHT_RETRIES)
-            .handshake_timeout(HANDSHAKE);
-        if let Some(mtu) = mtu {
-            config = config.mtu(mtu);
-        }
-        let config = Arc::new(config.build()?);
+        let config = settings(mtu)?;
         let certificate = certificate.clone();
         let make = match version {
             DtlsVersion::Dtls12 => Dtls::new_12,

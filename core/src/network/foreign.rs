@@ -117,6 +117,7 @@ impl Network {
             self.interprets = true;
         }
         self.links.insert(id, link);
+        self.expect_signs(id);
         self.command(id, LinkCommand::Open { offerer: false });
         self.command(id, LinkCommand::TakeChannels);
         let (sdp, lead) = (offer.sdp, false);

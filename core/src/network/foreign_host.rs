@@ -59,6 +59,7 @@ impl Network {
         link.clock.answered(self.now);
         link.interpreter = Some(Box::new(interpreter));
         self.interprets = true;
+        self.expect_signs(id);
         if first {
             self.enter_phase(Phase::Ice);
         }

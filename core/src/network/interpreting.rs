@@ -4,16 +4,14 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::{Network, Role};
+use crate::config::Probing;
 use crate::error::EndReason;
 use crate::event::{LeaveReason, Refusal};
 use crate::id::LinkId;
 use crate::io::{Channel, LinkCommand, LinkFailure, Output};
 use crate::link::{Aside, Link, Stage};
-use crate::membership::Interpreter;
+use crate::membership::{Interpreter, STALE};
 use crate::wire::HOST;
-
-/// Over this many bytes in its channel a state or a pong is not worth more.
-const STALE: u32 = 64 * 1024;
 
 impl Network {
     /// States of this link have no connection of their own any more.
@@ -21,6 +19,16 @@ impl Network {
         if let Some(interpreter) = self.interpreter(of) {
             interpreter.has_state = false;
             interpreter.buffered = [interpreter.buffered[0], 0];
+        }
+    }
+
+    /// A browser tells of few signs of life, but for the answers to our pings.
+    pub(super) fn expect_signs(&mut self, id: LinkId) {
+        let by_both = self.config.probing == Probing::ByBoth;
+        if let Some(link) = self.links.get_mut(&id)
+            && let Some(interpreter) = &link.interpreter
+        {
+            link.liveness.expect_few(by_both && interpreter.is_mute());
         }
     }
 
@@ -41,11 +49,16 @@ impl Network {
             return true;
         }
         let of = link.carries_for().unwrap_or(id);
+        if of != id {
+            self.heard(of, None);
+        }
         let now = self.now;
         let Some(interpreter) = self.interpreter(of) else {
             return false;
         };
-        if interpreter.hear(now, message).is_err() {
+        let heard = interpreter.hear(now, message);
+        self.expect_signs(of);
+        if heard.is_err() {
             if matches!(self.role, Role::Joiner(_)) {
                 // Our application takes too little; the others' host cannot wait for it.
                 self.end(EndReason::TooSlow);

@@ -7,8 +7,8 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use wattle_core::{
     CandidateCounts, CandidateKind, CandidateReport, ConnectReport, Counters, Diagnostic, Event,
-    LinkFailure, LinkState, NodeId, NodeStats, PhaseTiming, Route, ServerReport, ServerResult,
-    Side, SignalingDiagnostic, Stats, Status,
+    LinkState, NodeId, NodeStats, PhaseTiming, Route, ServerReport, ServerResult,
+    SignalingDiagnostic, Stats, Status,
 };
 
 /// An object with these members.
@@ -313,20 +313,16 @@ fn diagnostic(diagnostic: Diagnostic) -> JsValue {
             with(head("signaling"), &members)
         }
         Diagnostic::Candidate { node, side, kind } => {
-            let side = match side {
-                Side::Local => "local",
-                Side::Remote => "remote",
-            };
             let members = [
                 ("node", maybe(node.map(name))),
-                ("side", side.into()),
+                ("side", side.name().into()),
                 ("type", kind.name().into()),
             ];
             with(head("candidate"), &members)
         }
         Diagnostic::Link { node, state } => {
             let failure = match state {
-                LinkState::Failed(failure) => Some(link_failure(*failure)),
+                LinkState::Failed(failure) => Some(failure.name()),
                 _ => None,
             };
             let members = [
@@ -344,17 +340,5 @@ fn diagnostic(diagnostic: Diagnostic) -> JsValue {
             with(head("refused"), &members)
         }
         _ => head("other"),
-    }
-}
-
-const fn link_failure(failure: LinkFailure) -> &'static str {
-    match failure {
-        LinkFailure::Description => "description",
-        LinkFailure::Ice => "ice",
-        LinkFailure::FingerprintMismatch => "fingerprint_mismatch",
-        LinkFailure::Dtls => "dtls",
-        LinkFailure::Channel => "channel",
-        LinkFailure::Platform => "platform",
-        _ => "other",
     }
 }

@@ -170,9 +170,7 @@ impl Interpreter {
             Frame::Direct(Body::Ack(ack)) => self.acknowledged(now, HOST, ack),
             Frame::AckTo { to, ack } => self.acknowledged(now, to, ack),
             Frame::Direct(Body::State(state)) => self.say_state(HOST, None, state),
-            Frame::Ping { stamp } => {
-                self.messages.push_back((Channel::State, json::ping(stamp)));
-            }
+            Frame::Ping { stamp } => self.ping(stamp),
             // It has no use for these, or no joiner says them.
             Frame::Hello(_)
             | Frame::Welcome(_)

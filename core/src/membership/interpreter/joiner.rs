@@ -53,9 +53,7 @@ impl Interpreter {
                     self.tell(json::left(&name));
                 }
             }
-            Frame::Ping { stamp } => {
-                self.messages.push_back((Channel::State, json::ping(stamp)));
-            }
+            Frame::Ping { stamp } => self.ping(stamp),
             Frame::Direct(body) => self.say_body(now, HOST, body),
             Frame::From { origin, body } => self.say_body(now, origin, body),
             Frame::Anew { number } => self.begin_anew(now, number),

@@ -9,7 +9,7 @@ mod host;
 mod joiner;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::event::Route;
 use crate::id::NodeId;
 use crate::io::{Channel, ChannelMessage};
 use crate::link::negotiation::Terms;
+use crate::map::Map;
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 use crate::wire::json::{self, JsonFrame};
@@ -27,6 +28,9 @@ use crate::wire::{Ack, Body, Farewell, Frame, HOST, Number, Piece, State, pieces
 
 /// After so many states in a row that are not newer, their sender has begun to count anew.
 const BEGUN_ANEW: u8 = 8;
+
+/// Over this many bytes in its channel a state, a ping or a pong is not worth more.
+pub(crate) const STALE: u32 = 64 * 1024;
 
 /// What one link to a node of the dialect needs.
 #[derive(Debug)]
@@ -38,9 +42,9 @@ pub(crate) struct Interpreter {
     /// States over this are not passed.
     piece: u16,
     /// Those behind the link, or those that the one at its end hears: names and what is owed.
-    seats: BTreeMap<Number, Seat>,
+    seats: Map<Number, Seat>,
     /// Names of nodes of the dialect that are not announced yet.
-    names: BTreeMap<Number, String>,
+    names: Map<Number, String>,
     /// Bytes of messages that wait for credit.
     waiting: usize,
     frames: VecDeque<(Channel, Frame)>,
@@ -50,6 +54,19 @@ pub(crate) struct Interpreter {
     /// What the channels hold: the data channel, and the one for states.
     pub(crate) buffered: [u32; 2],
     pub(crate) skipped: Skipped,
+    pings: Pings,
+}
+
+/// How the node is asked for a sign of life.
+#[derive(Debug)]
+struct Pings {
+    /// Over which channel: another is tried when no answer comes. The one for states loses, and there are
+    /// nodes that listen to one of the two alone.
+    on: Channel,
+    /// The last was not answered yet.
+    waiting: bool,
+    /// None was ever answered.
+    vain: bool,
 }
 
 /// What could not be turned into the other language, to be counted by the network.
@@ -138,14 +155,19 @@ impl Interpreter {
             terms,
             most,
             piece,
-            seats: BTreeMap::new(),
-            names: BTreeMap::new(),
+            seats: Map::new(),
+            names: Map::new(),
             waiting: 0,
             frames: VecDeque::new(),
             messages: VecDeque::new(),
             has_state: false,
             buffered: [0; 2],
             skipped: Skipped::default(),
+            pings: Pings {
+                on: Channel::State,
+                waiting: false,
+                vain: true,
+            },
         }
     }
 
@@ -172,6 +194,23 @@ impl Interpreter {
         self.most
     }
 
+    /// Whether it has never answered a ping, as nodes do that know none.
+    pub(crate) const fn is_mute(&self) -> bool {
+        self.pings.vain
+    }
+
+    fn ping(&mut self, stamp: u32) {
+        if core::mem::replace(&mut self.pings.waiting, true) {
+            self.pings.on = match self.pings.on {
+                // It would wait behind all that.
+                Channel::State if self.buffered[0] > STALE => Channel::State,
+                Channel::State => Channel::Data,
+                Channel::Data => Channel::State,
+            };
+        }
+        self.messages.push_back((self.pings.on, json::ping(stamp)));
+    }
+
     /// What our network says to the node.
     pub(crate) fn say(&mut self, now: Timestamp, frames: Vec<Frame>) {
         for frame in frames {
@@ -190,7 +229,11 @@ impl Interpreter {
                 self.messages.push_back((Channel::State, pong));
             }
             Some(JsonFrame::Pong { stamp }) => match stamp.parse() {
-                Ok(stamp) => self.push(Channel::State, Frame::Pong { stamp }),
+                Ok(stamp) => {
+                    self.pings.waiting = false;
+                    self.pings.vain = false;
+                    self.push(Channel::State, Frame::Pong { stamp });
+                }
                 Err(_) => self.count_frame(),
             },
             Some(frame) => match self.part {

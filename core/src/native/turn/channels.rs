@@ -85,10 +85,10 @@ impl Channels {
         (channel.wanted && channel.bound? > now).then_some(number)
     }
 
-    /// Who writes with this number. The server may use it before we know that it is bound.
+    /// Who writes with this number. The server may use it before we know that it is bound, and for as
+    /// long as the channel stands there: also for a peer that was forgotten, and is permitted again.
     pub(super) fn peer(&self, number: u16) -> Option<SocketAddr> {
-        let channel = self.by_number.get(&number)?;
-        channel.wanted.then_some(channel.peer)
+        self.by_number.get(&number).map(|channel| channel.peer)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {

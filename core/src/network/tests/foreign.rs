@@ -20,7 +20,12 @@ const SDP: &str = "v=0\\r\\na=max-message-size:262144\\r\\n";
 
 impl Room {
     /// An offer without our marker: the host's link for it, if it makes one.
-    fn offer_unmarked(&mut self, peer: &str, connection: &str, label: &str) -> Option<LinkId> {
+    pub(super) fn offer_unmarked(
+        &mut self,
+        peer: &str,
+        connection: &str,
+        label: &str,
+    ) -> Option<LinkId> {
         let before: Vec<LinkId> = self.hands.keys().copied().collect();
         let offer = format!(
             r#"{{"type":"OFFER","src":"{peer}","dst":"{CODE}","payload":{{"sdp":{{"type":"offer","sdp":"{SDP}"}},"type":"data","connectionId":"{connection}","label":"{label}","reliable":true,"serialization":"json"}}}}"#
@@ -30,13 +35,13 @@ impl Room {
         links.find(|link| !before.contains(link))
     }
 
-    fn opens(&mut self, link: LinkId, channel: Channel) {
+    pub(super) fn opens(&mut self, link: LinkId, channel: Channel) {
         self.tell_host(link, LinkUpdate::Connected);
         self.tell_host(link, LinkUpdate::ChannelOpened(channel));
     }
 
     /// A Clayground node, which has both channels.
-    fn add_clayground(&mut self, peer: &str) -> LinkId {
+    pub(super) fn add_clayground(&mut self, peer: &str) -> LinkId {
         let link = self.offer_unmarked(peer, &format!("dc_{peer}"), "data");
         let link = link.expect("the host opens a link");
         self.opens(link, Channel::Data);
@@ -45,7 +50,7 @@ impl Room {
     }
 
     /// A page, with its first connection alone.
-    fn add_page(&mut self, peer: &str) -> LinkId {
+    pub(super) fn add_page(&mut self, peer: &str) -> LinkId {
         let connection = format!("dc_{peer}");
         let link = self.offer_unmarked(peer, &connection, &connection);
         let link = link.expect("the host opens a link");
@@ -53,18 +58,18 @@ impl Room {
         link
     }
 
-    fn says(&mut self, link: LinkId, text: &str) {
+    pub(super) fn says(&mut self, link: LinkId, text: &str) {
         let text = Bytes::copy_from_slice(text.as_bytes());
         self.say_bytes(link, Channel::Data, text);
     }
 
-    fn says_state(&mut self, link: LinkId, text: &str) {
+    pub(super) fn says_state(&mut self, link: LinkId, text: &str) {
         let text = Bytes::copy_from_slice(text.as_bytes());
         self.say_bytes(link, Channel::State, text);
     }
 
     /// What it heard since the last time, but pings.
-    fn heard(&mut self, link: LinkId) -> Vec<String> {
+    pub(super) fn heard(&mut self, link: LinkId) -> Vec<String> {
         let said = core::mem::take(&mut self.hands.get_mut(&link).unwrap().said);
         let said = said.into_iter().map(|(_, text)| text);
         said.filter(|text| !text.starts_with(r#"{"t":"p""#))
@@ -79,7 +84,7 @@ impl Room {
             .collect()
     }
 
-    fn named(&self, node: usize, name: &str) -> NodeId {
+    pub(super) fn named(&self, node: usize, name: &str) -> NodeId {
         let network = &self.nodes[node].network;
         let found = network
             .nodes()
@@ -87,7 +92,7 @@ impl Room {
         found.expect("it is there")
     }
 
-    fn texts(&self, node: usize) -> Vec<(NodeId, String)> {
+    pub(super) fn texts(&self, node: usize) -> Vec<(NodeId, String)> {
         let messages = self.messages(node).into_iter();
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         messages
@@ -108,7 +113,7 @@ impl Room {
         states.collect()
     }
 
-    fn host_stats(&self) -> crate::stats::Counters {
+    pub(super) fn host_stats(&self) -> crate::stats::Counters {
         self.nodes[HOST].network.stats(self.now).counters
     }
 }

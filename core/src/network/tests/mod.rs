@@ -8,6 +8,7 @@
 mod bare;
 mod foreign;
 mod foreign_host;
+mod foreign_life;
 mod harm;
 mod hostile;
 mod mesh;

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use wattle_smol::{
-    Counters, Diagnostic, EndReason, Event, LinkFailure, LinkState, NodeId, NodeStats, PhaseTiming,
-    Route, Side, SignalingDiagnostic, Stats, Status,
+    Counters, Diagnostic, EndReason, Event, LinkState, NodeId, NodeStats, PhaseTiming, Route,
+    SignalingDiagnostic, Stats, Status,
 };
 
 use crate::doctor::DoctorLine;
@@ -197,17 +197,14 @@ impl From<Diagnostic> for Detail {
             Diagnostic::Signaling(news) => signaling(news),
             Diagnostic::Candidate { node, side, kind } => Self::Candidate {
                 node: node.map(text),
-                side: match side {
-                    Side::Local => "local",
-                    Side::Remote => "remote",
-                },
+                side: side.name(),
                 r#type: kind.name(),
             },
             Diagnostic::Link { node, state } => Self::Link {
                 node: node.map(text),
                 state: state.name(),
                 failure: match state {
-                    LinkState::Failed(failure) => Some(link_failure(failure)),
+                    LinkState::Failed(failure) => Some(failure.name()),
                     _ => None,
                 },
             },
@@ -236,18 +233,6 @@ fn signaling(news: SignalingDiagnostic) -> Detail {
         state,
         attempt,
         failure,
-    }
-}
-
-const fn link_failure(failure: LinkFailure) -> &'static str {
-    match failure {
-        LinkFailure::Description => "description",
-        LinkFailure::Ice => "ice",
-        LinkFailure::FingerprintMismatch => "fingerprint_mismatch",
-        LinkFailure::Dtls => "dtls",
-        LinkFailure::Channel => "channel",
-        LinkFailure::Platform => "platform",
-        _ => "other",
     }
 }
 
@@ -473,7 +458,7 @@ pub(crate) fn print(line: &impl Serialize) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use wattle_smol::{CandidateKind, LeaveReason, Phase};
+    use wattle_smol::{CandidateKind, LeaveReason, Phase, Side};
 
     fn own() -> NodeId {
         NodeId::from_bytes([0; 16])
