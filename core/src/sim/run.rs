@@ -73,8 +73,7 @@ pub(super) enum What {
 /// What happens when; of two things at the same moment, what was scheduled first.
 #[derive(Debug, Default)]
 pub(super) struct Heap {
-    /// Time and sequence in one number, which is quicker to compare than two, and where it stands.
-    order: BinaryHeap<Reverse<(u128, usize)>>,
+    order: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
     /// What happens, apart from the order because moving it about costs more than the order does.
     places: Vec<Option<What>>,
     free: Vec<usize>,
@@ -89,17 +88,15 @@ impl Heap {
             None => self.places.push(Some(what)),
         }
         self.sequence = self.sequence.saturating_add(1);
-        let turn = u128::from(at.as_nanos()) << 64 | u128::from(self.sequence);
-        self.order.push(Reverse((turn, place)));
+        self.order.push(Reverse((at, self.sequence, place)));
     }
 
     fn next(&self) -> Option<Timestamp> {
-        let Reverse((turn, _)) = self.order.peek()?;
-        Some(Timestamp::from_nanos((turn >> 64) as u64))
+        self.order.peek().map(|Reverse((at, ..))| *at)
     }
 
     fn pop(&mut self) -> Option<What> {
-        let Reverse((_, place)) = self.order.pop()?;
+        let Reverse((_, _, place)) = self.order.pop()?;
         self.free.push(place);
         self.places.get_mut(place)?.take()
     }
