@@ -1,4 +1,4 @@
-// The scripts that run on all drivers: here with pages alone, and with pages and processes.
+// The scripts that run on all drivers: here with pages of both browsers, alone, mixed, and with processes.
 
 import { test } from "node:test";
 
@@ -6,24 +6,47 @@ import { NativeNode } from "../scripts/native.mjs";
 import { PageNode } from "../scripts/page.mjs";
 import { play, scripts } from "../scripts/script.mjs";
 import { Server } from "../scripts/server.mjs";
-import { browse, serve } from "./pages.mjs";
+import { browseFirefox } from "./firefox.mjs";
+import { HIDING, browse, serve } from "./pages.mjs";
 
-/** Which nodes are pages. */
+const BROWSERS = { Chromium: browse, Firefox: browseFirefox };
+
+/** Which nodes are what: `a` is the first that hosts. */
 const CASTS = {
-  "pages": () => true,
-  "a page and processes": (name) => name === "a",
-  "a process and pages": (name) => name !== "a",
+  "pages": { a: "Chromium", others: "Chromium" },
+  "a page and processes": { a: "Chromium", others: "process" },
+  "a process and pages": { a: "process", others: "Chromium" },
+  "Firefox pages": { a: "Firefox", others: "Firefox" },
+  "a Firefox page and processes": { a: "Firefox", others: "process" },
+  "a process and Firefox pages": { a: "process", others: "Firefox" },
+  "a Firefox page and Chromium pages": { a: "Firefox", others: "Chromium" },
+  "a Chromium page and Firefox pages": { a: "Chromium", others: "Firefox" },
+};
+
+const perform = async (t, script, cast, hiding) => {
+  const [server, origin] = [await Server.begin(t), await serve(t)];
+  const browsers = {};
+  for (const kind of new Set([cast.a, cast.others])) {
+    browsers[kind] = await BROWSERS[kind]?.(t, hiding);
+  }
+  const make = (name) => {
+    const browser = browsers[name === "a" ? cast.a : cast.others];
+    return browser
+      ? new PageNode(t, browser, origin, name, server.url)
+      : new NativeNode(t, name, server.url);
+  };
+  await play(script, make, server);
 };
 
 for (const script of scripts()) {
-  for (const [cast, isPage] of Object.entries(CASTS)) {
-    test(`${script.name} with ${cast}`, async (t) => {
-      const [server, origin, browser] = [await Server.begin(t), await serve(t), await browse(t)];
-      const make = (name) =>
-        isPage(name)
-          ? new PageNode(t, browser, origin, name, server.url)
-          : new NativeNode(t, name, server.url);
-      await play(script, make, server);
-    });
+  for (const [name, cast] of Object.entries(CASTS)) {
+    const firefox = [cast.a, cast.others].includes("Firefox");
+    // Nothing makes a page of Firefox crash from outside.
+    if (firefox && script.steps.some(({ verb }) => verb === "crash")) continue;
+    // For Chromium `networks.test.mjs` has both.
+    const hidings = firefox && script.name === "star.txt" ? Object.keys(HIDING) : ["shown"];
+    for (const hiding of hidings) {
+      test(`${script.name} with ${name}, addresses ${hiding}`, (t) => perform(t, script, cast, hiding));
+    }
   }
 }

@@ -1,7 +1,8 @@
 // The processes that these tests are about: `wattle` with its JSON interface, and the real
 // PeerServer. Both end with the test that started them.
 //
-// Environment: WATTLE and PEERSERVER are the paths of the two programs.
+// Environment: WATTLE and PEERSERVER are the paths of the two programs; WATTLE_ADDRESS is the one that nodes
+// use (default: loopback).
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -207,11 +208,12 @@ export class Process {
   }
 }
 
-/** One `wattle` process, with JSON in and out, on loopback alone. */
+/** One `wattle` process, with JSON in and out, on one address alone. */
 export class Wattle extends Process {
   constructor(t, name, ...args) {
     // Who is lost for good has left a second later: the default, 15 s, would only cost time here.
-    const node = ["--no-ice", "--bind", "127.0.0.1", "--grace", "6", "--json"];
+    const address = process.env.WATTLE_ADDRESS ?? "127.0.0.1";
+    const node = ["--no-ice", "--bind", address, "--grace", "6", "--json"];
     super(t, name, program("WATTLE"), [...args, ...node]);
   }
 }

@@ -64,6 +64,14 @@ impl Joiner {
     pub(super) const fn is_welcome(&self) -> bool {
         self.token.is_some()
     }
+
+    /// When it wants something next.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let repeat = self.attempt.as_ref().and_then(|attempt| attempt.repeat_at);
+        let phase = earliest(self.deadline, self.led_at);
+        let way_back = earliest(self.doubt, self.again_at);
+        earliest(phase, earliest(repeat, way_back))
+    }
 }
 
 impl Network {
@@ -336,7 +344,7 @@ impl Network {
         self.tell(Event::Joined {
             node: self.id,
             nodes: nodes.clone(),
-            timing,
+            timing: timing.into(),
         });
         self.report_success(id);
         let me = self.id;
@@ -348,13 +356,6 @@ impl Network {
             self.meet(member.number);
         }
         Some(())
-    }
-
-    pub(super) fn joiner_deadline(&self) -> Option<Timestamp> {
-        match &self.role {
-            Role::Joiner(joiner) => earliest(joiner.deadline, joiner.led_at),
-            Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
-        }
     }
 
     pub(super) fn joiner_timeout(&mut self) {

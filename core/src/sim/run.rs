@@ -108,7 +108,8 @@ const KEPT: usize = 212_992;
 impl World {
     /// Does the next thing, if it is not after the deadline; else moves to the deadline.
     pub(super) fn step(&mut self, deadline: Timestamp) -> bool {
-        let (due, who) = self.next_wake();
+        let wakes = self.wakes.iter().copied();
+        let due = wakes.fold(self.server_wake, Timestamp::min);
         let next = self.heap.next().unwrap_or(NEVER);
         let at = due.min(next);
         if at > deadline || at == NEVER {
@@ -118,7 +119,7 @@ impl World {
         self.now = self.now.max(at);
         // What arrives goes before what is due at the same moment.
         if due < next {
-            match who {
+            match self.wakes.iter().position(|at| *at == due) {
                 Some(index) => self.wake_node(index),
                 None => self.wake_server(),
             }
@@ -126,15 +127,6 @@ impl World {
             self.happen(what);
         }
         true
-    }
-
-    /// Who is to be woken first; `None` is the signaling server.
-    fn next_wake(&self) -> (Timestamp, Option<usize>) {
-        let nodes = self.wakes.iter().enumerate();
-        match nodes.min_by_key(|(_, at)| **at) {
-            Some((index, at)) if *at <= self.server_wake => (*at, Some(index)),
-            _ => (self.server_wake, None),
-        }
     }
 
     fn wake_server(&mut self) {
