@@ -36,7 +36,7 @@ pub enum Event {
         /// All nodes in join order, the host first, ourselves included.
         nodes: Vec<NodeId>,
         /// How long each phase took.
-        timing: PhaseTiming,
+        timing: Box<PhaseTiming>,
     },
     /// A node is part of the network.
     NodeJoined {

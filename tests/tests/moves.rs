@@ -255,12 +255,6 @@ fn whoever_moves_goes_on_soon() {
     let longest = |course: &Course| course.pauses[0].max(course.pauses[1]);
     let mut pauses: Vec<Duration> = courses.iter().map(longest).collect();
     pauses.sort_unstable();
-    for course in courses.iter().rev().take(12) {
-        println!(
-            "{} {:?} {:?} {} slow {:?}",
-            course.seed, course.troubles, course.pauses, course.draws, course.slowness
-        );
-    }
     println!(
         "median {:?}, most {:?}",
         pauses[pauses.len() / 2],

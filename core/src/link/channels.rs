@@ -283,7 +283,19 @@ impl Channels {
     }
 
     /// The next message to send, if its channel has room.
+    #[inline]
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<(Channel, ChannelMessage)> {
+        let idle = self.is_drained() && self.states.is_empty() && self.echoes.is_empty();
+        if idle {
+            None
+        } else {
+            self.poll_what_waits(now)
+        }
+    }
+
+    /// Apart, as mostly nothing waits.
+    #[inline(never)]
+    fn poll_what_waits(&mut self, now: Timestamp) -> Option<(Channel, ChannelMessage)> {
         let data = self.poll_data(now).map(|message| (Channel::Data, message));
         let next = data.or_else(|| self.poll_state().map(|message| (Channel::State, message)))?;
         let lane = self.lane(next.0);
@@ -303,29 +315,26 @@ impl Channels {
             return None;
         }
         self.acks_wait = None;
-        let mut bundle = core::mem::take(&mut self.bundle);
         while !self.is_drained() {
-            let room = match bundle.frames() {
+            let room = match self.bundle.frames() {
                 0 => usize::MAX,
                 frames if frames >= self.limits.frames => break,
-                _ => usize::from(self.limits.piece).saturating_sub(bundle.len()),
+                _ => usize::from(self.limits.piece).saturating_sub(self.bundle.len()),
             };
             if self.control.is_empty()
                 && let Some((_, ack)) = self.acks.front()
             {
-                if !bundle.write(ack, room) {
+                if !self.bundle.write(ack, room) {
                     break;
                 }
                 let _ = self.acks.pop_front();
             } else if let Some(frame) = self.take_frame(room) {
-                bundle.push(frame);
+                self.bundle.push(frame);
             } else {
                 break;
             }
         }
-        let message = bundle.finish();
-        self.bundle = bundle;
-        Some(message)
+        Some(self.bundle.finish())
     }
 
     /// The next frame, unless it is longer than this.
@@ -363,26 +372,23 @@ impl Channels {
     }
 
     fn poll_state(&mut self) -> Option<ChannelMessage> {
-        let nothing = self.echoes.is_empty() && self.states.is_empty();
-        if nothing || !self.state.open || self.state.buffered >= STATE_BUFFER {
+        let waits = !self.echoes.is_empty() || !self.states.is_empty();
+        if !waits || !self.state.open || self.state.buffered >= STATE_BUFFER {
             return None;
         }
-        let mut bundle = core::mem::take(&mut self.bundle);
         while let Some(frame) = self.echoes.pop_front() {
-            bundle.push(frame);
+            self.bundle.push(frame);
         }
         while let Some((_, frame)) = self.states.front() {
-            let length = bundle.len().saturating_add(frame.len());
-            if bundle.frames() > 0 && length > STATE_BUNDLE {
+            let length = self.bundle.len().saturating_add(frame.len());
+            if self.bundle.frames() > 0 && length > STATE_BUNDLE {
                 break;
             }
             if let Some((_, frame)) = self.states.pop_front() {
-                bundle.push(frame);
+                self.bundle.push(frame);
             }
         }
-        let message = bundle.finish();
-        self.bundle = bundle;
-        Some(message)
+        Some(self.bundle.finish())
     }
 
     const fn lane(&mut self, channel: Channel) -> &mut Lane {

@@ -182,11 +182,9 @@ impl Liveness {
     /// When so much silence counts: the other side has had the time to answer, too, that it has when we
     /// ask as soon as it is quiet. `None`: not before we have asked.
     fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
-        let asking = limit.saturating_sub(QUIET);
-        let asked = if asking.is_zero() {
-            self.heard
-        } else {
-            self.first_asked?.plus(asking)
+        let asked = match self.first_asked {
+            _ if limit <= QUIET => self.heard,
+            asked => asked?.plus(limit.saturating_sub(QUIET)),
         };
         Some(asked.max(self.heard.plus(limit)))
     }

@@ -227,11 +227,11 @@ impl Link {
 
     /// Until when a joiner that was welcomed must have said its hello.
     pub(crate) fn greeting_deadline(&self, patience: Duration) -> Option<Timestamp> {
-        let waiting = matches!(self.stage, Stage::Open { greeted: false, .. });
-        self.clock
-            .welcomed
-            .filter(|_| waiting)
-            .map(|at| at.plus(patience))
+        if let Stage::Open { greeted: false, .. } = self.stage {
+            self.clock.welcomed.map(|at| at.plus(patience))
+        } else {
+            None
+        }
     }
 
     /// When it wants something next.

@@ -7,7 +7,6 @@ use crate::error::EndReason;
 use crate::id::LinkId;
 use crate::link::{Link, Stage, negotiation};
 use crate::signaling::{RelayedKind, write_relayed};
-use crate::time::Timestamp;
 use crate::wire::Farewell;
 
 impl Network {
@@ -62,13 +61,6 @@ impl Network {
             self.signal(text);
         }
         self.close_link(id);
-    }
-
-    pub(super) const fn leaving_deadline(&self) -> Option<Timestamp> {
-        match self.role {
-            Role::Leaving { deadline, .. } => Some(deadline),
-            Role::Idle | Role::Host(_) | Role::Joiner(_) => None,
-        }
     }
 
     pub(super) fn leaving_timeout(&mut self) {

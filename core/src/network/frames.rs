@@ -45,9 +45,10 @@ impl Network {
 
     pub(super) fn handle_frame(&mut self, id: LinkId, channel: Channel, frame: Frame) -> Handled {
         // A frame may have ended the link or the network.
-        let Some(stage) = self.links.get(&id).map(|link| link.stage) else {
+        let Some(link) = self.links.get(&id) else {
             return Ok(());
         };
+        let (stage, direct) = (link.stage, link.direct());
         let early = match stage {
             Stage::Open { greeted, .. } => !greeted,
             Stage::Joining { .. } | Stage::Carrying { .. } => true,
@@ -77,16 +78,18 @@ impl Network {
                     ..
                 },
             )
-            | (Channel::Data, _) => return self.handle_frame_at(id, stage, frame),
+            | (Channel::Data, _) => {
+                return match direct {
+                    Some((number, _)) => self.handle_from_peer(id, number, frame),
+                    None => self.handle_frame_at(id, stage, frame),
+                };
+            }
             (Channel::State, _) => return Err(Misbehaved),
         }
         Ok(())
     }
 
     fn handle_frame_at(&mut self, id: LinkId, stage: Stage, frame: Frame) -> Handled {
-        if let Some((number, _)) = self.links.get(&id).and_then(Link::direct) {
-            return self.handle_from_peer(id, number, frame);
-        }
         match (&self.role, stage) {
             (Role::Joiner(_), Stage::Joining { .. }) => self.handle_first_of_host(id, frame),
             (Role::Joiner(_), Stage::Open { .. }) => self.handle_from_host(frame),

@@ -368,10 +368,7 @@ impl Network {
         ours.chain(relayed).min()
     }
 
-    pub(super) fn host_deadline(&self) -> Option<Timestamp> {
-        let Role::Host(host) = &self.role else {
-            return None;
-        };
+    pub(super) fn host_deadline(&self, host: &Host) -> Option<Timestamp> {
         let server = self.server.as_ref().and_then(Server::poll_timeout);
         let slow = self.slowest().map(|(at, _)| at);
         let round_trips = self.round_trips_due(host);

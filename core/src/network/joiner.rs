@@ -64,6 +64,14 @@ impl Joiner {
     pub(super) const fn is_welcome(&self) -> bool {
         self.token.is_some()
     }
+
+    /// When it wants something next.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        let repeat = self.attempt.as_ref().and_then(|attempt| attempt.repeat_at);
+        let phase = earliest(self.deadline, self.led_at);
+        let way_back = earliest(self.doubt, self.again_at);
+        earliest(phase, earliest(repeat, way_back))
+    }
 }
 
 impl Network {
@@ -121,9 +129,10 @@ impl Network {
             return;
         };
         match event {
-            // Again after a reconnect: whatever was lost with the old connection is repeated, and
-            // the host recognises the offer by its connection id.
-            ClientEvent::Registered { .. } => self.send_offer(),
+            // Whatever was lost with the old connection is repeated, and the host recognises the offer by
+            // its connection id.
+            ClientEvent::Registered { again: true } => self.offer_again(),
+            ClientEvent::Registered { again: false } => self.send_offer(),
             // It was ours already: the client goes on asking for it.
             ClientEvent::IdTaken if !self.client.is_idle() => {}
             ClientEvent::IdTaken if joiner.id_attempts < ID_ATTEMPTS => {
@@ -155,8 +164,8 @@ impl Network {
         let Role::Joiner(joiner) = &self.role else {
             return None;
         };
-        let attempt = joiner.attempt.as_ref()?;
-        let (id, again) = (attempt.link, joiner.is_welcome());
+        let (attempt, has_host) = (joiner.attempt.as_ref()?, joiner.host.is_some());
+        let (id, again, phase) = (attempt.link, joiner.is_welcome(), joiner.phase);
         let link = self.links.get(&id)?;
         if relayed.peer != link.signaling_id() {
             return None;
@@ -165,11 +174,14 @@ impl Network {
             RelayedKind::Answer => {
                 let answer = negotiation::read_answer(&relayed.payload)?;
                 (answer.connection_id == link.connection_id()).then_some(())?;
-                if link.carries_for().is_some() {
+                let carries = link.carries_for().is_some();
+                self.answered(id);
+                let link = self.links.get(&id)?;
+                if carries {
                     self.states_answered(id, answer.verdict);
                 } else if again && link.clock.timing().signaling.is_none() {
                     self.handle_verdict_again(id, answer.verdict);
-                } else if joiner.host.is_none() {
+                } else if !has_host {
                     self.handle_verdict(id, answer.verdict);
                 }
                 Some(())
@@ -184,7 +196,7 @@ impl Network {
                 // It also comes for our candidates, once per frame at worst.
                 if again {
                     self.attempt_failed();
-                } else if joiner.phase == Phase::Signaling {
+                } else if phase == Phase::Signaling {
                     self.end(EndReason::CodeNotFound);
                 }
                 Some(())
@@ -332,7 +344,7 @@ impl Network {
         self.tell(Event::Joined {
             node: self.id,
             nodes: nodes.clone(),
-            timing,
+            timing: timing.into(),
         });
         self.report_success(id);
         let me = self.id;
@@ -344,13 +356,6 @@ impl Network {
             self.meet(member.number);
         }
         Some(())
-    }
-
-    pub(super) fn joiner_deadline(&self) -> Option<Timestamp> {
-        match &self.role {
-            Role::Joiner(joiner) => earliest(joiner.deadline, joiner.led_at),
-            Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
-        }
     }
 
     pub(super) fn joiner_timeout(&mut self) {

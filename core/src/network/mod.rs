@@ -316,18 +316,18 @@ impl Network {
     /// When to call [`handle_timeout`](Self::handle_timeout) at the latest; `None`: not at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        [
-            self.client.poll_timeout(),
-            self.host_deadline(),
-            self.joiner_deadline(),
-            self.mesh_deadline(),
-            self.links_deadline(),
-            self.recovery_deadline(),
-            self.leaving_deadline(),
-            self.acks_deadline(),
-        ]
-        .iter()
-        .fold(None, |first, at| earliest(first, *at))
+        let own = match &self.role {
+            Role::Idle => None,
+            Role::Host(host) => self.host_deadline(host),
+            Role::Joiner(joiner) => joiner.next_deadline(),
+            Role::Leaving { deadline, .. } => Some(*deadline),
+        };
+        let parts = earliest(self.client.poll_timeout(), self.links_deadline());
+        let others = earliest(self.acks_deadline(), self.mesh_deadline());
+        earliest(
+            earliest(own, parts),
+            earliest(others, self.recovery_deadline()),
+        )
     }
 
     /// Time never goes back.

@@ -13,7 +13,7 @@ use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
 use crate::membership::{GiveUp, Pair, Stall};
-use crate::time::{Timestamp, earliest};
+use crate::time::Timestamp;
 use crate::wire::{Frame, HOST, Number};
 
 /// How long a path that is in doubt has to show that it works, before another one is looked for.
@@ -222,14 +222,10 @@ impl Network {
     }
 
     pub(super) fn recovery_deadline(&self) -> Option<Timestamp> {
-        let away = self.judged().map(|(_, away)| away.until).min();
-        let Role::Joiner(joiner) = &self.role else {
-            return away;
-        };
-        let attempt = joiner.attempt.as_ref();
-        let repeat = attempt.and_then(|attempt| attempt.repeat_at);
-        let waits = earliest(joiner.doubt, joiner.again_at);
-        earliest(away, earliest(repeat, waits))
+        if self.away.is_empty() {
+            return None;
+        }
+        self.judged().map(|(_, away)| away.until).min()
     }
 
     pub(super) fn recovery_timeout(&mut self) {

@@ -108,7 +108,8 @@ const KEPT: usize = 212_992;
 impl World {
     /// Does the next thing, if it is not after the deadline; else moves to the deadline.
     pub(super) fn step(&mut self, deadline: Timestamp) -> bool {
-        let (due, who) = self.next_wake();
+        let wakes = self.wakes.iter().copied();
+        let due = wakes.fold(self.server_wake, Timestamp::min);
         let next = self.heap.next().unwrap_or(NEVER);
         let at = due.min(next);
         if at > deadline || at == NEVER {
@@ -118,7 +119,7 @@ impl World {
         self.now = self.now.max(at);
         // What arrives goes before what is due at the same moment.
         if due < next {
-            match who {
+            match self.wakes.iter().position(|at| *at == due) {
                 Some(index) => self.wake_node(index),
                 None => self.wake_server(),
             }
@@ -126,15 +127,6 @@ impl World {
             self.happen(what);
         }
         true
-    }
-
-    /// Who is to be woken first; `None` is the signaling server.
-    fn next_wake(&self) -> (Timestamp, Option<usize>) {
-        let nodes = self.wakes.iter().enumerate();
-        match nodes.min_by_key(|(_, at)| **at) {
-            Some((index, at)) if *at <= self.server_wake => (*at, Some(index)),
-            _ => (self.server_wake, None),
-        }
     }
 
     fn wake_server(&mut self) {
@@ -287,6 +279,12 @@ impl World {
                     network.handle_input(now, input);
                 }
             }
+            (Some(Machine::Foreign(_)), input) => {
+                self.trace.add(at, index, To::Node, &input);
+                if let Some(Machine::Foreign(foreign)) = self.machine(index) {
+                    foreign.handle_input(now, input);
+                }
+            }
             #[cfg(feature = "native")]
             (Some(Machine::Native(_)), Input::Signaling(update)) => {
                 self.input_native(index, native::Input::Signaling(update));
@@ -357,6 +355,12 @@ impl World {
         match self.machine(index) {
             Some(Machine::Model(network)) => {
                 let output = network.poll_output();
+                output
+                    .map(|output| self.model_output(index, output))
+                    .is_some()
+            }
+            Some(Machine::Foreign(foreign)) => {
+                let output = foreign.poll_output();
                 output
                     .map(|output| self.model_output(index, output))
                     .is_some()

@@ -62,7 +62,7 @@ pub(super) fn event(event: Event) -> JsValue {
             ("event", "joined".into()),
             ("node", name(node)),
             ("nodes", list(nodes.into_iter().map(name))),
-            ("timing", timing(times)),
+            ("timing", timing(*times)),
         ]),
         Event::NodeJoined { node } => of_node("node_joined", node),
         Event::NodeSuspect { node } => of_node("node_suspect", node),

@@ -278,9 +278,9 @@ impl Gather {
         self.relays.forget(peer);
     }
 
-    /// Whether this is an address that a TURN server lends us.
+    /// Whether this is an address that a TURN server lends us. None can lend us what is ours.
     pub(super) fn is_relayed(&self, address: SocketAddr) -> bool {
-        self.relays.has(address)
+        self.relays.has(address) && self.hosts.given(address).is_none()
     }
 
     /// Sends from such an address.
@@ -383,7 +383,14 @@ impl Gather {
     }
 
     fn collect(&self) -> Vec<Local> {
-        let relayed = self.relays.relayed().map(Local::Relayed);
+        let mut lent: Vec<Relayed> = Vec::new();
+        for relayed in self.relays.relayed() {
+            let is_same = |other: &Relayed| other.address == relayed.address;
+            if self.hosts.given(relayed.address).is_none() && !lent.iter().any(is_same) {
+                lent.push(relayed);
+            }
+        }
+        let relayed = lent.into_iter().map(Local::Relayed);
         if self.is_relay_only() {
             return relayed.collect();
         }

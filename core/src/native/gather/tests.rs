@@ -456,6 +456,60 @@ fn a_port_that_is_taken_or_not_heard_is_left_for_another_one() {
     assert!(matches!(streams[..], [] | [(_, StreamCommand::Close)]));
 }
 
+/// A server that does not ask who we are, and lends this.
+fn lent(question: &[u8], relayed: &str) -> Vec<u8> {
+    let SocketAddr::V4(relayed) = address(relayed) else {
+        panic!("IPv4 here")
+    };
+    let mut value = alloc::vec![0, 1];
+    value.extend((relayed.port() ^ 0x2112).to_be_bytes());
+    value.extend((u32::from(*relayed.ip()) ^ 0x2112_a442).to_be_bytes());
+    let attributes = [&[0, 0x16, 0, 8][..], &value, &[0, 0x20, 0, 8], &value].concat();
+    [&[1, 3, 0, 24][..], &question[4..20], &attributes].concat()
+}
+
+#[test]
+fn nobody_lends_us_what_is_ours_or_somebody_elses() {
+    let servers = ["turn:203.0.113.1", "turn:203.0.113.2"].map(turn);
+    for (first, second, told) in [
+        ("198.51.100.1:50000", "198.51.100.2:50000", 2),
+        // Then everything that leaves this socket would go to that server.
+        (HOST, "198.51.100.2:50000", 1),
+        // And the same to two servers.
+        ("198.51.100.1:50000", "198.51.100.1:50000", 1),
+    ] {
+        let mut alone = Alone::new(&[&servers[0], &servers[1]]);
+        let peer = address("198.51.100.9:1");
+        alone.gather.permit(alone.now, peer, &mut alone.news);
+        for asked in alone.take().transmits {
+            let relayed = if asked.remote == address(STUN) {
+                first
+            } else {
+                second
+            };
+            let ends = (asked.local, asked.remote);
+            let answer = lent(&asked.payload, relayed);
+            let taken = alone
+                .gather
+                .relay_says(alone.now, ends, &answer, &mut alone.news);
+            assert!(taken);
+        }
+        let lent = |local: &&Local| matches!(local, Local::Relayed(_));
+        assert_eq!(alone.gather.locals().iter().filter(lent).count(), told);
+        assert!(!alone.gather.is_relayed(address(HOST)));
+        alone.take();
+        let transmit = Transmit {
+            local: address("198.51.100.1:50000"),
+            remote: peer,
+            payload: Bytes::from_static(b"\x01"),
+        };
+        alone
+            .gather
+            .send_relayed(alone.now, &transmit, &mut alone.news);
+        assert!(alone.take().transmits.len() <= 1, "{first} {second}");
+    }
+}
+
 /// In seconds, when a server is asked that refuses at once; until then.
 fn refused(alone: &mut Alone, until: u64) -> Vec<u64> {
     let mut asked = Vec::new();

@@ -203,8 +203,11 @@ impl Turn {
 
     /// Our address and port at this server are taken.
     fn occupied(&mut self) {
-        // Commonly by one of ours from before: then it is given back, whether or not we hear of that.
-        self.ask(Ask::Release, 0);
+        // Commonly by one of ours from before: then it is given back, whether or not we hear of that. But
+        // where another server has sent us, there may be one that we use.
+        if self.hops == 0 {
+            self.ask(Ask::Release, 0);
+        }
         if self.hops < MOST_HOPS {
             self.over(TurnEvent::Occupied);
         } else {

@@ -614,7 +614,7 @@ fn where_an_allocation_stands_another_port_is_asked_for() {
     bench.start(Transport::Datagram, Family::V4);
     bench.permit(bench::peer(Family::V4));
     assert_eq!(bench.end(Duration::from_millis(100)), TurnEvent::Occupied);
-    bench.from_another_port();
+    bench.ask_from_another_port();
     bench.run_for(secs(1));
     let after = bench.turn().relayed();
     assert!(after.is_some() && after != before);
@@ -628,7 +628,7 @@ fn where_an_allocation_stands_another_port_is_asked_for() {
     let new = credentials("somebody", "else");
     bench.start_as(new, Transport::Datagram, Family::V4);
     assert_eq!(bench.end(Duration::from_millis(100)), TurnEvent::Occupied);
-    bench.from_another_port();
+    bench.ask_from_another_port();
     bench.run_for(secs(1));
     assert!(bench.turn().relayed().is_some());
     assert_eq!(bench.server.allocations(bench.now), 2);
@@ -638,7 +638,7 @@ fn where_an_allocation_stands_another_port_is_asked_for() {
     bench.start(Transport::Datagram, Family::V4);
     for _ in 0..MOST_HOPS {
         assert_eq!(bench.end(secs(1)), TurnEvent::Occupied);
-        bench.from_another_port();
+        bench.ask_from_another_port();
     }
     assert_eq!(bench.end(secs(1)), TurnEvent::Failed(TurnFailure::Mismatch));
 }

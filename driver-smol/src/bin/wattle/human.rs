@@ -186,7 +186,7 @@ impl Screen {
                     styled(BRIGHT, "Joined"),
                     name(node),
                     nodes.len(),
-                    styled(FAINT, timing_text(timing))
+                    styled(FAINT, timing_text(&timing))
                 ));
                 self.say(styled(
                     FAINT,
@@ -377,7 +377,7 @@ pub(crate) fn shown(payload: &[u8]) -> String {
     }
 }
 
-fn timing_text(timing: PhaseTiming) -> String {
+fn timing_text(timing: &PhaseTiming) -> String {
     format!(
         "({}: signaling {}, ice {}, datachannel {})",
         duration(timing.total),

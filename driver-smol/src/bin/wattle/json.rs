@@ -368,7 +368,7 @@ impl Line {
             } => Self::Joined {
                 node: text(node),
                 nodes: nodes.into_iter().map(text).collect(),
-                timing: timing.into(),
+                timing: (*timing).into(),
             },
             Event::NodeJoined { node } => Self::NodeJoined { node: text(node) },
             Event::NodeSuspect { node } => Self::NodeSuspect { node: text(node) },

@@ -177,7 +177,7 @@ impl Bench {
     }
 
     /// Goes on in the same way from another port.
-    pub(super) fn from_another_port(&mut self) {
+    pub(super) fn ask_from_another_port(&mut self) {
         self.run_for(self.delay);
         self.client.set_port(self.client.port() + 1);
         self.follow(self.turn().server());
