@@ -54,7 +54,7 @@ pub enum CodeError {
         length: usize,
     },
     /// A character occurs in no code of this kind.
-    #[error("{character:?} does not occur in a network code")]
+    #[error("'{character}' does not occur in a network code")]
     Character {
         /// The first such character.
         character: char,

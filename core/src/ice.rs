@@ -319,38 +319,41 @@ impl IceTransport {
     }
 }
 
+// (Not with `{:?}`: the module of a page has no Debug texts.)
 /// A text is not the URL of a STUN or TURN server; each names it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IceUrlError {
     /// It does not begin with a scheme that can be used here.
-    #[error("{url:?} does not begin with stun:, turn: or turns:, or not with the one wanted here")]
+    #[error(
+        "\"{url}\" does not begin with stun:, turn: or turns:, or not with the one wanted here"
+    )]
     Scheme {
         /// The text.
         url: String,
     },
     /// There is no host, or one that cannot be.
-    #[error("{url:?} has no host, or one that cannot be")]
+    #[error("\"{url}\" has no host, or one that cannot be")]
     Host {
         /// The text.
         url: String,
     },
     /// The port is not a number from 1 to 65535.
-    #[error("{url:?} has a port that is not a number from 1 to 65535")]
+    #[error("\"{url}\" has a port that is not a number from 1 to 65535")]
     Port {
         /// The text.
         url: String,
     },
     /// Something other than a transport of TURN follows.
     #[error(
-        "{url:?}: only ?transport=udp and ?transport=tcp may follow, and only turn: and turns:"
+        "\"{url}\": only ?transport=udp and ?transport=tcp may follow, and only turn: and turns:"
     )]
     Query {
         /// The text.
         url: String,
     },
     /// `turns:` over UDP is TURN over DTLS.
-    #[error("{url:?}: TURN over DTLS is not supported: use turns: with ?transport=tcp, or turn:")]
+    #[error("\"{url}\": TURN over DTLS is not supported: use turns: with ?transport=tcp, or turn:")]
     Dtls {
         /// The text.
         url: String,

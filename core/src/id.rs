@@ -62,7 +62,7 @@ pub enum NodeIdError {
         length: usize,
     },
     /// A character is not in `a`-`z`, `2`-`7`.
-    #[error("{character:?} does not occur in a node id")]
+    #[error("'{character}' does not occur in a node id")]
     Character {
         /// The character.
         character: char,

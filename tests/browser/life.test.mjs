@@ -132,9 +132,11 @@ test("the other side is killed: lost, then left", async (t) => {
 test("what goes wrong has a kind", async (t) => {
   const [url, origin, browser] = [await signaling(t), await serve(t), await browse(t)];
   const page = await Page.open(t, browser, origin, "page");
+  const messages = [];
   const kinds = async (role, code, options) => {
     const { error } = await page.start(role, code, { signalingUrl: url, ...options });
     assert.ok(error?.message.length > 0, "it says something to a person, too");
+    messages.push(error.message);
     return error.kind;
   };
   for (const options of [
@@ -150,6 +152,10 @@ test("what goes wrong has a kind", async (t) => {
     assert.equal(await kinds("host", undefined, options), "usage", JSON.stringify(options));
   }
   assert.equal(await kinds("join", "NOT A CODE"), "usage");
+  // What is wrong is named, though the module has no Debug texts.
+  assert.ok(messages.some((text) => text.includes('"http://x"')), messages.join("\n"));
+  assert.equal(await kinds("join", "ABCDE0"), "usage");
+  assert.match(messages.at(-1), /'0'/);
   assert.equal(await kinds("join", "ZZZZ99"), "code_not_found");
   const gone = { signalingUrl: "ws://127.0.0.1:9/peerjs", timeouts: { signaling: 2_000 } };
   assert.equal(await kinds("join", "ABCDEF", gone), "signaling_unreachable");

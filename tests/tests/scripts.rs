@@ -2,6 +2,14 @@
 //! `tests/interop` runs the same with processes, `tests/browser` with pages; `tests/scripts/script.mjs` says
 //! how they are written. With the variable `WATTLE_SHOW` this prints what each step leads to instead of
 //! looking whether it is as written.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    clippy::std_instead_of_alloc,
+    reason = "what the tests share is as much a test as they are"
+)]
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -249,7 +257,7 @@ fn run(native: bool) {
         let mut play = Play::new(native);
         for step in read(&path) {
             play.play(&step);
-            let told = std::mem::take(&mut play.told);
+            let told = core::mem::take(&mut play.told);
             let place = format!("{}:{}: {}", path.display(), step.line, step.doing);
             if std::env::var_os("WATTLE_SHOW").is_some() {
                 println!("{}", step.doing);
