@@ -68,6 +68,24 @@ pub enum SendError {
     Full,
 }
 
+impl SendError {
+    /// The error's name: the `kind` of the command's JSON output and of JavaScript errors.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::NotJoined => "not_joined",
+            Self::UnknownNode => "unknown_node",
+            Self::Myself => "myself",
+            Self::NotRelayed => "not_relayed",
+            Self::NotTaking => "not_taking",
+            Self::TooLarge { .. } => "too_large",
+            Self::NotJson => "not_json",
+            Self::BroadcastOnly => "broadcast_only",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// `kick` was not possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -78,6 +96,17 @@ pub enum KickError {
     /// Nobody of that name is in the network.
     #[error("no such node in the network")]
     UnknownNode,
+}
+
+impl KickError {
+    /// The error's name: the `kind` of the command's JSON output and of JavaScript errors.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::NotHost => "not_host",
+            Self::UnknownNode => "unknown_node",
+        }
+    }
 }
 
 /// Why a network ended for this node.

@@ -48,6 +48,7 @@ mod names;
 mod network;
 mod options;
 mod outbox;
+mod port;
 mod server;
 mod shared;
 mod signaling;

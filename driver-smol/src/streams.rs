@@ -1,4 +1,4 @@
-//! TCP and TLS connections to TURN servers, as the core asks for them.
+//! Connections to TURN servers, as the core asks for them: TCP, TLS, and UDP from a port of their own.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +16,7 @@ use smol::{Executor, Task, Timer};
 use wattle_core::native::{StreamCommand, StreamFailure, StreamId, StreamUpdate};
 
 use crate::outbox::{self, Outbox, Outgoing};
-use crate::{tcp, tls, websocket};
+use crate::{port, tcp, tls, websocket};
 
 /// How long a stream may take to open, TLS included; tests do not wait for so long.
 const OPEN: Duration = Duration::from_millis(if cfg!(test) { 700 } else { 6000 });
@@ -109,25 +109,15 @@ impl Streams {
     ) -> Option<StreamFailure> {
         match command {
             StreamCommand::Open { remote, tls } => {
-                if self.streams.len() >= STREAMS {
-                    tracing::warn!("too many streams");
-                    return Some(StreamFailure::Unreachable);
-                }
-                let (outbox, outgoing) = outbox::outbox(MESSAGES, WAITING);
-                let run = run(
-                    stream,
-                    remote,
-                    tls.map(|name| (name, self.roots.clone())),
-                    self.inbox.clone(),
-                    outgoing,
-                );
-                let new = Stream {
-                    outbox,
-                    task: self.executor.spawn(run),
-                    local: None,
-                    dropped: 0,
-                };
-                self.streams.insert(stream, new);
+                let tls = tls.map(|name| (name, self.roots.clone()));
+                return self.open(stream, |inbox, outgoing| {
+                    run(stream, remote, tls, inbox, outgoing)
+                });
+            }
+            StreamCommand::OpenUdp { remote, beside } => {
+                return self.open(stream, |inbox, outgoing| {
+                    port::run(stream, remote, beside, inbox, outgoing)
+                });
             }
             StreamCommand::Send(bytes) => {
                 if let Some(known) = self.streams.get_mut(&stream)
@@ -146,6 +136,26 @@ impl Streams {
             }
             _ => tracing::error!("a stream command that this driver does not know"),
         }
+        None
+    }
+
+    fn open<R: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        stream: StreamId,
+        run: impl FnOnce(Sender<StreamNews>, Outgoing<Bytes>) -> R,
+    ) -> Option<StreamFailure> {
+        if self.streams.len() >= STREAMS {
+            tracing::warn!("too many streams");
+            return Some(StreamFailure::Unreachable);
+        }
+        let (outbox, outgoing) = outbox::outbox(MESSAGES, WAITING);
+        let new = Stream {
+            outbox,
+            task: self.executor.spawn(run(self.inbox.clone(), outgoing)),
+            local: None,
+            dropped: 0,
+        };
+        self.streams.insert(stream, new);
         None
     }
 

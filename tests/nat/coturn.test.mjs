@@ -232,14 +232,21 @@ describe("coturn", { concurrency: 6 }, () => {
   // An allocation belongs to whom it was lent to, for as long as it lives: coturn is not asked for another.
   it("credentials are replaced while running, before they run out", (t) => replaced(t, "udp"));
 
-  // Not over UDP: to coturn, whoever comes from one address and port is who it first said it was, refused or not,
-  // until a minute has passed without an allocation.
-  it("credentials that were replaced are used after a restart, over tcp", async (t) => {
-    const restart = async (coturn) => {
-      await coturn.stop();
-      await coturn.restart(t);
-    };
-    const { coturn, late } = await replaced(t, "tcp", restart);
-    await logs(coturn, `username=<${late.username}>`, 2);
-  });
+  // To coturn, whoever comes from one address and port is who it first said it was, refused or not, until a minute
+  // has passed without an allocation: over UDP it takes another port.
+  for (const transport of ["udp", "tcp"]) {
+    it(`credentials that were replaced are used after a restart, over ${transport}`, async (t) => {
+      let before;
+      const restart = async (coturn) => {
+        await coturn.stop();
+        before = coturn.log.length;
+        await coturn.restart(t);
+      };
+      const { coturn, late } = await replaced(t, transport, restart);
+      const log = coturn.log.slice(before);
+      const taken = [...log.matchAll(/ALLOCATE processed, success/g)].length;
+      assert.equal(taken, 2, log);
+      await logs(coturn, `username=<${late.username}>`, 2);
+    });
+  }
 });

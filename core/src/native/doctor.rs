@@ -228,6 +228,7 @@ impl Doctor {
             self.outputs.push_back(Output::Resolve { name });
         }
         for (stream, command) in news.streams {
+            let command = self.gather.command(command);
             self.outputs.push_back(Output::Stream { stream, command });
         }
         for mut transmit in news.transmits {

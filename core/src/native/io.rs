@@ -48,7 +48,7 @@ pub enum Input<'a> {
     },
 }
 
-/// A TCP or TLS connection to a TURN server. Never used again.
+/// A connection to a TURN server: TCP, TLS, or UDP from a port of its own. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "a number")]
 pub struct StreamId(pub u64);
@@ -68,7 +68,7 @@ pub enum StreamUpdate<'a> {
         /// Our end of it.
         local: SocketAddr,
     },
-    /// Bytes came; how many at once does not matter.
+    /// Bytes came; how many at once does not matter. With UDP it is one datagram.
     Bytes(&'a [u8]),
     /// The server closed it. Nothing follows.
     Closed,
@@ -126,8 +126,18 @@ pub enum StreamCommand {
         /// certificate is to be verified, always.
         tls: Option<String>,
     },
-    /// Send bytes: always one whole message of TURN. It is as good as a datagram: when more than
-    /// 256 KiB wait, drop it whole.
+    /// Open a UDP socket with a port of its own, which sends to this server and takes what it sends
+    /// alone: in [`Open`](Self::Open)'s place, and answered in the same way. It is asked for when the
+    /// server will not have us, or does not hear us, at the port that all else uses. It is not among
+    /// those of [`Input::Interfaces`], and an error of it (as that nobody listens there) does not end it.
+    OpenUdp {
+        /// To where.
+        remote: SocketAddr,
+        /// Our socket on whose address it is to be, as it was given in [`Input::Interfaces`].
+        beside: SocketAddr,
+    },
+    /// Send bytes: always one whole message of TURN, with UDP one datagram. It is as good as a datagram:
+    /// when more than 256 KiB wait, drop it whole.
     Send(Bytes),
     /// Close it after what was sent, and forget it. Nothing is said about it any more.
     Close,

@@ -554,6 +554,7 @@ impl Node {
             self.transmit(transmit);
         }
         for (stream, command) in news.streams {
+            let command = self.gather.command(command);
             self.outputs.push_back(Output::Stream { stream, command });
         }
         for (relayed, peer, payload) in news.data {

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::ice::{IceHost, IceServer};
 use crate::id::NodeId;
-use crate::native::{Input, turn};
+use crate::native::{Input, StreamUpdate, turn};
 use crate::signaling::{ServerInput, SignalingUpdate};
 
 /// What one life of a node was told.
@@ -55,8 +55,12 @@ impl Given {
             Input::Signaling(_)
             | Input::Server(_)
             | Input::Interfaces(_)
-            | Input::NetworkChanged
-            | Input::Stream { .. } => {}
+            | Input::NetworkChanged => {}
+            Input::Stream { update, .. } => {
+                if let StreamUpdate::Bytes(payload) = update {
+                    self.addresses.extend(turn::peer_of_data(payload));
+                }
+            }
             Input::Resolved { addresses, .. } => self.servers.extend(*addresses),
         }
     }

@@ -145,14 +145,19 @@ pub(super) struct Site {
     moves: u8,
     /// It has sockets on other ports of its addresses, too: relay addresses.
     relays: bool,
+    /// How many further sockets it has opened, on the ports behind that of the first.
+    ports: u16,
 }
 
 impl Site {
     fn has(&self, address: SocketAddr) -> bool {
-        let is_relay = |own: &SocketAddr| self.relays && own.ip() == address.ip();
+        let is_port = |own: &SocketAddr| {
+            let further = address.port().saturating_sub(own.port());
+            own.ip() == address.ip() && (self.relays || (1..=self.ports).contains(&further))
+        };
         self.addresses
             .iter()
-            .any(|own| *own == address || is_relay(own))
+            .any(|own| *own == address || is_port(own))
     }
 }
 
@@ -263,6 +268,16 @@ impl Internet {
             site.moves = moves;
         }
         self.addresses(node)
+    }
+
+    /// Another socket of a node on one of its addresses, if it has that.
+    #[cfg(feature = "native")]
+    pub(super) fn open_port(&mut self, node: usize, beside: SocketAddr) -> Option<SocketAddr> {
+        let site = self.sites.get_mut(&Host::Node(node))?;
+        let own = site.addresses.iter().find(|own| **own == beside)?;
+        let port = own.port().checked_add(site.ports.checked_add(1)?)?;
+        site.ports = site.ports.checked_add(1)?;
+        Some(SocketAddr::new(beside.ip(), port))
     }
 
     /// A node's addresses as it knows them.
@@ -432,6 +447,7 @@ impl Internet {
             addresses,
             moves: 0,
             relays: false,
+            ports: 0,
         };
         self.sites.insert(host, site);
     }

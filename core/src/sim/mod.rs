@@ -119,6 +119,8 @@ mod oracle;
 mod path;
 mod places;
 pub mod plan;
+#[cfg(feature = "native")]
+mod ports;
 mod quirks;
 mod run;
 mod signaling;

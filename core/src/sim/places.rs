@@ -15,6 +15,8 @@ use crate::rng::Rng;
 #[cfg(feature = "native")]
 use super::internet::{Crossing, Delivery, Dropped, Host};
 #[cfg(feature = "native")]
+use super::ports::Ports;
+#[cfg(feature = "native")]
 use super::stun::{Stun, StunConfig};
 #[cfg(feature = "native")]
 use super::trace::To;
@@ -45,6 +47,8 @@ pub(super) struct Places {
     #[cfg(feature = "native")]
     names: BTreeMap<String, Vec<IpAddr>>,
     #[cfg(feature = "native")]
+    pub(super) ports: Ports,
+    #[cfg(feature = "native")]
     dropped: BTreeMap<Dropped, u64>,
 }
 
@@ -64,6 +68,8 @@ impl Places {
             servers: Vec::new(),
             #[cfg(feature = "native")]
             names: BTreeMap::new(),
+            #[cfg(feature = "native")]
+            ports: Ports::default(),
             #[cfg(feature = "native")]
             dropped: BTreeMap::new(),
         }
@@ -401,6 +407,9 @@ impl World {
         };
         let Delivery { local, remote, .. } = delivery;
         match delivery.host {
+            Host::Node(index) if !self.places.internet.addresses(index).contains(&local) => {
+                self.datagram_at_port(index, (local, remote), payload);
+            }
             Host::Node(index) => {
                 let input = native::Input::Datagram {
                     local,

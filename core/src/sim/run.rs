@@ -60,12 +60,13 @@ pub(super) enum What {
         life: u64,
         name: String,
     },
-    /// There is no TCP in the simulation: a stream cannot be opened.
+    /// A UDP socket is open. There is no TCP in the simulation: such a stream cannot be opened.
     #[cfg(feature = "native")]
-    NoStream {
+    Stream {
         node: usize,
         life: u64,
         stream: native::StreamId,
+        local: Option<core::net::SocketAddr>,
     },
 }
 
@@ -209,13 +210,19 @@ impl World {
                 self.input_native(node, native::Input::Resolved { name, addresses });
             }
             #[cfg(feature = "native")]
-            What::NoStream { node, life, stream } if self.life(node) == Some(life) => {
-                let update = native::StreamUpdate::Failed(native::StreamFailure::Unreachable);
+            What::Stream {
+                node,
+                life,
+                stream,
+                local,
+            } if self.life(node) == Some(life) => {
+                let failed = native::StreamUpdate::Failed(native::StreamFailure::Unreachable);
+                let update = local.map_or(failed, |local| native::StreamUpdate::Opened { local });
                 self.input_native(node, native::Input::Stream { stream, update });
             }
             // Of a life that is over.
             #[cfg(feature = "native")]
-            What::Resolved { .. } | What::NoStream { .. } => {}
+            What::Resolved { .. } | What::Stream { .. } => {}
         }
     }
 
@@ -246,7 +253,7 @@ impl World {
             #[cfg(feature = "native")]
             What::Datagram { to, .. } => (*to)?,
             #[cfg(feature = "native")]
-            What::Resolved { node, .. } | What::NoStream { node, .. } => *node,
+            What::Resolved { node, .. } | What::Stream { node, .. } => *node,
         };
         asleep(node).then_some(node)
     }
@@ -396,13 +403,7 @@ impl World {
                 }
             }
             native::Output::Stream { stream, command } => {
-                if let (Some(life), native::StreamCommand::Open { .. }) =
-                    (self.life(index), command)
-                {
-                    let after = self.default_path.delay;
-                    let node = index;
-                    self.schedule(self.now.plus(after), What::NoStream { node, life, stream });
-                }
+                self.stream_command(index, stream, command);
             }
         }
     }

@@ -63,6 +63,10 @@ pub struct TurnConfig {
     pub ipv6: bool,
     /// To which addresses it does not relay (error 403).
     pub forbidden: Vec<IpAddr>,
+    /// How long it knows an address and port by the first name that was said there, refused or not, when
+    /// they have no allocation: another name is told that it has the wrong credentials (437 and 441).
+    /// Default a minute, as coturn does it.
+    pub name_lifetime: Duration,
     /// How long it thinks about requests. Default: not at all.
     pub pause: Duration,
     /// How many messages of clients in a thousand it loses. Default 0.
@@ -84,6 +88,7 @@ impl Default for TurnConfig {
             capacity: 10_000,
             ipv6: true,
             forbidden: Vec::new(),
+            name_lifetime: Duration::from_secs(60),
             pause: Duration::ZERO,
             loss_per_mille: 0,
         }
@@ -137,11 +142,12 @@ pub(crate) struct TurnServer {
     requests: u64,
     /// By the client's address.
     allocations: BTreeMap<SocketAddr, Allocation>,
+    /// The first name that was said there, and how long it counts without an allocation.
+    names: BTreeMap<SocketAddr, (String, Timestamp)>,
 }
 
 #[derive(Debug)]
 struct Allocation {
-    username: String,
     /// Where the client talks to.
     local: SocketAddr,
     relayed: SocketAddr,
@@ -172,12 +178,14 @@ impl TurnServer {
             received: 0,
             requests: 0,
             allocations: BTreeMap::new(),
+            names: BTreeMap::new(),
         }
     }
 
     /// It starts anew and has forgotten everything.
     pub(crate) fn restart(&mut self) {
         self.allocations.clear();
+        self.names.clear();
         self.life = self.life.saturating_add(1);
     }
 
@@ -336,7 +344,7 @@ impl TurnServer {
             return self.error(&asked, 300, [AlternateServer::new(to).into()]);
         }
         if let Err(code) = self.check(&asked) {
-            if code == 441 {
+            if let 437 | 441 = code {
                 return self.error(&asked, code, []);
             }
             let realm = Realm::new(self.config.realm.clone()).ok()?;
@@ -359,7 +367,7 @@ impl TurnServer {
     }
 
     /// Whether a request has the credentials that it needs (RFC 8489 section 9.2.4).
-    fn check(&self, asked: &Asked<'_>) -> Result<(), u16> {
+    fn check(&mut self, asked: &Asked<'_>) -> Result<(), u16> {
         let request = asked.request;
         let integrity = request.get_attribute::<MessageIntegrity>().ok_or(401u16)?;
         let (Some(username), Some(realm), Some(nonce)) = (
@@ -369,6 +377,11 @@ impl TurnServer {
         ) else {
             return Err(400);
         };
+        // RFC 8656 section 5: an allocation is for who made it.
+        if !self.is_name_of(asked, username.name()) {
+            let is_new = request.method() == ALLOCATE;
+            return Err(if is_new { 437 } else { 441 });
+        }
         let fresh = nonce.value().split_once('-').is_some_and(|(life, at)| {
             let at = u64::from_str_radix(at, 16).map(Timestamp::from_nanos);
             life == format!("{:x}", self.life)
@@ -377,20 +390,25 @@ impl TurnServer {
         if !fresh || self.config.fault == TurnFault::StaleNonce {
             return Err(438);
         }
-        let standing = self.allocations.get(&asked.from);
         let is_known = username.name() == self.config.username
             && realm.text() == self.config.realm
             && integrity
                 .check_long_term_credential(username, realm, &self.config.password)
                 .is_ok();
-        if !is_known {
-            return Err(401);
-        }
-        // RFC 8656 section 5: an allocation is for who made it.
-        if standing.is_some_and(|it| it.username != username.name()) {
-            return Err(441);
-        }
-        Ok(())
+        if is_known { Ok(()) } else { Err(401) }
+    }
+
+    /// Whether a client is known by this name, or by none so far.
+    fn is_name_of(&mut self, asked: &Asked<'_>, name: &str) -> bool {
+        let allocations = &self.allocations;
+        let is_there = |from: &SocketAddr| allocations.contains_key(from);
+        self.names
+            .retain(|from, (_, until)| *until > asked.now || is_there(from));
+        let until = asked.now.plus(self.config.name_lifetime);
+        let known = self.names.entry(asked.from);
+        let known = known.or_insert_with(|| (name.into(), until));
+        known.1 = until;
+        known.0 == name
     }
 
     fn allocate(&mut self, asked: &Asked<'_>) -> Result<Option<Bytes>, u16> {
@@ -434,9 +452,7 @@ impl TurnServer {
                 lifetime.into(),
             ],
         );
-        let username = request.get_attribute::<Username>();
         let allocation = Allocation {
-            username: username.map_or("", Username::name).into(),
             local: asked.local,
             relayed,
             until: asked.now.plus(granted),

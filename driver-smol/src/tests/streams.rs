@@ -136,6 +136,59 @@ fn bytes_go_both_ways_and_what_was_sent_leaves_before_the_end() {
 }
 
 #[test]
+fn a_port_of_its_own_is_for_one_server_and_survives_errors() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let remote = server.local_addr().unwrap();
+    let beside = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let beside = beside.local_addr().unwrap();
+    with(Test::new(&[]), async {}, |mut test| async move {
+        let command = StreamCommand::OpenUdp { remote, beside };
+        assert_eq!(test.streams.command(ID, command), None);
+        test.send(b"one");
+        test.send(b"two");
+        let local = test.opened().await;
+        assert_eq!(local.ip(), beside.ip());
+        assert_ne!(local.port(), beside.port());
+        let receive = |server: std::net::UdpSocket| {
+            smol::unblock(move || {
+                let mut buffer = [0; 100];
+                let (length, from) = server.recv_from(&mut buffer).unwrap();
+                (server, buffer[..length].to_vec(), from)
+            })
+        };
+        // Datagram by datagram.
+        let (server, bytes, from) = receive(server).await;
+        assert_eq!((&bytes[..], from), (&b"one"[..], local));
+        let (server, bytes, _) = receive(server).await;
+        assert_eq!(bytes, b"two");
+        let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        stranger.send_to(b"stranger", local).unwrap();
+        for answer in [b"three", b"four\n"] {
+            server.send_to(answer, local).unwrap();
+            assert_eq!(test.bytes(1).await, answer);
+        }
+        // Nobody listens there for a while.
+        drop(server);
+        test.send(b"lost");
+        Timer::after(Duration::from_millis(50)).await;
+        let server = std::net::UdpSocket::bind(remote).unwrap();
+        server.send_to(b"back", local).unwrap();
+        assert_eq!(test.bytes(4).await, b"back");
+        test.send(b"last words");
+        assert_eq!(test.streams.command(ID, StreamCommand::Close), None);
+        let (_, bytes, _) = receive(server).await;
+        assert_eq!(bytes, b"last words");
+    });
+    // An address that is not ours.
+    with(Test::new(&[]), async {}, |mut test| async move {
+        let beside = SocketAddr::from(([192, 0, 2, 99], 1));
+        let command = StreamCommand::OpenUdp { remote, beside };
+        assert_eq!(test.streams.command(ID, command), None);
+        assert_eq!(test.failure().await, StreamFailure::Unreachable);
+    });
+}
+
+#[test]
 fn the_core_hears_nothing_of_a_stream_that_it_has_closed() {
     let (listener, address) = smol::block_on(listener());
     let server = async move {

@@ -11,7 +11,7 @@ use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use wattle_core::{KickError, NetworkCode, NodeId, SendError};
+use wattle_core::{NetworkCode, NodeId, SendError};
 
 use crate::network::{Hosting, Network};
 pub use interpolator::Interpolator;
@@ -106,14 +106,9 @@ impl Node {
     /// # Errors
     /// As `Network::kick`.
     pub fn kick(&self, node: &str) -> Result<(), JsValue> {
-        self.network.kick(read_node(node)?).map_err(|kick| {
-            let kind = match kick {
-                KickError::NotHost => "not_host",
-                KickError::UnknownNode => "unknown_node",
-                _ => "refused",
-            };
-            error(kind, &kick.to_string(), "")
-        })
+        self.network
+            .kick(read_node(node)?)
+            .map_err(|kick| error(kick.kind(), &kick.to_string(), ""))
     }
 
     /// Replaces the STUN and TURN servers by a list of `RTCIceServer`s.
@@ -192,18 +187,7 @@ fn connect_error(connect: &crate::ConnectError) -> JsValue {
 }
 
 fn send_error(send: SendError) -> JsValue {
-    let kind = match send {
-        SendError::NotJoined => "not_joined",
-        SendError::UnknownNode => "unknown_node",
-        SendError::Myself => "myself",
-        SendError::NotRelayed => "not_relayed",
-        SendError::TooLarge { .. } => "too_large",
-        SendError::Full => "full",
-        SendError::NotJson => "not_json",
-        SendError::BroadcastOnly => "broadcast_only",
-        _ => "refused",
-    };
-    error(kind, &send.to_string(), "")
+    error(send.kind(), &send.to_string(), "")
 }
 
 fn read_code(code: &str) -> Result<NetworkCode, JsValue> {

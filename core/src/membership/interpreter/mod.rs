@@ -9,7 +9,7 @@ mod host;
 mod joiner;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use crate::event::Route;
 use crate::id::NodeId;
 use crate::io::{Channel, ChannelMessage};
 use crate::link::negotiation::Terms;
+use crate::map::Map;
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 use crate::wire::json::{self, JsonFrame};
@@ -41,9 +42,9 @@ pub(crate) struct Interpreter {
     /// States over this are not passed.
     piece: u16,
     /// Those behind the link, or those that the one at its end hears: names and what is owed.
-    seats: BTreeMap<Number, Seat>,
+    seats: Map<Number, Seat>,
     /// Names of nodes of the dialect that are not announced yet.
-    names: BTreeMap<Number, String>,
+    names: Map<Number, String>,
     /// Bytes of messages that wait for credit.
     waiting: usize,
     frames: VecDeque<(Channel, Frame)>,
@@ -154,8 +155,8 @@ impl Interpreter {
             terms,
             most,
             piece,
-            seats: BTreeMap::new(),
-            names: BTreeMap::new(),
+            seats: Map::new(),
+            names: Map::new(),
             waiting: 0,
             frames: VecDeque::new(),
             messages: VecDeque::new(),

@@ -136,6 +136,14 @@ impl Gather {
         self.hosts.given(address)
     }
 
+    /// What is to be done with a stream, with addresses as the driver uses them.
+    pub(super) fn command(&self, mut command: StreamCommand) -> StreamCommand {
+        if let StreamCommand::OpenUdp { beside, .. } = &mut command {
+            *beside = self.given(*beside).unwrap_or(*beside);
+        }
+        command
+    }
+
     /// Takes the new set of sockets.
     pub(super) fn interfaces(&mut self, now: Timestamp, interfaces: &[Interface], news: &mut News) {
         let change = self.hosts.update(interfaces);

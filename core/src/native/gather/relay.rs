@@ -39,6 +39,9 @@ pub(super) struct Relay {
     /// How often in a row all ways came to nothing, and when the last time was.
     failures: u8,
     failed: Timestamp,
+    /// The server was silent to one of our sockets: the next time another port may fare better, as where
+    /// a NAT box has got this one's way wrong.
+    pub(super) elsewhere: bool,
     pub(super) result: ServerResult,
 }
 
@@ -47,7 +50,7 @@ pub(super) struct Relay {
 pub(super) struct Try {
     pub(super) way: Way,
     pub(super) since: Timestamp,
-    /// A socket always is; a stream has to be opened.
+    /// A socket always is; all else has to be opened.
     pub(super) open: bool,
     pub(super) turn: Turn,
     /// Our address as the server sees it.
@@ -58,7 +61,39 @@ pub(super) struct Try {
 pub(super) enum Way {
     /// One of our sockets.
     Socket(SocketAddr),
+    /// A socket for this alone, on the address of one of ours.
+    Port {
+        stream: StreamId,
+        beside: SocketAddr,
+    },
     Stream(StreamId),
+}
+
+impl Way {
+    /// The socket of ours that it is, or is beside.
+    pub(super) const fn socket(self) -> Option<SocketAddr> {
+        match self {
+            Self::Socket(socket) | Self::Port { beside: socket, .. } => Some(socket),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// What the driver has opened for it.
+    pub(super) const fn stream(self) -> Option<StreamId> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Port { stream, .. } | Self::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// The same way once more, from another port of ours.
+    fn anew(self, streams: &mut u64) -> Self {
+        let stream = next_stream(streams);
+        match self.socket() {
+            Some(beside) => Self::Port { stream, beside },
+            None => Self::Stream(stream),
+        }
+    }
 }
 
 /// Who gives up a stream.
@@ -84,6 +119,7 @@ impl Relay {
             next: None,
             failures: 0,
             failed: Timestamp::ZERO,
+            elsewhere: false,
             result: ServerResult::Pending,
         }
     }
@@ -136,11 +172,8 @@ impl Relay {
         news: &mut News,
     ) {
         let transport = match way {
-            Way::Socket(_) => Transport::Datagram,
-            Way::Stream(stream) => {
-                open(&self.url, stream, server, news);
-                Transport::Stream
-            }
+            Way::Socket(_) | Way::Port { .. } => Transport::Datagram,
+            Way::Stream(_) => Transport::Stream,
         };
         let credentials = self.credentials.clone();
         let mut turn = Turn::new(now, rng, (server, transport), credentials, self.family);
@@ -150,11 +183,11 @@ impl Relay {
         let mut one = Try {
             way,
             since: now,
-            open: transport == Transport::Datagram,
+            open: false,
             turn,
             mapped: None,
         };
-        one.transmit(news);
+        one.begin(&self.url, news);
         self.tries.push(one);
     }
 
@@ -178,7 +211,11 @@ impl Relay {
             let goes_on = self.events(now, streams, &mut one, news);
             match stream {
                 Some((failure, by)) => {
-                    self.tell(ServerResult::StreamFailed(failure), news);
+                    match one.way {
+                        Way::Stream(_) => self.tell(ServerResult::StreamFailed(failure), news),
+                        // What became of the socket says more of the server.
+                        Way::Socket(_) | Way::Port { .. } => self.elsewhere = false,
+                    }
                     if by == By::Us {
                         one.close(news);
                     }
@@ -247,22 +284,30 @@ impl Relay {
                 TurnEvent::Redirected { to } => {
                     one.close(news);
                     one.turn = one.turn.follow(now, to);
-                    if let Way::Stream(_) = one.way {
-                        let stream = next_stream(streams);
-                        one.way = Way::Stream(stream);
-                        one.open = false;
+                    if one.way.stream().is_some() {
+                        one.way = one.way.anew(streams);
                         one.since = now;
-                        open(&self.url, stream, to, news);
                     }
-                    one.transmit(news);
+                    one.begin(&self.url, news);
+                }
+                TurnEvent::Occupied => {
+                    tracing::debug!("the TURN server is asked from another port");
+                    self.tell(result_of(TurnFailure::Mismatch), news);
+                    one.close(news);
+                    one.turn = one.turn.follow(now, one.turn.server());
+                    one.way = one.way.anew(streams);
+                    one.since = now;
+                    one.begin(&self.url, news);
                 }
                 TurnEvent::Failed(failure) => {
                     self.tell(result_of(failure), news);
+                    self.elsewhere = one.may_fare_better(failure);
                     goes_on = false;
                 }
                 TurnEvent::Lost(failure) => {
                     tracing::debug!(%failure, "allocation lost");
                     self.tell(result_of(failure), news);
+                    self.elsewhere = one.may_fare_better(failure);
                     goes_on = false;
                 }
                 TurnEvent::Released => goes_on = false,
@@ -289,9 +334,9 @@ impl Relay {
 
     /// What was asked from a socket that is gone, is of no use.
     pub(super) fn lose_sockets(&mut self, now: Timestamp, hosts: &[HostAddress], news: &mut News) {
-        let is_there = |one: &Try| match one.way {
-            Way::Socket(socket) => hosts.iter().any(|host| host.address == socket),
-            Way::Stream(_) => true,
+        let is_there = |one: &Try| {
+            let socket = one.way.socket();
+            socket.is_none_or(|socket| hosts.iter().any(|host| host.address == socket))
         };
         let (kept, gone): (Vec<Try>, Vec<Try>) = core::mem::take(&mut self.tries)
             .into_iter()
@@ -318,6 +363,31 @@ impl Try {
         self.turn.relayed().is_some()
     }
 
+    /// Whether what failed may work from another port.
+    fn may_fare_better(&self, failure: TurnFailure) -> bool {
+        failure == TurnFailure::Unreachable && matches!(self.way, Way::Socket(_))
+    }
+
+    /// Opens what is to be opened, and begins.
+    fn begin(&mut self, url: &IceUrl, news: &mut News) {
+        let remote = self.turn.server();
+        self.open = match self.way {
+            Way::Socket(_) => true,
+            Way::Port { stream, beside } => {
+                let command = StreamCommand::OpenUdp { remote, beside };
+                news.streams.push((stream, command));
+                false
+            }
+            Way::Stream(stream) => {
+                let tls = (url.transport() == IceTransport::Tls).then(|| server_name(url.host()));
+                let command = StreamCommand::Open { remote, tls };
+                news.streams.push((stream, command));
+                false
+            }
+        };
+        self.transmit(news);
+    }
+
     /// Sends what the machine has to say.
     fn transmit(&mut self, news: &mut News) {
         while let Some(payload) = self.open.then(|| self.turn.poll_transmit()).flatten() {
@@ -327,7 +397,9 @@ impl Try {
                     remote: self.turn.server(),
                     payload,
                 }),
-                Way::Stream(stream) => news.streams.push((stream, StreamCommand::Send(payload))),
+                Way::Port { stream, .. } | Way::Stream(stream) => {
+                    news.streams.push((stream, StreamCommand::Send(payload)));
+                }
             }
         }
     }
@@ -340,16 +412,10 @@ impl Try {
     }
 
     fn close(&self, news: &mut News) {
-        if let Way::Stream(stream) = self.way {
+        if let Some(stream) = self.way.stream() {
             news.streams.push((stream, StreamCommand::Close));
         }
     }
-}
-
-fn open(url: &IceUrl, stream: StreamId, remote: SocketAddr, news: &mut News) {
-    let tls = (url.transport() == IceTransport::Tls).then(|| server_name(url.host()));
-    let command = StreamCommand::Open { remote, tls };
-    news.streams.push((stream, command));
 }
 
 /// The name that a certificate has to be for.

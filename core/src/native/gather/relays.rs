@@ -154,6 +154,10 @@ impl Relays {
             relay.begun = begun;
             relay.next = (begun < count).then(|| now.plus(NEXT));
             let way = match socket {
+                Some(beside) if relay.elsewhere => {
+                    let stream = next_stream(&mut self.streams);
+                    Way::Port { stream, beside }
+                }
                 Some(socket) => Way::Socket(socket),
                 None => Way::Stream(next_stream(&mut self.streams)),
             };
@@ -182,7 +186,7 @@ impl Relays {
             return Some(None);
         }
         let is_free =
-            |host: &&HostAddress| host.leads_to(server) && !self.expects((host.address, server));
+            |host: &&HostAddress| host.leads_to(server) && !self.is_used(host.address, server);
         hosts.iter().find(is_free).map(|host| Some(host.address))
     }
 
@@ -221,6 +225,12 @@ impl Relays {
         tries.any(|one| one.way == Way::Socket(local) && one.turn.server() == remote)
     }
 
+    /// Whether this socket, or one beside it, has to do with this server.
+    fn is_used(&self, socket: SocketAddr, server: SocketAddr) -> bool {
+        let mut tries = self.relays.iter().flat_map(|relay| &relay.tries);
+        tries.any(|one| one.way.socket() == Some(socket) && one.turn.server() == server)
+    }
+
     /// A datagram of a TURN server. `false`: it was of no use.
     pub(super) fn receive(
         &mut self,
@@ -256,10 +266,9 @@ impl Relays {
         update: StreamUpdate<'_>,
         news: &mut News,
     ) {
-        let way = Way::Stream(stream);
         for relay in &mut self.relays {
             relay.each(now, &mut self.streams, news, |one| {
-                if one.way != way {
+                if one.way.stream() != Some(stream) {
                     return None;
                 }
                 match update {
@@ -366,7 +375,7 @@ impl Relays {
                 server: one.turn.server(),
                 mapped: one.mapped?,
             }),
-            Way::Stream(_) => None,
+            Way::Port { .. } | Way::Stream(_) => None,
         })
     }
 
@@ -375,7 +384,7 @@ impl Relays {
         let tries = self.relays.iter().flat_map(|relay| &relay.tries);
         tries.filter_map(|one| match one.way {
             Way::Socket(socket) => Some((socket, one.mapped?)),
-            Way::Stream(_) => None,
+            Way::Port { .. } | Way::Stream(_) => None,
         })
     }
 

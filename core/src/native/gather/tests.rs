@@ -398,6 +398,64 @@ fn streams_are_opened_sent_on_and_closed() {
     assert_eq!(alone.gather.poll_timeout(), None);
 }
 
+#[test]
+fn a_port_that_is_taken_or_not_heard_is_left_for_another_one() {
+    let mut alone = Alone::new(&[&turn("turn:203.0.113.2")]);
+    let asked = alone.take().transmits;
+    let ends = (address(HOST), address(OTHER));
+    let taken = error(&asked[0].payload, 4, 37);
+    // As an Allocate request is answered.
+    let taken = [&[1, 0x13][..], &taken[2..]].concat();
+    alone
+        .gather
+        .relay_says(alone.now, ends, &taken, &mut alone.news);
+    let news = alone.take();
+    // What is ours and stands in the way is given back.
+    assert_eq!(news.transmits[0].payload[..2], [0, 4]);
+    let [(first, StreamCommand::OpenUdp { remote, beside })] = news.streams[..] else {
+        panic!("no port: {:?}", news.streams);
+    };
+    assert_eq!((remote, beside), (address(OTHER), address(HOST)));
+    let (now, local) = (alone.now, address("192.168.1.2:6000"));
+    let opened = StreamUpdate::Opened { local };
+    alone.gather.stream(now, first, opened, &mut alone.news);
+    let [(of, StreamCommand::Send(bytes))] = &alone.take().streams[..] else {
+        panic!("nothing is sent");
+    };
+    assert!(*of == first && bytes[..2] == [0, 3]);
+    // What comes to the first socket is nothing of the server's.
+    assert!(!alone.gather.is_of_relay(ends));
+    assert_eq!(alone.gather.reports()[0].result, ServerResult::Refused(437));
+
+    // It is silent there: closed, and the next time it is the socket's turn, then another port's.
+    alone.run(at(9999));
+    assert_eq!(
+        alone.take().streams.last(),
+        Some(&(first, StreamCommand::Close))
+    );
+    let sent = alone.run(at(15_000));
+    assert!(sent.iter().all(|(_, it)| (it.local, it.remote) == ends) && !sent.is_empty());
+    assert!(alone.take().streams.is_empty());
+    alone.run(at(30_000));
+    let streams = alone.take().streams;
+    let [(second, StreamCommand::OpenUdp { .. })] = streams[..] else {
+        panic!("no other port: {streams:?}");
+    };
+    // A driver that cannot do that.
+    let failed = StreamUpdate::Failed(StreamFailure::Unreachable);
+    alone
+        .gather
+        .stream(alone.now, second, failed, &mut alone.news);
+    assert_eq!(alone.gather.reports()[0].result, ServerResult::Silent);
+    assert!(!alone.run(at(60_000)).is_empty());
+    // The socket goes, and with it what is beside it.
+    alone.run(at(90_000));
+    alone.news = News::default();
+    alone.interfaces(&[]);
+    let streams = alone.take().streams;
+    assert!(matches!(streams[..], [] | [(_, StreamCommand::Close)]));
+}
+
 /// In seconds, when a server is asked that refuses at once; until then.
 fn refused(alone: &mut Alone, until: u64) -> Vec<u64> {
     let mut asked = Vec::new();

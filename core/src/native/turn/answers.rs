@@ -20,9 +20,6 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 /// What is kept for less is not worth having: a lost packet or two, and it is gone.
 const SHORTEST_LIFETIME: Duration = Duration::from_secs(2);
 
-/// How long a server may take to clear an allocation away: coturn says done and takes a second.
-const CLEARING: Duration = Duration::from_millis(1500);
-
 /// The rest of its life when an allocation is refreshed, if it lives for more than twice that.
 const REST: Duration = Duration::from_secs(60);
 
@@ -72,7 +69,7 @@ impl Turn {
                     *refresh = Schedule::at(request.sent.plus(before_the_end(lifetime)));
                 }
             }
-            Ask::Release => self.released(),
+            Ask::Release => self.over(TurnEvent::Released),
             Ask::Permit(peers) => self.permissions.granted(&peers, request.sent),
             Ask::Bind { number, .. } => self.channels.bound(number, request.sent),
         }
@@ -166,24 +163,13 @@ impl Turn {
     /// The server says no.
     fn failed(&mut self, request: Request, failure: TurnFailure) {
         match (&request.ask, failure) {
-            // Commonly one of ours from before: then we can give it back.
-            (Ask::Allocate(_), TurnFailure::Mismatch) if self.in_the_way == 0 => {
-                self.in_the_way = 1;
-                self.ask(Ask::Release, 0);
-            }
-            (Ask::Allocate(_), TurnFailure::Mismatch) if self.in_the_way == 1 => {
-                self.in_the_way = 2;
-                self.again = Some(self.now.plus(CLEARING));
-            }
+            (Ask::Allocate(_), TurnFailure::Mismatch) => self.occupied(),
             (Ask::Allocate(_), failure) => self.end(failure),
-            (Ask::Release, _) => self.released(),
+            (Ask::Release, _) => self.over(TurnEvent::Released),
             (_, TurnFailure::Mismatch) => self.end(TurnFailure::Forgotten),
-            (_, TurnFailure::Unauthorized) => {
-                // Only another name than that of the allocation is refused in this way, and only a
-                // new allocation is for it.
-                self.spare = None;
-                self.refused(request);
-            }
+            // What stands there is another name's: ours is of no use to it, or gone. Only a new
+            // allocation is for our name.
+            (_, TurnFailure::Unauthorized) => self.end(TurnFailure::Unauthorized),
             // What may pass.
             (
                 _,
@@ -205,7 +191,7 @@ impl Turn {
     pub(super) fn silence(&mut self, request: Request) {
         match request.ask {
             Ask::Allocate(_) => self.end(TurnFailure::Unreachable),
-            Ask::Release => self.released(),
+            Ask::Release => self.over(TurnEvent::Released),
             Ask::Refresh | Ask::Permit(_) | Ask::Bind { .. }
                 if request.sent.since(self.heard) >= SILENCE =>
             {
@@ -215,12 +201,14 @@ impl Turn {
         }
     }
 
-    /// The allocation is given back, as far as we can do that.
-    fn released(&mut self) {
-        if matches!(self.state, State::Allocating) {
-            self.ask(Ask::Allocate(self.family), 0);
+    /// Our address and port at this server are taken.
+    fn occupied(&mut self) {
+        // Commonly by one of ours from before: then it is given back, whether or not we hear of that.
+        self.ask(Ask::Release, 0);
+        if self.hops < MOST_HOPS {
+            self.over(TurnEvent::Occupied);
         } else {
-            self.over(TurnEvent::Released);
+            self.end(TurnFailure::Mismatch);
         }
     }
 

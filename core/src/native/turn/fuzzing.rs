@@ -84,7 +84,7 @@ pub enum TurnNews {
     Data(SocketAddr, Bytes),
     /// It goes on, with a trouble.
     Trouble,
-    /// It is over, and another server is named.
+    /// It is over, and another server is named, or the same for another port.
     Redirected(SocketAddr),
     /// It is over.
     Over,
@@ -139,6 +139,7 @@ impl TurnClient {
             TurnEvent::Data { peer, payload } => TurnNews::Data(peer, payload),
             TurnEvent::CredentialsRefused | TurnEvent::Denied { .. } => TurnNews::Trouble,
             TurnEvent::Redirected { to } => TurnNews::Redirected(to),
+            TurnEvent::Occupied => TurnNews::Redirected(self.0.server()),
             TurnEvent::Failed(_) | TurnEvent::Lost(_) | TurnEvent::Released => TurnNews::Over,
         })
     }

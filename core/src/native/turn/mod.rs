@@ -3,8 +3,9 @@
 //! A machine like the others: bytes and the time go in, bytes and events come out. What it needs of
 //! the world is little: messages of the server by [`Turn::handle_message`], the time by
 //! [`Turn::handle_timeout`], and that everything of [`Turn::poll_transmit`] is sent to the server.
-//! After [`TurnEvent::Failed`], [`Lost`](TurnEvent::Lost), [`Redirected`](TurnEvent::Redirected) or
-//! [`Released`](TurnEvent::Released) it is over and does nothing any more.
+//! After [`TurnEvent::Failed`], [`Lost`](TurnEvent::Lost), [`Redirected`](TurnEvent::Redirected),
+//! [`Occupied`](TurnEvent::Occupied) or [`Released`](TurnEvent::Released) it is over and does nothing any
+//! more.
 //!
 //! ```text
 //! Allocate ──► 401, realm and nonce ──► Allocate, signed ──► Allocated
@@ -54,7 +55,7 @@ const MOST_PEERS: usize = 256;
 /// How many payloads may wait to be taken, in each direction; more are lost, as on any path.
 const MOST_WAITING: usize = 1024;
 
-/// How many redirections in a row are followed.
+/// How many redirections in a row are followed, and other ports tried (RFC 8656 section 7.4: three in all).
 const MOST_HOPS: u8 = 3;
 
 /// How many requests for permissions wait at a time; later ones go together.
@@ -136,6 +137,10 @@ pub(crate) enum TurnEvent {
     },
     /// The server names another one: [`Turn::follow`] makes the machine for that. This one is over.
     Redirected { to: SocketAddr },
+    /// The server holds an allocation for the address and port that it sees us at, of somebody else's or
+    /// of ours from before: [`Turn::follow`] makes the machine for another port (or stream). This one is
+    /// over.
+    Occupied,
     /// It came to none. Over.
     Failed(TurnFailure),
     /// It is gone. Over; another one may be had in the same way.
@@ -175,10 +180,6 @@ pub(crate) struct Turn {
     channels: Channels,
     reader: Reader,
     hops: u8,
-    /// How often another allocation stood in the way of ours.
-    in_the_way: u8,
-    /// When to ask for an allocation again.
-    again: Option<Timestamp>,
     transmits: VecDeque<Bytes>,
     events: VecDeque<TurnEvent>,
     dropped: u64,
@@ -224,8 +225,6 @@ impl Turn {
             channels: Channels::new(),
             reader: Reader::default(),
             hops: 0,
-            in_the_way: 0,
-            again: None,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             dropped: 0,
@@ -234,7 +233,8 @@ impl Turn {
         turn
     }
 
-    /// The machine for the server that [`TurnEvent::Redirected`] names, with the same peers.
+    /// The machine for the server that [`TurnEvent::Redirected`] names, or for the same one from another
+    /// port, with the same peers.
     pub(crate) fn follow(&self, now: Timestamp, to: SocketAddr) -> Self {
         let mut next = Self::new(
             now,
@@ -303,7 +303,7 @@ impl Turn {
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
         let requests = self.requests.poll_timeout();
         let State::Standing { until, refresh, .. } = &self.state else {
-            return earliest(requests, self.again);
+            return requests;
         };
         let mut next = earliest(requests, Some(*until));
         if self.may_ask() {
@@ -430,7 +430,6 @@ impl Turn {
             State::Allocating if self.challenge.is_none() => self.over(TurnEvent::Released),
             State::Allocating | State::Standing { .. } => {
                 self.requests.clear();
-                self.again = None;
                 self.state = State::Releasing;
                 self.ask(Ask::Release, 0);
             }
@@ -471,10 +470,6 @@ impl Turn {
 
     /// Asks for what is due.
     fn work(&mut self) {
-        if self.again.is_some_and(|at| at <= self.now) {
-            self.again = None;
-            self.ask(Ask::Allocate(self.family), 0);
-        }
         let State::Standing { until, .. } = self.state else {
             return;
         };
@@ -565,7 +560,6 @@ impl Turn {
     fn over(&mut self, event: TurnEvent) {
         self.state = State::Over;
         self.requests.clear();
-        self.again = None;
         self.events.push_back(event);
     }
 

@@ -123,7 +123,6 @@ fn each_error_has_its_name() {
     for (code, failure) in [
         (400, TurnFailure::Server(400)),
         (403, TurnFailure::Forbidden),
-        (437, TurnFailure::Mismatch),
         (440, TurnFailure::AddressFamily),
         (441, TurnFailure::Unauthorized),
         (442, TurnFailure::TransportUnsupported),
@@ -194,7 +193,10 @@ fn a_wrong_password_is_told_at_once() {
         assert_eq!(bench.sent, 2);
     }
     // Unless others came meanwhile.
-    let mut bench = Bench::new(TurnConfig::default());
+    let mut bench = Bench::new(TurnConfig {
+        name_lifetime: Duration::ZERO,
+        ..TurnConfig::default()
+    });
     bench.start_as(credentials("a", "b"), Transport::Datagram, Family::V4);
     bench.run_for(Duration::from_millis(70));
     bench.set_credentials(credentials("player", "secret"));
@@ -468,16 +470,15 @@ fn credentials_can_be_replaced_in_mid_life() {
     let end = bench.end(secs(700));
     assert_eq!(end, TurnEvent::Lost(TurnFailure::Unauthorized));
 
-    // Another name: kept until the old one is refused. This server ties the allocation to the old.
+    // Another name: kept until the old one is refused. This server ties the allocation to the old, so that
+    // there is no more to be had of it.
     let mut bench = Bench::allocated(TurnConfig::default(), Transport::Datagram, Family::V4);
     bench.set_credentials(credentials("somebody", "else"));
     bench.run_for(secs(3600));
     assert_eq!(bench.events, []);
     bench.server.config.username = "somebody".into();
     bench.server.config.password = "else".into();
-    bench.run_for(secs(300));
-    assert_eq!(bench.take_events(), [TurnEvent::CredentialsRefused]);
-    let end = bench.end(secs(700));
+    let end = bench.end(secs(16));
     assert_eq!(end, TurnEvent::Lost(TurnFailure::Unauthorized));
 }
 
@@ -606,14 +607,40 @@ fn an_allocation_is_given_back() {
 }
 
 #[test]
-fn an_old_allocation_is_cleared_away() {
+fn where_an_allocation_stands_another_port_is_asked_for() {
+    // One of ours, from before: it is given back.
     let mut bench = Bench::allocated(TurnConfig::default(), Transport::Datagram, Family::V4);
     let before = bench.turn().relayed();
     bench.start(Transport::Datagram, Family::V4);
+    bench.permit(bench::peer(Family::V4));
+    assert_eq!(bench.end(Duration::from_millis(100)), TurnEvent::Occupied);
+    bench.from_another_port();
     bench.run_for(secs(1));
     let after = bench.turn().relayed();
     assert!(after.is_some() && after != before);
     assert_eq!(bench.server.allocations(bench.now), 1);
+    assert!(bench.send(bench::peer(Family::V4), b"with all peers"));
+
+    // Somebody else's: it stays.
+    let mut bench = Bench::allocated(TurnConfig::default(), Transport::Datagram, Family::V4);
+    bench.server.config.username = "somebody".into();
+    bench.server.config.password = "else".into();
+    let new = credentials("somebody", "else");
+    bench.start_as(new, Transport::Datagram, Family::V4);
+    assert_eq!(bench.end(Duration::from_millis(100)), TurnEvent::Occupied);
+    bench.from_another_port();
+    bench.run_for(secs(1));
+    assert!(bench.turn().relayed().is_some());
+    assert_eq!(bench.server.allocations(bench.now), 2);
+
+    // Not for ever.
+    let mut bench = Bench::new(faulty(TurnFault::Error(437)));
+    bench.start(Transport::Datagram, Family::V4);
+    for _ in 0..MOST_HOPS {
+        assert_eq!(bench.end(secs(1)), TurnEvent::Occupied);
+        bench.from_another_port();
+    }
+    assert_eq!(bench.end(secs(1)), TurnEvent::Failed(TurnFailure::Mismatch));
 }
 
 #[test]

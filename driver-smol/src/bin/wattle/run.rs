@@ -9,8 +9,7 @@ use smol::channel::Receiver;
 use smol::future::{or, race};
 use smol::stream::StreamExt as _;
 use wattle_smol::{
-    Config, ConnectError, EndReason, Event, Hosting, KickError, Network, SendError, SignalingUrl,
-    Status,
+    Config, ConnectError, EndReason, Event, Hosting, Network, SendError, SignalingUrl, Status,
 };
 
 use crate::FAILED;
@@ -257,8 +256,7 @@ impl Run {
             Command::Kick { node } => match command::find(&node, &self.network.nodes()) {
                 Ok(node) => {
                     if let Err(error) = self.network.kick(node) {
-                        self.output
-                            .error(kick_error(error), &error.to_string(), name);
+                        self.output.error(error.kind(), &error.to_string(), name);
                     }
                 }
                 Err(error) => self.output.error(error.kind(), &error.to_string(), name),
@@ -277,8 +275,7 @@ impl Run {
 
     fn report(&mut self, sent: Result<(), SendError>, command: &'static str) {
         if let Err(error) = sent {
-            self.output
-                .error(send_error(error), &error.to_string(), command);
+            self.output.error(error.kind(), &error.to_string(), command);
         }
     }
 
@@ -291,29 +288,5 @@ impl Run {
         } else {
             ExitCode::from(FAILED)
         }
-    }
-}
-
-/// The `kind` of a refused send.
-const fn send_error(error: SendError) -> &'static str {
-    match error {
-        SendError::NotJoined => "not_joined",
-        SendError::UnknownNode => "unknown_node",
-        SendError::Myself => "myself",
-        SendError::NotRelayed => "not_relayed",
-        SendError::TooLarge { .. } => "too_large",
-        SendError::NotJson => "not_json",
-        SendError::BroadcastOnly => "broadcast_only",
-        SendError::Full => "full",
-        _ => "refused",
-    }
-}
-
-/// The `kind` of a refused kick.
-const fn kick_error(error: KickError) -> &'static str {
-    match error {
-        KickError::NotHost => "not_host",
-        KickError::UnknownNode => "unknown_node",
-        _ => "refused",
     }
 }

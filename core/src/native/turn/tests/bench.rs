@@ -176,6 +176,13 @@ impl Bench {
         self.drain();
     }
 
+    /// Goes on in the same way from another port.
+    pub(super) fn from_another_port(&mut self) {
+        self.run_for(self.delay);
+        self.client.set_port(self.client.port() + 1);
+        self.follow(self.turn().server());
+    }
+
     /// A peer sends to the relay address.
     pub(super) fn answer(&mut self, peer: SocketAddr, payload: &[u8]) {
         let Some(relayed) = self.turn().relayed() else {

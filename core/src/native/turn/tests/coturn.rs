@@ -308,6 +308,7 @@ impl End {
         match self.event() {
             TurnEvent::Allocated { relayed, .. } => relayed,
             other @ (TurnEvent::Redirected { .. }
+            | TurnEvent::Occupied
             | TurnEvent::Failed(_)
             | TurnEvent::Lost(_)
             | TurnEvent::Released
