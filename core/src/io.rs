@@ -9,6 +9,8 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
 
 use crate::event::Event;
@@ -149,38 +151,50 @@ pub enum LinkCommand {
 ///
 /// It comes in parts so that a payload for many receivers is shared, not copied: the one copy is
 /// the driver's, into whatever its channel takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct ChannelMessage {
-    parts: Vec<Bytes>,
+    parts: Parts,
+}
+
+/// Mostly there is one.
+#[derive(Clone)]
+enum Parts {
+    One(Bytes),
+    Some(Vec<Bytes>),
 }
 
 impl ChannelMessage {
     pub(crate) const fn new(parts: Vec<Bytes>) -> Self {
-        Self { parts }
+        Self {
+            parts: Parts::Some(parts),
+        }
     }
 
     /// The parts, in order.
     #[must_use]
     pub fn parts(&self) -> &[Bytes] {
-        &self.parts
+        match &self.parts {
+            Parts::One(part) => core::slice::from_ref(part),
+            Parts::Some(parts) => parts,
+        }
     }
 
     /// The length of the whole, in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parts.iter().map(Bytes::len).sum()
+        self.parts().iter().map(Bytes::len).sum()
     }
 
     /// Whether there is nothing to send; never so in [`LinkCommand::Send`].
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.parts.iter().all(Bytes::is_empty)
+        self.parts().iter().all(Bytes::is_empty)
     }
 
     /// Puts the whole into `buffer`, in place of what was there.
     pub fn write_into(&self, buffer: &mut Vec<u8>) {
         buffer.clear();
-        for part in &self.parts {
+        for part in self.parts() {
             buffer.extend_from_slice(part);
         }
     }
@@ -188,12 +202,58 @@ impl ChannelMessage {
     /// The whole as one piece of memory, copied unless it has one part.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        if let [only] = self.parts.as_slice() {
+        if let [only] = self.parts() {
             return only.clone();
         }
         let mut buffer = Vec::with_capacity(self.len());
         self.write_into(&mut buffer);
         buffer.into()
+    }
+
+    /// The same, given away.
+    #[cfg(any(feature = "sim", test))]
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.parts {
+            Parts::One(part) => part,
+            Parts::Some(_) => self.to_bytes(),
+        }
+    }
+}
+
+impl From<Bytes> for ChannelMessage {
+    fn from(whole: Bytes) -> Self {
+        Self {
+            parts: Parts::One(whole),
+        }
+    }
+}
+
+impl Default for ChannelMessage {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+// Two with the same parts are the same, however they are kept.
+
+impl PartialEq for ChannelMessage {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for ChannelMessage {}
+
+impl Hash for ChannelMessage {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+impl fmt::Debug for ChannelMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ChannelMessage");
+        shown.field("parts", &self.parts()).finish()
     }
 }
 

@@ -72,7 +72,8 @@ impl<K, V> Map<K, V> {
 }
 
 impl<K: Ord, V> Map<K, V> {
-    fn place(&self, key: &K) -> Result<usize, usize> {
+    /// Where it is, or would be.
+    pub(crate) fn place(&self, key: &K) -> Result<usize, usize> {
         self.entries.binary_search_by(|(other, _)| other.cmp(key))
     }
 
@@ -86,20 +87,28 @@ impl<K: Ord, V> Map<K, V> {
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let place = self.place(key).ok()?;
+        self.at_mut(self.place(key).ok()?)
+    }
+
+    pub(crate) fn at_mut(&mut self, place: usize) -> Option<&mut V> {
         let (_, value) = self.entries.get_mut(place)?;
         Some(value)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.put(key, value).1
+    }
+
+    /// Inserts, and says where it is now.
+    pub(crate) fn put(&mut self, key: K, value: V) -> (usize, Option<V>) {
         match self.place(&key) {
             Ok(place) => {
-                let (_, old) = self.entries.get_mut(place)?;
-                Some(core::mem::replace(old, value))
+                let old = self.at_mut(place);
+                (place, old.map(|old| core::mem::replace(old, value)))
             }
             Err(place) => {
                 self.entries.insert(place, (key, value));
-                None
+                (place, None)
             }
         }
     }

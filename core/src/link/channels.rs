@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::config::MOST_NODES;
 use crate::io::{Channel, ChannelMessage};
 use crate::time::Timestamp;
-use crate::wire::{Bundle, Frame, Number, Outgoing, State};
+use crate::wire::{Bundle, Frame, Number, Outgoing};
 
 /// Below this many bytes inside the data channel everything is handed over at once; above it only
 /// full bundles are. Many small messages in the channel cost more than their bytes.
@@ -31,7 +31,7 @@ pub(crate) struct Channels {
     /// Goes before everything else.
     control: VecDeque<Outgoing>,
     /// The newest acknowledgement per node; goes right behind control.
-    acks: Vec<(Number, Frame)>,
+    acks: VecDeque<(Number, Frame)>,
     /// Until when these wait for company; `None`: they go as soon as there is room.
     acks_wait: Option<Timestamp>,
     /// What joiners say to each other about links of their own, each with its origin.
@@ -42,10 +42,12 @@ pub(crate) struct Channels {
     /// Who had the last turn.
     last_turn: Number,
     queued: usize,
-    /// The newest state of each origin, and for whom it is if the host is to pass it on.
-    states: VecDeque<(Number, State, Vec<Number>)>,
+    /// The newest state of each origin.
+    states: VecDeque<(Number, Outgoing)>,
     /// Pings, pongs and round trips, which go with the states.
     echoes: VecDeque<Outgoing>,
+    /// Empty, but for its memory.
+    bundle: Bundle,
     limits: Bounds,
 }
 
@@ -79,7 +81,7 @@ impl Channels {
             data: Lane::default(),
             state: Lane::default(),
             control: VecDeque::new(),
-            acks: Vec::new(),
+            acks: VecDeque::new(),
             acks_wait: None,
             signals: VecDeque::new(),
             streams: Vec::new(),
@@ -87,6 +89,7 @@ impl Channels {
             queued: 0,
             states: VecDeque::new(),
             echoes: VecDeque::new(),
+            bundle: Bundle::default(),
             limits,
         }
     }
@@ -112,13 +115,14 @@ impl Channels {
 
     /// Queues a frame that goes before everything else.
     pub(crate) fn push_control(&mut self, frame: &Frame) {
-        let frame = frame.encode();
+        let frame = self.bundle.encode(frame);
         self.queued = self.queued.saturating_add(frame.len());
         self.control.push_back(frame);
     }
 
     /// Queues a frame behind those of the same origin.
-    pub(crate) fn push(&mut self, origin: Number, frame: Outgoing) {
+    pub(crate) fn push(&mut self, origin: Number, frame: &Frame) {
+        let frame = self.bundle.encode(frame);
         self.queued = self.queued.saturating_add(frame.len());
         let stream = self.stream(origin);
         stream.bytes = stream.bytes.saturating_add(frame.len());
@@ -157,7 +161,7 @@ impl Channels {
     /// Queues a word of a joiner about its link to the one at the other end; says whether there was
     /// room. One that is lost costs an attempt, which is repeated.
     pub(crate) fn push_signal(&mut self, origin: Number, frame: &Frame) -> bool {
-        let frame = frame.encode();
+        let frame = self.bundle.encode(frame);
         let of_origin = self.signals.iter().filter(|(other, _)| *other == origin);
         let waiting: usize = of_origin.map(|(_, frame)| frame.len()).sum();
         let fits = waiting.saturating_add(frame.len()) <= SIGNALS;
@@ -191,22 +195,17 @@ impl Channels {
         };
         match self.acks.iter_mut().find(|(other, _)| *other == node) {
             Some((_, old)) => *old = frame,
-            None => self.acks.push((node, frame)),
+            None => self.acks.push_back((node, frame)),
         }
     }
 
     /// Puts a state in its origin's place; says whether one that waited there was replaced.
-    pub(crate) fn put_state(&mut self, origin: Number, state: State) -> bool {
-        self.put_state_to(origin, state, Vec::new())
-    }
-
-    /// The same for a state of ours that the host is to pass on to these.
-    pub(crate) fn put_state_to(&mut self, me: Number, state: State, to: Vec<Number>) -> bool {
-        let place = self.states.iter_mut().find(|(origin, ..)| *origin == me);
+    pub(crate) fn put_state(&mut self, origin: Number, frame: Outgoing) -> bool {
+        let place = self.states.iter_mut().find(|(other, _)| *other == origin);
         let superseded = place.is_some();
         match place {
-            Some(place) => *place = (me, state, to),
-            None => self.states.push_back((me, state, to)),
+            Some((_, old)) => *old = frame,
+            None => self.states.push_back((origin, frame)),
         }
         superseded
     }
@@ -216,12 +215,13 @@ impl Channels {
         if self.echoes.len() >= 4 {
             let _ = self.echoes.pop_front();
         }
-        self.echoes.push_back(frame.encode());
+        let frame = self.bundle.encode(frame);
+        self.echoes.push_back(frame);
     }
 
     /// Forgets what a node that left takes with it: states and acknowledgements, not messages.
     pub(crate) fn forget(&mut self, origin: Number) {
-        self.states.retain(|(other, ..)| *other != origin);
+        self.states.retain(|(other, _)| *other != origin);
         self.acks.retain(|(other, _)| *other != origin);
         if self.acks.is_empty() {
             self.acks_wait = None;
@@ -263,12 +263,12 @@ impl Channels {
     }
 
     /// Whether all reliable frames have left this queue.
-    pub(crate) const fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.queued == 0 && self.acks.is_empty()
     }
 
     /// Whether all reliable frames have left the channel too.
-    pub(crate) const fn is_flushed(&self) -> bool {
+    pub(crate) fn is_flushed(&self) -> bool {
         self.is_drained() && self.data.buffered == 0
     }
 
@@ -282,10 +282,10 @@ impl Channels {
         self.acks_wait = None;
     }
 
-    /// The next message to send, if its channel has room. `me` is whose states need no origin.
-    pub(crate) fn poll(&mut self, now: Timestamp, me: Number) -> Option<(Channel, ChannelMessage)> {
+    /// The next message to send, if its channel has room.
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<(Channel, ChannelMessage)> {
         let data = self.poll_data(now).map(|message| (Channel::Data, message));
-        let next = data.or_else(|| self.poll_state(me).map(|message| (Channel::State, message)))?;
+        let next = data.or_else(|| self.poll_state().map(|message| (Channel::State, message)))?;
         let lane = self.lane(next.0);
         let length = u32::try_from(next.1.len()).unwrap_or(u32::MAX);
         lane.buffered = lane.buffered.saturating_add(length);
@@ -302,25 +302,30 @@ impl Channels {
         if buffered >= EAGER && self.queued < FULL_BUNDLE {
             return None;
         }
-        let mut acks = core::mem::take(&mut self.acks);
-        for (_, ack) in acks.drain(..) {
-            self.push_control(&ack);
-        }
-        self.acks = acks;
         self.acks_wait = None;
-        let mut bundle = Bundle::default();
-        while self.queued > 0 {
+        let mut bundle = core::mem::take(&mut self.bundle);
+        while !self.is_drained() {
             let room = match bundle.frames() {
                 0 => usize::MAX,
                 frames if frames >= self.limits.frames => break,
                 _ => usize::from(self.limits.piece).saturating_sub(bundle.len()),
             };
-            let Some(frame) = self.take_frame(room) else {
+            if self.control.is_empty()
+                && let Some((_, ack)) = self.acks.front()
+            {
+                if !bundle.write(ack, room) {
+                    break;
+                }
+                let _ = self.acks.pop_front();
+            } else if let Some(frame) = self.take_frame(room) {
+                bundle.push(frame);
+            } else {
                 break;
-            };
-            bundle.push(frame);
+            }
         }
-        Some(bundle.finish())
+        let message = bundle.finish();
+        self.bundle = bundle;
+        Some(message)
     }
 
     /// The next frame, unless it is longer than this.
@@ -357,35 +362,27 @@ impl Channels {
         first
     }
 
-    fn poll_state(&mut self, me: Number) -> Option<ChannelMessage> {
-        if !self.state.open || self.state.buffered >= STATE_BUFFER {
+    fn poll_state(&mut self) -> Option<ChannelMessage> {
+        let nothing = self.echoes.is_empty() && self.states.is_empty();
+        if nothing || !self.state.open || self.state.buffered >= STATE_BUFFER {
             return None;
         }
-        let mut bundle = Bundle::default();
+        let mut bundle = core::mem::take(&mut self.bundle);
         while let Some(frame) = self.echoes.pop_front() {
             bundle.push(frame);
         }
-        while let Some((_, state, _)) = self.states.front() {
-            let length = state.payload.len();
-            if bundle.frames() > 0 && bundle.len().saturating_add(length) > STATE_BUNDLE {
+        while let Some((_, frame)) = self.states.front() {
+            let length = bundle.len().saturating_add(frame.len());
+            if bundle.frames() > 0 && length > STATE_BUNDLE {
                 break;
             }
-            let Some((origin, state, to)) = self.states.pop_front() else {
-                break;
-            };
-            if !to.is_empty() {
-                bundle.push(Frame::StateTo { to, state }.encode());
-                continue;
+            if let Some((_, frame)) = self.states.pop_front() {
+                bundle.push(frame);
             }
-            let body = crate::wire::Body::State(state);
-            let frame = if origin == me {
-                Frame::Direct(body)
-            } else {
-                Frame::From { origin, body }
-            };
-            bundle.push(frame.encode());
         }
-        (bundle.frames() > 0).then(|| bundle.finish())
+        let message = bundle.finish();
+        self.bundle = bundle;
+        Some(message)
     }
 
     const fn lane(&mut self, channel: Channel) -> &mut Lane {
@@ -399,7 +396,7 @@ impl Channels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Ack, Body, Piece, decode};
+    use crate::wire::{Ack, Body, Piece, State, decode};
     use bytes::Bytes;
 
     const BOUNDS: Bounds = Bounds {
@@ -417,7 +414,7 @@ mod tests {
         channels
     }
 
-    fn message(origin: Number, sequence: u64, length: usize) -> Outgoing {
+    fn message(origin: Number, sequence: u64, length: usize) -> Frame {
         let piece = Piece {
             total: Some(length as u32),
             payload: Bytes::from(alloc::vec![0; length]),
@@ -426,11 +423,10 @@ mod tests {
             origin,
             body: Body::Message { sequence, piece },
         }
-        .encode()
     }
 
     fn sent(channels: &mut Channels) -> Vec<(Channel, Vec<Frame>)> {
-        core::iter::from_fn(|| channels.poll(NOW, 0))
+        core::iter::from_fn(|| channels.poll(NOW))
             .map(|(channel, message)| (channel, decode(message.to_bytes(), 256).unwrap()))
             .collect()
     }
@@ -449,7 +445,7 @@ mod tests {
         let mut channels = open();
         channels.buffered(Channel::Data, EAGER);
         for sequence in 0..200 {
-            channels.push(1, message(1, sequence, 10));
+            channels.push(1, &message(1, sequence, 10));
         }
         assert!(
             sent(&mut channels).is_empty(),
@@ -465,9 +461,9 @@ mod tests {
     fn origins_take_turns_and_control_goes_first() {
         let mut channels = open();
         for sequence in 0..3 {
-            channels.push(1, message(1, sequence, 12_000));
+            channels.push(1, &message(1, sequence, 12_000));
         }
-        channels.push(2, message(2, 0, 12_000));
+        channels.push(2, &message(2, 0, 12_000));
         channels.push_control(&Frame::Ping { stamp: 1 });
         let order: Vec<_> = sent(&mut channels)
             .into_iter()
@@ -495,7 +491,7 @@ mod tests {
             }),
         };
         channels.buffered(Channel::Data, BOUNDS.channel_buffer);
-        channels.push(1, message(1, 0, 100));
+        channels.push(1, &message(1, 0, 100));
         for next in 0..1000 {
             channels.put_ack(3, ack(next), NOW);
         }
@@ -517,42 +513,42 @@ mod tests {
         let mut channels = open();
         channels.put_ack(3, ack.clone(), later(50));
         channels.put_ack(4, ack.clone(), later(20));
-        assert_eq!(channels.poll(NOW, 0), None);
+        assert_eq!(channels.poll(NOW), None);
         assert_eq!(channels.deadline(), Some(later(20)));
-        assert!(channels.poll(later(20), 0).is_some(), "both");
+        assert!(channels.poll(later(20)).is_some(), "both");
         assert!(channels.is_drained() && channels.deadline().is_none());
 
         channels.put_ack(3, ack.clone(), later(50));
-        channels.push(1, message(1, 0, 10));
-        assert!(channels.poll(NOW, 0).is_some(), "with a message");
+        channels.push(1, &message(1, 0, 10));
+        assert!(channels.poll(NOW).is_some(), "with a message");
         assert!(channels.is_drained() && channels.deadline().is_none());
 
         channels.buffered(Channel::Data, BOUNDS.channel_buffer);
         channels.put_ack(3, ack.clone(), later(50));
-        assert_eq!(channels.poll(later(50), 0), None, "there is no room");
+        assert_eq!(channels.poll(later(50)), None, "there is no room");
         assert_eq!(channels.deadline(), None, "nor anything to wait for");
         channels.put_ack(4, ack.clone(), later(90));
         channels.buffered(Channel::Data, 0);
-        assert!(channels.poll(later(60), 0).is_some());
+        assert!(channels.poll(later(60)).is_some());
         assert!(channels.is_drained());
 
         channels.put_ack(3, ack, later(50));
         channels.hasten();
-        assert!(channels.poll(NOW, 0).is_some());
+        assert!(channels.poll(NOW).is_some());
     }
 
     #[test]
     fn the_channel_is_never_overfilled() {
         let mut channels = open();
         for sequence in 0..40 {
-            channels.push(1, message(1, sequence, 16_000));
+            channels.push(1, &message(1, sequence, 16_000));
         }
-        let bytes: usize = core::iter::from_fn(|| channels.poll(NOW, 0))
+        let bytes: usize = core::iter::from_fn(|| channels.poll(NOW))
             .map(|(_, m)| m.len())
             .sum();
         assert!((128 * 1024..145 * 1024).contains(&bytes), "{bytes}");
         channels.buffered(Channel::Data, 0);
-        assert!(channels.poll(NOW, 0).is_some());
+        assert!(channels.poll(NOW).is_some());
     }
 
     #[test]
@@ -563,22 +559,18 @@ mod tests {
             sequence,
             payload: Bytes::from_static(b"x"),
         };
-        assert!(!channels.put_state(3, state(1)));
-        assert!(channels.put_state(3, state(2)));
-        channels.put_state(0, state(9));
+        let relayed = |sequence| Frame::From {
+            origin: 3,
+            body: Body::State(state(sequence)),
+        };
+        let own = Frame::Direct(Body::State(state(9)));
+        assert!(!channels.put_state(3, relayed(1).encode()));
+        assert!(channels.put_state(3, relayed(2).encode()));
+        channels.put_state(0, own.encode());
         assert!(sent(&mut channels).is_empty());
         channels.buffered(Channel::State, 0);
         let messages = sent(&mut channels);
         assert_eq!(messages.len(), 1, "both states fit one packet");
-        assert_eq!(
-            messages[0].1,
-            [
-                Frame::From {
-                    origin: 3,
-                    body: Body::State(state(2))
-                },
-                Frame::Direct(Body::State(state(9))),
-            ]
-        );
+        assert_eq!(messages[0].1, [relayed(2), own]);
     }
 }

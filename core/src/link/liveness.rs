@@ -50,6 +50,8 @@ pub(crate) struct Liveness {
     /// Whether signs of life are rare, though all is well.
     rare: bool,
     round_trip: RoundTrip,
+    /// The silence after which the path is in doubt: it follows from the round trip.
+    patience: Duration,
 }
 
 /// Round-trip times, smoothed as RFC 6298 does.
@@ -93,6 +95,7 @@ impl Liveness {
             lost: false,
             rare: false,
             round_trip: RoundTrip::default(),
+            patience: patience(ROUND_TRIP),
         }
     }
 
@@ -106,6 +109,7 @@ impl Liveness {
     ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
+            self.patience = patience(self.round_trip.smoothed.unwrap_or(ROUND_TRIP));
             self.in_vain = None;
         }
         let gap = now.since(self.came);
@@ -147,7 +151,7 @@ impl Liveness {
             let suspect = suspect.max(RARE);
             return [suspect, suspect, lost.max(RARE.saturating_mul(2))];
         }
-        [self.patience().min(suspect), suspect, lost]
+        [self.patience.min(suspect), suspect, lost]
     }
 
     pub(crate) const fn is_suspect(&self) -> bool {
@@ -179,19 +183,12 @@ impl Liveness {
     /// ask as soon as it is quiet. `None`: not before we have asked.
     fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
         let asking = limit.saturating_sub(QUIET);
-        let silent = self.heard.plus(limit);
-        if asking.is_zero() {
-            return Some(silent);
-        }
-        Some(silent.max(self.first_asked?.plus(asking)))
-    }
-
-    /// The silence after which the path is in doubt.
-    fn patience(&self) -> Duration {
-        let round_trip = self.round_trip.smoothed.unwrap_or(ROUND_TRIP);
-        QUIET
-            .saturating_add(IN_VAIN)
-            .saturating_add(round_trip.saturating_mul(2))
+        let asked = if asking.is_zero() {
+            self.heard
+        } else {
+            self.first_asked?.plus(asking)
+        };
+        Some(asked.max(self.heard.plus(limit)))
     }
 
     fn next_probe(&self) -> Timestamp {
@@ -235,6 +232,13 @@ impl Liveness {
         }
         None
     }
+}
+
+/// The silence after which the path is in doubt.
+const fn patience(round_trip: Duration) -> Duration {
+    QUIET
+        .saturating_add(IN_VAIN)
+        .saturating_add(round_trip.saturating_mul(2))
 }
 
 #[cfg(test)]

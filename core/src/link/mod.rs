@@ -189,6 +189,11 @@ impl Link {
         true
     }
 
+    /// Whether it is no wattle node's.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.interpreter.is_some() || self.aside != Aside::No
+    }
+
     /// Whether there is something that the node has said in the dialect.
     pub(crate) fn has_heard(&self) -> bool {
         self.interpreter.as_ref().is_some_and(|one| one.has_heard())

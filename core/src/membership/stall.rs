@@ -83,13 +83,14 @@ impl Stall {
 
     /// When the receiver has had its time, as things are.
     pub(crate) fn over_at(&self, patience: Duration) -> Option<Timestamp> {
+        let since = self.since?;
         let says_so = self.idle >= patience;
         let patience = if says_so {
             patience
         } else {
             patience.saturating_mul(SILENT_FACTOR)
         };
-        self.since.map(|since| since.plus(patience))
+        Some(since.plus(patience))
     }
 }
 

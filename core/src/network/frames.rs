@@ -1,6 +1,5 @@
 //! What the frames of other nodes lead to.
 
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::membership::{Delivered, GiveUp};
 use crate::planted::planted;
 use crate::wire::{
     Ack, Body, FRAMES_PER_MESSAGE, Farewell, Frame, HOST, Member, Number, Piece, State, Version,
-    decode,
+    decode_into,
 };
 
 /// The sender of a frame broke the protocol; its link ends.
@@ -27,66 +26,64 @@ pub(super) type Handled = Result<(), Misbehaved>;
 
 impl Network {
     pub(super) fn handle_channel_message(&mut self, id: LinkId, channel: Channel, message: Bytes) {
-        let handled = match decode(message, FRAMES_PER_MESSAGE) {
-            Ok(frames) => self.handle_frames(id, channel, frames),
+        let mut frames = core::mem::take(&mut self.frames);
+        let handled = match decode_into(message, FRAMES_PER_MESSAGE, &mut frames) {
+            Ok(()) => frames
+                .drain(..)
+                .try_for_each(|frame| self.handle_frame(id, channel, frame)),
             Err(error) => {
                 tracing::debug!(%error, "a channel message cannot be read");
+                frames.clear();
                 Err(Misbehaved)
             }
         };
+        self.frames = frames;
         if handled.is_err() {
             self.misbehaved(id);
         }
     }
 
-    pub(super) fn handle_frames(
-        &mut self,
-        id: LinkId,
-        channel: Channel,
-        frames: Vec<Frame>,
-    ) -> Handled {
-        for frame in frames {
-            // A frame may have ended the link or the network.
-            let Some(stage) = self.links.get(&id).map(|link| link.stage) else {
+    pub(super) fn handle_frame(&mut self, id: LinkId, channel: Channel, frame: Frame) -> Handled {
+        // A frame may have ended the link or the network.
+        let Some(stage) = self.links.get(&id).map(|link| link.stage) else {
+            return Ok(());
+        };
+        let early = match stage {
+            Stage::Open { greeted, .. } => !greeted,
+            Stage::Joining { .. } | Stage::Carrying { .. } => true,
+            Stage::Closing { .. } => {
+                self.handle_frame_while_closing(id, &frame);
                 return Ok(());
-            };
-            let early = match stage {
-                Stage::Open { greeted, .. } => !greeted,
-                Stage::Joining { .. } | Stage::Carrying { .. } => true,
-                Stage::Closing { .. } => {
-                    self.handle_frame_while_closing(id, &frame);
-                    continue;
-                }
-            };
-            match (channel, &frame) {
-                (_, Frame::Unknown) => {}
-                (Channel::State, Frame::Ping { .. } | Frame::Pong { .. }) => {
-                    self.handle_echo(id, &frame);
-                }
-                (Channel::State, Frame::RoundTrips(all)) => self.handle_round_trips(id, all),
-                // The state channel may be faster than the first reliable frame.
-                (
-                    Channel::State,
-                    Frame::Direct(Body::State(_)) | Frame::From { .. } | Frame::StateTo { .. },
-                ) if early => {
-                    self.count_stale();
-                }
-                (Channel::State, Frame::Direct(Body::State(_)) | Frame::StateTo { .. })
-                | (
-                    Channel::State,
-                    Frame::From {
-                        body: Body::State(_),
-                        ..
-                    },
-                )
-                | (Channel::Data, _) => self.handle_frame(id, stage, frame)?,
-                (Channel::State, _) => return Err(Misbehaved),
             }
+        };
+        match (channel, &frame) {
+            (_, Frame::Unknown) => {}
+            (Channel::State, Frame::Ping { .. } | Frame::Pong { .. }) => {
+                self.handle_echo(id, &frame);
+            }
+            (Channel::State, Frame::RoundTrips(all)) => self.handle_round_trips(id, all),
+            // The state channel may be faster than the first reliable frame.
+            (
+                Channel::State,
+                Frame::Direct(Body::State(_)) | Frame::From { .. } | Frame::StateTo { .. },
+            ) if early => {
+                self.count_stale();
+            }
+            (Channel::State, Frame::Direct(Body::State(_)) | Frame::StateTo { .. })
+            | (
+                Channel::State,
+                Frame::From {
+                    body: Body::State(_),
+                    ..
+                },
+            )
+            | (Channel::Data, _) => return self.handle_frame_at(id, stage, frame),
+            (Channel::State, _) => return Err(Misbehaved),
         }
         Ok(())
     }
 
-    fn handle_frame(&mut self, id: LinkId, stage: Stage, frame: Frame) -> Handled {
+    fn handle_frame_at(&mut self, id: LinkId, stage: Stage, frame: Frame) -> Handled {
         if let Some((number, _)) = self.links.get(&id).and_then(Link::direct) {
             return self.handle_from_peer(id, number, frame);
         }
@@ -300,14 +297,15 @@ impl Network {
             self.count_stale();
             return Ok(());
         };
-        let repeat = piece.payload.clone();
+        let repeat = planted!(self.config, ReplayDelivered).then(|| piece.payload.clone());
         match pair.receive(self.now, route, sequence, piece) {
-            Ok(Delivered::Repeated) if planted!(self.config, ReplayDelivered) => {
-                let payload = repeat;
-                self.tell(Event::Message { from, payload });
+            Ok(Delivered::Repeated) => {
+                if let Some(payload) = repeat {
+                    self.tell(Event::Message { from, payload });
+                }
                 Ok(())
             }
-            Ok(Delivered::Partly | Delivered::Repeated) => Ok(()),
+            Ok(Delivered::Partly) => Ok(()),
             Ok(Delivered::Message(payload)) => {
                 self.tell(Event::Message { from, payload });
                 Ok(())

@@ -320,7 +320,7 @@ impl Network {
                     if planted!(self.config, LeftOvertakes) {
                         link.channels.push_control(&left);
                     } else {
-                        link.channels.push(number, left.encode());
+                        link.channels.push(number, &left);
                     }
                     link.channels.forget(number);
                 }

@@ -42,6 +42,9 @@ impl Network {
         let Some(link) = self.links.get(&id) else {
             return false;
         };
+        if !link.is_foreign() {
+            return false;
+        }
         if matches!(link.aside, Aside::Refused(_)) {
             return true;
         }
@@ -71,6 +74,9 @@ impl Network {
         let Some(link) = self.links.get(&id) else {
             return false;
         };
+        if !link.is_foreign() {
+            return false;
+        }
         if matches!(link.aside, Aside::Refused(_)) {
             return true;
         }
@@ -125,7 +131,7 @@ impl Network {
         if !self.interprets {
             return;
         }
-        let (now, me) = (self.now, self.me);
+        let now = self.now;
         for id in self.interpreted() {
             let mut links = self.links.iter();
             let carrier = links.find_map(|(other, link)| match link.stage {
@@ -135,7 +141,7 @@ impl Network {
             let Some(link) = self.links.get_mut(&id) else {
                 continue;
             };
-            while let Some((_, message)) = link.channels.poll(now, me) {
+            while let Some((_, message)) = link.channels.poll(now) {
                 link.interpret(now, &message);
             }
             let Some(interpreter) = &mut link.interpreter else {
@@ -188,9 +194,6 @@ impl Network {
 
     /// Takes in what interpreters say in the place of their nodes; says whether there was anything.
     pub(super) fn hear_interpreters(&mut self) -> bool {
-        if !self.interprets {
-            return false;
-        }
         let mut any = false;
         for id in self.interpreted() {
             while self.links.get(&id).is_some_and(Link::has_heard)
@@ -198,8 +201,7 @@ impl Network {
                     self.interpreter(id).and_then(Interpreter::poll_frame)
             {
                 any = true;
-                let frames = [frame].into();
-                if self.handle_frames(id, channel, frames).is_err() {
+                if self.handle_frame(id, channel, frame).is_err() {
                     self.misbehaved(id);
                 }
             }

@@ -417,14 +417,14 @@ impl Network {
 
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
-        let (now, me) = (self.now, self.me);
+        let now = self.now;
         self.links.touch_due(now);
         self.pump_interpreters();
         let timeouts = &self.config.timeouts;
         let (outputs, mut over) = (&mut self.outputs, Vec::new());
         self.links.look(|id, link| {
             loop {
-                while let Some((channel, message)) = link.channels.poll(now, me) {
+                while let Some((channel, message)) = link.channels.poll(now) {
                     // Of those it is a goodbye at most, for which the dialect has no word.
                     if link.interpret(now, &message) {
                         continue;

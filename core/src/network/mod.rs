@@ -26,6 +26,7 @@ mod tests;
 use crate::map::Map;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -42,7 +43,7 @@ use crate::rng::Rng;
 use crate::signaling::{Client, ClientEvent, Relayed, Server};
 use crate::stats::Counters;
 use crate::time::{Timestamp, earliest};
-use crate::wire::{Farewell, HOST, Number};
+use crate::wire::{Farewell, Frame, HOST, Number};
 use foreign::Foreign;
 use host::Host;
 use joiner::Joiner;
@@ -106,6 +107,8 @@ pub struct Network {
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
     blocked: Map<Option<Number>, usize>,
     counters: Counters,
+    /// What is left of the message that is being read; kept for its memory.
+    frames: Vec<Frame>,
     outputs: VecDeque<Output>,
 }
 
@@ -159,6 +162,7 @@ impl Network {
             next_state: 0,
             blocked: Map::new(),
             counters: Counters::default(),
+            frames: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -335,7 +339,7 @@ impl Network {
                 self.handle_client_event(event);
             } else if let Some(relayed) = self.poll_embedded_server() {
                 self.handle_relayed(relayed);
-            } else if !self.hear_interpreters() {
+            } else if !self.interprets || !self.hear_interpreters() {
                 break;
             }
         }
@@ -344,7 +348,7 @@ impl Network {
             self.expel_overfull();
             self.pump_links();
             // What we said may lead to an answer at once.
-            if !self.hear_interpreters() {
+            if !self.interprets || !self.hear_interpreters() {
                 break;
             }
         }

@@ -140,7 +140,7 @@ impl Network {
             } else if link.number().is_some() {
                 // All of it comes again.
                 link.channels.drop_queued_of(number);
-                link.channels.push(number, Frame::Anew { number }.encode());
+                link.channels.push(number, &Frame::Anew { number });
             }
         }
         self.announce_all(id);

@@ -71,7 +71,7 @@ impl Network {
         }
         for link in self.links.values_mut() {
             if link.number().is_some_and(|other| other != number) {
-                link.channels.push(number, frame.encode());
+                link.channels.push(number, frame);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{Network, Role};
 use crate::id::LinkId;
 use crate::membership::Passed;
 use crate::planted::planted;
-use crate::wire::{Ack, Body, Frame, HOST, Number, Piece, Signal, State, Step};
+use crate::wire::{Ack, Body, Frame, HOST, Number, Outgoing, Piece, Signal, State, Step};
 
 impl Network {
     /// Host: passes a piece on, without looking into it or copying it.
@@ -61,7 +61,7 @@ impl Network {
             origin: stamped,
             body,
         };
-        link.channels.push(origin, frame.encode());
+        link.channels.push(origin, &frame);
         Ok(())
     }
 
@@ -94,10 +94,11 @@ impl Network {
         if !self.terms.relay || state.payload.len() > usize::from(self.config.limits.piece) {
             return;
         }
+        let frame = relayed_state(origin, state);
         for (other, link) in &mut self.links {
             if *other != id
                 && link.number().is_some()
-                && link.channels.put_state(origin, state.clone())
+                && link.channels.put_state(origin, frame.clone())
             {
                 self.counters.states_superseded = self.counters.states_superseded.saturating_add(1);
             }
@@ -116,9 +117,10 @@ impl Network {
             return Err(Misbehaved);
         }
         if self.terms.relay && fits {
+            let frame = relayed_state(origin, &state);
             for link in self.links.values_mut() {
                 let wanted = link.number().is_some_and(|number| to.contains(&number));
-                if wanted && link.channels.put_state(origin, state.clone()) {
+                if wanted && link.channels.put_state(origin, frame.clone()) {
                     self.counters.states_superseded =
                         self.counters.states_superseded.saturating_add(1);
                 }
@@ -154,4 +156,10 @@ impl Network {
         }
         Ok(())
     }
+}
+
+/// A state as it is passed on: the same for all who get it.
+fn relayed_state(origin: Number, state: &State) -> Outgoing {
+    let body = Body::State(state.clone());
+    Frame::From { origin, body }.encode()
 }

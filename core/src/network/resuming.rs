@@ -260,7 +260,7 @@ impl Network {
         // What of ours is on its way to the host now comes to nothing there, until this.
         let me = self.me;
         if let Some(link) = link_to(&mut self.links, HOST) {
-            link.channels.push(me, Frame::Anew { number }.encode());
+            link.channels.push(me, &Frame::Anew { number });
         }
         self.route_anew(number);
         Ok(())

@@ -154,7 +154,7 @@ impl Network {
                 },
             };
             if let Some(link) = link_to(&mut self.links, HOST) {
-                link.channels.push(me, frame.encode());
+                link.channels.push(me, &frame);
             }
         }
         for (number, sequence) in direct {
@@ -163,7 +163,7 @@ impl Network {
                     sequence,
                     piece: piece.clone(),
                 };
-                link.channels.push(me, Frame::Direct(body).encode());
+                link.channels.push(me, &Frame::Direct(body));
             }
         }
     }
@@ -187,20 +187,19 @@ impl Network {
                 far.push(HOST);
             }
         }
+        let state = State { sequence, payload };
+        let through_host = (!far.is_empty()).then(|| {
+            let (to, state) = (far, state.clone());
+            Frame::StateTo { to, state }.encode()
+        });
+        let frame = Frame::Direct(Body::State(state)).encode();
         for link in self.links.values_mut() {
             let Some(number) = link.number() else {
                 continue;
             };
-            let state = State {
-                sequence,
-                payload: payload.clone(),
-            };
-            let superseded = if number == HOST && !far.is_empty() {
-                let to = core::mem::take(&mut far);
-                link.channels.put_state_to(me, state, to)
-            } else {
-                link.channels.put_state(me, state)
-            };
+            let to_host = through_host.as_ref().filter(|_| number == HOST);
+            let frame = to_host.unwrap_or(&frame).clone();
+            let superseded = link.channels.put_state(me, frame);
             if superseded {
                 self.counters.states_superseded = self.counters.states_superseded.saturating_add(1);
             }
@@ -262,6 +261,9 @@ impl Network {
 
     /// Tells once that something that was refused would fit now.
     pub(super) fn tell_writable(&mut self) {
+        if self.blocked.is_empty() {
+            return;
+        }
         let fits: Vec<Option<Number>> = self
             .blocked
             .iter()

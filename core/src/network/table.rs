@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 
 use crate::map::{self, Map};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, earliest};
 
 /// Parts by name, which ones may have changed, and when each wants to be looked at.
 ///
@@ -13,28 +13,49 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct Table<K, T> {
     parts: Map<K, T>,
-    /// Since the last look; some perhaps twice, and some perhaps removed since.
-    touched: Vec<K>,
-    /// When the parts want to be looked at, as they said at the last look.
-    due: Vec<(K, Timestamp)>,
+    /// One for each part, in the same order.
+    marks: Vec<Mark>,
+    /// Whether any was touched since the last look.
+    touched: bool,
+    /// When the first of them wants to be looked at.
+    first: Option<Timestamp>,
 }
+
+#[derive(Debug)]
+struct Mark {
+    /// Since the last look.
+    touched: bool,
+    /// When the part wants to be looked at, as it said at the last look.
+    due: Option<Timestamp>,
+}
+
+const TOUCHED: Mark = Mark {
+    touched: true,
+    due: None,
+};
 
 impl<K: Copy + Ord, T> Table<K, T> {
     pub(super) const fn new() -> Self {
         Self {
             parts: Map::new(),
-            touched: Vec::new(),
-            due: Vec::new(),
+            marks: Vec::new(),
+            touched: false,
+            first: None,
         }
     }
 
     pub(super) fn insert(&mut self, key: K, part: T) {
-        self.parts.insert(key, part);
-        self.touch(key);
+        self.touched = true;
+        match self.parts.put(key, part) {
+            (place, Some(_)) => self.touch(place),
+            (place, None) => self.marks.insert(place, TOUCHED),
+        }
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<T> {
-        note(&mut self.due, *key, None);
+        let place = self.parts.place(key).ok()?;
+        self.marks.remove(place);
+        self.find_first();
         self.parts.remove(key)
     }
 
@@ -45,16 +66,14 @@ impl<K: Copy + Ord, T> Table<K, T> {
 
     pub(super) fn clear(&mut self) {
         self.parts.clear();
-        self.touched.clear();
-        self.due.clear();
+        self.marks.clear();
+        self.first = None;
     }
 
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut T> {
-        let part = self.parts.get_mut(key)?;
-        if self.touched.last() != Some(key) {
-            self.touched.push(*key);
-        }
-        Some(part)
+        let place = self.parts.place(key).ok()?;
+        self.touch(place);
+        self.parts.at_mut(place)
     }
 
     pub(super) fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
@@ -64,64 +83,57 @@ impl<K: Copy + Ord, T> Table<K, T> {
 
     /// Shows all that were touched, in order; `look` says when each wants to be touched again.
     pub(super) fn look(&mut self, mut look: impl FnMut(K, &mut T) -> Option<Timestamp>) {
-        self.order();
-        let Self {
-            parts,
-            touched,
-            due,
-        } = self;
-        for key in touched.iter() {
-            if let Some(part) = parts.get_mut(key) {
-                note(due, *key, look(*key, part));
-            }
+        if !core::mem::take(&mut self.touched) {
+            return;
         }
-        touched.clear();
+        self.first = None;
+        for (mark, (key, part)) in self.marks.iter_mut().zip(&mut self.parts) {
+            if core::mem::take(&mut mark.touched) {
+                mark.due = look(*key, part);
+            }
+            self.first = earliest(self.first, mark.due);
+        }
     }
 
     /// All that were touched since the last look, in order.
-    pub(super) fn touched(&mut self) -> impl Iterator<Item = (K, &T)> {
-        self.order();
-        let touched = self.touched.iter();
-        touched.filter_map(|key| Some((*key, self.parts.get(key)?)))
+    pub(super) fn touched(&self) -> impl Iterator<Item = (K, &T)> {
+        let all = self.marks.iter().zip(&self.parts);
+        let touched = all.filter(|(mark, _)| mark.touched);
+        touched.map(|(_, (key, part))| (*key, part))
     }
 
     /// Touches those who want it by now.
     pub(super) fn touch_due(&mut self, now: Timestamp) {
-        let due = self.due.iter().filter(|(_, at)| *at <= now);
-        self.touched.extend(due.map(|(key, _)| *key));
+        if self.first.is_none_or(|first| first > now) {
+            return;
+        }
+        self.touched = true;
+        for mark in &mut self.marks {
+            mark.touched |= mark.due.is_some_and(|due| due <= now);
+        }
     }
 
     /// When the first of them wants to be touched: right if nothing was touched since the last look.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
-        self.due.iter().map(|(_, at)| *at).min()
+    pub(super) const fn deadline(&self) -> Option<Timestamp> {
+        self.first
     }
 
-    fn touch(&mut self, key: K) {
-        self.touched.push(key);
+    fn find_first(&mut self) {
+        self.first = self.marks.iter().filter_map(|mark| mark.due).min();
+    }
+
+    fn touch(&mut self, place: usize) {
+        self.touched = true;
+        if let Some(mark) = self.marks.get_mut(place) {
+            mark.touched = true;
+        }
     }
 
     fn touch_all(&mut self) {
-        self.touched.clear();
-        self.touched.extend(self.parts.keys());
-    }
-
-    /// Each once, in order; mostly there is one.
-    fn order(&mut self) {
-        if self.touched.len() > 1 {
-            self.touched.sort_unstable();
-            self.touched.dedup();
+        self.touched = true;
+        for mark in &mut self.marks {
+            mark.touched = true;
         }
-    }
-}
-
-fn note<K: Copy + Ord>(due: &mut Vec<(K, Timestamp)>, key: K, at: Option<Timestamp>) {
-    let place = due.iter().position(|(other, _)| *other == key);
-    match (place, at) {
-        #[expect(clippy::indexing_slicing, reason = "it was found there")]
-        (Some(place), Some(at)) => due[place].1 = at,
-        (Some(place), None) => drop(due.swap_remove(place)),
-        (None, Some(at)) => due.push((key, at)),
-        (None, None) => {}
     }
 }
 

@@ -1,6 +1,5 @@
 //! The laws of the contract, checked while a world runs.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,6 +8,7 @@ use core::fmt;
 use super::world::NodeIndex;
 use crate::event::Event;
 use crate::id::NodeId;
+use crate::map::Map;
 use crate::time::Timestamp;
 
 /// What always holds, whatever happens in a world.
@@ -164,12 +164,18 @@ impl Doubt {
     }
 }
 
+/// What a node was told of another that is here.
+#[derive(Debug, Default)]
+struct Standing {
+    doubt: Doubt,
+    /// The latest state.
+    state: Option<u32>,
+}
+
 /// What a node may say next.
 #[derive(Debug, Default)]
 pub(crate) struct Laws {
-    present: BTreeSet<NodeId>,
-    states: BTreeMap<NodeId, u32>,
-    doubts: BTreeMap<NodeId, Doubt>,
+    present: Map<NodeId, Standing>,
     /// `host` or `join` was called, and has not ended.
     open: bool,
 }
@@ -201,14 +207,11 @@ impl Laws {
         })?;
         match event {
             Event::NodeJoined { node } => {
-                self.states.remove(node);
-                self.doubts.remove(node);
-                let new = self.present.insert(*node);
-                demand(new, LAW, || format!("{node} joined twice"))
+                let old = self.present.insert(*node, Standing::default());
+                demand(old.is_none(), LAW, || format!("{node} joined twice"))
             }
             Event::NodeLeft { node, .. } => {
-                self.doubts.remove(node);
-                let was_here = self.present.remove(node);
+                let was_here = self.present.remove(node).is_some();
                 demand(was_here, LAW, || {
                     format!("{node} left without having joined")
                 })
@@ -216,10 +219,9 @@ impl Laws {
             Event::NodeSuspect { node }
             | Event::NodeLost { node }
             | Event::NodeStalled { node } => {
-                demand(self.present.contains(node), LAW, || {
-                    format!("{event:?}, who is not here")
-                })?;
-                let doubt = self.doubts.entry(*node).or_default();
+                let Some(Standing { doubt, .. }) = self.present.get_mut(node) else {
+                    return demand(false, LAW, || format!("{event:?}, who is not here"));
+                };
                 let old = *doubt;
                 let new = match event {
                     // Another link to the same node may fall silent, too.
@@ -233,18 +235,22 @@ impl Laws {
                 demand(new, LAW, || format!("{event:?} after {old:?}"))
             }
             Event::NodeBack { node } => {
-                let doubted = self.doubts.get_mut(node).is_some_and(Doubt::ends);
+                let standing = self.present.get_mut(node);
+                let doubted = standing.is_some_and(|standing| standing.doubt.ends());
                 demand(doubted, LAW, || format!("{node} is back, and was not away"))
             }
-            Event::Message { from, .. } => demand(self.hears(*from), LAW, || {
-                format!("a message of {from}, who is not here")
-            }),
+            Event::Message { from, .. } => {
+                let hears = self.present.get(from).is_some_and(|one| !one.doubt.lost);
+                demand(hears, LAW, || {
+                    format!("a message of {from}, who is not here")
+                })
+            }
             Event::State { from, sequence, .. } => {
                 // States keep no order with what the host says of their sender.
-                demand(self.present.contains(from), LAW, || {
-                    format!("a state of {from}, who is not here")
-                })?;
-                let last = self.states.insert(*from, *sequence);
+                let Some(standing) = self.present.get_mut(from) else {
+                    return demand(false, LAW, || format!("a state of {from}, who is not here"));
+                };
+                let last = standing.state.replace(*sequence);
                 let newer = last.is_none_or(|last| {
                     let step = sequence.wrapping_sub(last);
                     step != 0 && step < 1 << 31
@@ -255,7 +261,6 @@ impl Laws {
             }
             Event::Ended { .. } => {
                 self.present.clear();
-                self.doubts.clear();
                 self.open = false;
                 Ok(())
             }
@@ -300,13 +305,7 @@ impl Laws {
     }
 
     pub(crate) fn present(&self) -> Vec<NodeId> {
-        self.present.iter().copied().collect()
-    }
-
-    /// Whether a message of this node may arrive.
-    fn hears(&self, node: NodeId) -> bool {
-        let lost = self.doubts.get(&node).is_some_and(|doubt| doubt.lost);
-        self.present.contains(&node) && !lost
+        self.present.keys().copied().collect()
     }
 
     /// How many others are here.
@@ -315,7 +314,7 @@ impl Laws {
     }
 
     pub(super) fn is_present(&self, node: NodeId) -> bool {
-        self.present.contains(&node)
+        self.present.contains_key(&node)
     }
 }
 

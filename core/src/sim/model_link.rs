@@ -157,7 +157,7 @@ impl World {
             LinkCommand::TakeChannels | LinkCommand::MakeChannel(_) => {}
             LinkCommand::AddCandidate(_) => {}
             LinkCommand::Send { channel, message } => {
-                let message = message.to_bytes();
+                let message = message.into_bytes();
                 match channel {
                     Channel::Data => self.send_data(end, message),
                     Channel::State => self.send_state(end, message),
@@ -265,9 +265,9 @@ impl World {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        for end in core::mem::take(&mut node.ends).into_values() {
-            let peer = self.links.peer(end);
-            self.links.close(end);
+        for end in core::mem::take(&mut node.ends).values() {
+            let peer = self.links.peer(*end);
+            self.links.close(*end);
             if let Some(peer) = peer {
                 self.look_for_light(peer);
             }

@@ -1,7 +1,6 @@
 //! The world as a test sees it.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -21,6 +20,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::ice::IceServer;
 use crate::id::LinkId;
+use crate::map::Map;
 use crate::network::Network;
 use crate::rng::Rng;
 use crate::signaling::{Server, ServerConfig};
@@ -33,7 +33,7 @@ use crate::id::NodeId;
 #[cfg(feature = "native")]
 use crate::native;
 #[cfg(feature = "native")]
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Names a node of a world, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,7 +98,7 @@ pub(super) struct WorldNode {
     /// How many model links it has opened in all its lives.
     pub(super) links_opened: u64,
     /// Its ends of model links.
-    pub(super) ends: BTreeMap<LinkId, EndIndex>,
+    pub(super) ends: Map<LinkId, EndIndex>,
     /// Cut off from everybody, the signaling server included.
     pub(super) isolated: bool,
     pub(super) clock: Clock,
@@ -188,7 +188,7 @@ impl World {
             messages: 0,
             datagrams: 0,
             links_opened: 0,
-            ends: BTreeMap::new(),
+            ends: Map::new(),
             isolated: false,
             clock: Clock::default(),
             latest: Timestamp::ZERO,

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::bundle::COPIED;
+use super::bundle::{Bundle, COPIED};
 use super::hello::{Hello, Member, Resume, Resumed, Welcome};
 use super::signal::Signal;
 use super::varint::{Reader, groups, put};
@@ -215,6 +215,9 @@ impl Farewell {
 
 const FIRST: u8 = 1;
 
+/// What most frames take, but for their payload.
+const HEAD: usize = 48;
+
 impl Piece {
     fn write_head(&self, out: &mut Vec<u8>) {
         match self.total {
@@ -256,33 +259,52 @@ impl Ack {
 }
 
 impl Frame {
-    /// The frame as it waits in a queue: a head of its own and the shared payload.
+    /// The frame as it waits in a queue.
     pub(crate) fn encode(&self) -> Outgoing {
-        // Behind the head is room for a payload that will be copied there.
+        Bundle::default().encode(self)
+    }
+
+    /// Appends the frame, but for a long payload that goes behind it and that other receivers share.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Bytes {
         let payload = self.payload();
-        let copied = if payload.len() <= COPIED {
-            payload.len()
-        } else {
-            0
+        let (copied, shared) = match payload {
+            Some(payload) if payload.len() <= COPIED => (payload.as_ref(), None),
+            shared => (&[][..], shared),
         };
-        let mut body = Vec::with_capacity(48_usize.saturating_add(copied));
+        out.reserve(HEAD.saturating_add(copied.len()));
+        let start = out.len();
         // The type and the length: mostly a byte each.
-        body.extend_from_slice(&[0; 2]);
-        let kind = match self {
+        out.extend_from_slice(&[0; 2]);
+        let kind = self.write_own(out);
+        out.extend_from_slice(copied);
+        let own = out.len().saturating_sub(start).saturating_sub(2);
+        let shared = shared.cloned().unwrap_or_default();
+        let length = own.saturating_add(shared.len());
+        let place = start..start.saturating_add(2);
+        match (u8::try_from(length), out.get_mut(place.clone())) {
+            (Ok(short @ ..0x80), Some([first, second])) => (*first, *second) = (kind, short),
+            _ => drop(out.splice(place, core::iter::once(kind).chain(groups(length as u64)))),
+        }
+        shared
+    }
+
+    /// Appends what is neither its type, its length nor its payload; gives the type.
+    fn write_own(&self, body: &mut Vec<u8>) -> u8 {
+        match self {
             Self::Hello(hello) => {
-                hello.write(&mut body);
+                hello.write(body);
                 kind::HELLO
             }
             Self::Welcome(welcome) => {
-                welcome.write(&mut body);
+                welcome.write(body);
                 kind::WELCOME
             }
             Self::Joined(member) => {
-                member.write(&mut body);
+                member.write(body);
                 kind::JOINED
             }
             Self::Left { number, why } => {
-                put(&mut body, (*number).into());
+                put(body, (*number).into());
                 body.push(why.to_byte());
                 kind::LEFT
             }
@@ -291,126 +313,113 @@ impl Frame {
                 kind::GOODBYE
             }
             Self::Resume(resume) => {
-                resume.write(&mut body);
+                resume.write(body);
                 kind::RESUME
             }
             Self::Resumed(resumed) => {
-                resumed.write(&mut body);
+                resumed.write(body);
                 kind::RESUMED
             }
             Self::Anew { number } => {
-                put(&mut body, (*number).into());
+                put(body, (*number).into());
                 kind::ANEW
             }
             Self::Away { number } => {
-                put(&mut body, (*number).into());
+                put(body, (*number).into());
                 kind::AWAY
             }
             Self::Back { number } => {
-                put(&mut body, (*number).into());
+                put(body, (*number).into());
                 kind::BACK
             }
             Self::Foreign { number, most, name } => {
-                put(&mut body, (*number).into());
-                put(&mut body, (*most).into());
+                put(body, (*number).into());
+                put(body, (*most).into());
                 body.extend_from_slice(name.as_bytes());
                 kind::FOREIGN
             }
             Self::Ping { stamp } => {
-                put(&mut body, (*stamp).into());
+                put(body, (*stamp).into());
                 kind::PING
             }
             Self::Pong { stamp } => {
-                put(&mut body, (*stamp).into());
+                put(body, (*stamp).into());
                 kind::PONG
             }
-            Self::Direct(direct) => {
-                let (kind, _) = write_body(direct, &mut body);
-                kind
-            }
+            Self::Direct(direct) => write_body(direct, body).0,
             Self::From {
                 origin,
                 body: relayed,
             } => {
-                put(&mut body, (*origin).into());
-                let (_, kind) = write_body(relayed, &mut body);
-                kind
+                put(body, (*origin).into());
+                write_body(relayed, body).1
             }
             Self::MessageTo { to, piece } => {
-                put(&mut body, to.len() as u64);
+                put(body, to.len() as u64);
                 for (number, sequence) in to {
-                    put(&mut body, (*number).into());
-                    put(&mut body, *sequence);
+                    put(body, (*number).into());
+                    put(body, *sequence);
                 }
-                piece.write_head(&mut body);
+                piece.write_head(body);
                 kind::MESSAGE_TO
             }
             Self::AckTo { to, ack } => {
-                put(&mut body, (*to).into());
-                ack.write(&mut body);
+                put(body, (*to).into());
+                ack.write(body);
                 kind::ACK_TO
             }
             Self::RoundTrips(all) => {
-                put(&mut body, all.len() as u64);
+                put(body, all.len() as u64);
                 for (number, micros) in all {
-                    put(&mut body, (*number).into());
-                    put(&mut body, (*micros).into());
+                    put(body, (*number).into());
+                    put(body, (*micros).into());
                 }
                 kind::ROUND_TRIPS
             }
             Self::Peer { epoch, number } => {
-                put(&mut body, (*epoch).into());
-                put(&mut body, (*number).into());
+                put(body, (*epoch).into());
+                put(body, (*number).into());
                 kind::PEER
             }
             Self::StateTo { to, state } => {
-                put(&mut body, to.len() as u64);
+                put(body, to.len() as u64);
                 for number in to {
-                    put(&mut body, (*number).into());
+                    put(body, (*number).into());
                 }
-                put(&mut body, state.sequence.into());
+                put(body, state.sequence.into());
                 kind::STATE_TO
             }
             Self::SignalTo { to: node, signal } => {
-                put(&mut body, (*node).into());
-                signal.write_head(&mut body);
+                put(body, (*node).into());
+                signal.write_head(body);
                 kind::SIGNAL_TO
             }
             Self::SignalFrom { origin, signal } => {
-                put(&mut body, (*origin).into());
-                signal.write_head(&mut body);
+                put(body, (*origin).into());
+                signal.write_head(body);
                 kind::SIGNAL_FROM
             }
             // We never make one; a zero-length frame of an unused type is skipped by everybody.
             Self::Unknown => 0,
-        };
-        let whole = body.len().saturating_sub(2).saturating_add(payload.len());
-        match (u8::try_from(whole), body.as_mut_slice()) {
-            (Ok(short @ ..0x80), [first, second, ..]) => (*first, *second) = (kind, short),
-            _ => drop(body.splice(..2, core::iter::once(kind).chain(groups(whole as u64)))),
-        }
-        Outgoing {
-            head: body,
-            payload,
         }
     }
 
-    /// What other receivers share.
+    /// What is an application's in it, or not for us to read.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "few have something of an application in them"
     )]
-    fn payload(&self) -> Bytes {
+    const fn payload(&self) -> Option<&Bytes> {
         match self {
             Self::Direct(body) | Self::From { body, .. } => match body {
-                Body::Message { piece, .. } => piece.payload.clone(),
-                Body::State(state) => state.payload.clone(),
-                Body::Ack(_) => Bytes::new(),
+                Body::Message { piece, .. } => Some(&piece.payload),
+                Body::State(state) => Some(&state.payload),
+                Body::Ack(_) => None,
             },
-            Self::MessageTo { piece, .. } => piece.payload.clone(),
-            Self::StateTo { state, .. } => state.payload.clone(),
-            Self::SignalTo { signal, .. } | Self::SignalFrom { signal, .. } => signal.text.clone(),
-            _ => Bytes::new(),
+            Self::MessageTo { piece, .. } => Some(&piece.payload),
+            Self::StateTo { state, .. } => Some(&state.payload),
+            Self::SignalTo { signal, .. } | Self::SignalFrom { signal, .. } => Some(&signal.text),
+            _ => None,
         }
     }
 
@@ -566,29 +575,41 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> (u8, u8) {
     }
 }
 
-/// The frames of a channel message, at most `max`; payloads share its memory.
+/// Reads the frames of a channel message, at most `max`, behind those that are there; payloads share its
+/// memory.
 ///
 /// All of it is read before any of it is acted on: a message that breaks in the middle has no
 /// effect at all.
-pub(crate) fn decode(message: Bytes, max: u16) -> Result<Vec<Frame>, WireError> {
+pub(crate) fn decode_into(
+    message: Bytes,
+    max: u16,
+    frames: &mut Vec<Frame>,
+) -> Result<(), WireError> {
     let mut reader = Reader::new(message);
-    // Mostly there is one, or an acknowledgement for each of a few nodes.
-    let mut frames = Vec::with_capacity(8);
+    let mut count: u16 = 0;
     while !reader.is_empty() {
-        if frames.len() >= usize::from(max) {
+        if count >= max {
             return Err(WireError::TooManyFrames);
         }
+        count = count.saturating_add(1);
         let kind = reader.u8()?;
         let length = reader.u32()?;
         let body = reader.bytes(length as usize)?;
         frames.push(Frame::read(kind, body)?);
     }
+    Ok(())
+}
+
+/// The frames of a channel message, at most `max`.
+pub(crate) fn decode(message: Bytes, max: u16) -> Result<Vec<Frame>, WireError> {
+    let mut frames = Vec::new();
+    decode_into(message, max, &mut frames)?;
     Ok(frames)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bundle, Step, Token, Version};
+    use super::super::{Step, Token, Version};
     use super::*;
     use crate::id::NodeId;
     use crate::rng::Rng;
@@ -760,7 +781,8 @@ mod tests {
             node: NodeId::from_bytes([1; 16]),
         })
         .encode()
-        .head;
+        .head
+        .to_vec();
         // A later minor version adds one byte to the hello.
         hello[1] += 1;
         hello.push(42);

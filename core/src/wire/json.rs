@@ -212,7 +212,7 @@ pub(crate) fn left(node: &str) -> ChannelMessage {
 }
 
 fn whole(text: String) -> ChannelMessage {
-    ChannelMessage::new(vec![text.into_bytes().into()])
+    Bytes::from(text.into_bytes()).into()
 }
 
 fn quoted(text: &str) -> String {

@@ -12,7 +12,7 @@ mod signal;
 mod varint;
 
 pub(crate) use bundle::{Bundle, Outgoing};
-pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode, pieces};
+pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode, decode_into, pieces};
 pub(crate) use hello::{Hello, Member, Resume, Resumed, Token, Version, Welcome};
 pub(crate) use signal::{Signal, Step};
 

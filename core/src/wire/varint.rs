@@ -57,8 +57,12 @@ impl Reader {
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, WireError> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
+        let first = self.u8()?;
+        if first < 0x80 {
+            return Ok(first.into());
+        }
+        let mut value = u64::from(first & 0x7f);
+        for shift in (7..64).step_by(7) {
             let byte = self.u8()?;
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
@@ -85,6 +89,11 @@ impl Reader {
         let end = self.at.saturating_add(length);
         if end > self.whole.len() {
             return Err(WireError::Short);
+        }
+        if end == self.whole.len() {
+            // Nothing comes behind it: it takes the message with it.
+            let rest = core::mem::replace(self, Self::new(Bytes::new()));
+            return Ok(rest.rest());
         }
         let bytes = self.whole.slice(self.at..end);
         self.at = end;

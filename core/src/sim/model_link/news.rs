@@ -66,7 +66,10 @@ impl World {
             self.tell_stale(end, stale);
             return;
         }
-        let whole = self.is_whole(end);
+        let waits = matches!(
+            update,
+            ModelUpdate::Connected | ModelUpdate::Opened | ModelUpdate::Left(_)
+        ) && !self.is_whole(end);
         let now = self.now;
         let Some(own) = self
             .links
@@ -88,7 +91,7 @@ impl World {
                 return;
             }
             // Nothing passes just now: a little later.
-            ModelUpdate::Connected | ModelUpdate::Opened if !whole => {
+            ModelUpdate::Connected | ModelUpdate::Opened if waits => {
                 self.update_later(end, TRY_AGAIN, update);
                 return;
             }
@@ -114,7 +117,7 @@ impl World {
                 payload,
             },
             // Acknowledgements do not pass.
-            ModelUpdate::Left(_) if !whole && own.peer.is_some() => {
+            ModelUpdate::Left(_) if waits && own.peer.is_some() => {
                 self.update_later(end, RETRANSMISSION.0, update);
                 return;
             }
