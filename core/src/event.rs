@@ -70,8 +70,8 @@ pub enum Event {
         route: Route,
     },
     /// In a mesh: a node has taken nothing for four times
-    /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) while there was no more room. Broadcasts leave
-    /// it out until `NodeBack`.
+    /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) while there was no more room; for once that, if it
+    /// is lost and others wait. Broadcasts leave it out until `NodeBack`.
     NodeStalled {
         /// Which.
         node: NodeId,

@@ -38,8 +38,10 @@ const talk = async (ours, theirs) => {
 
 test("a Clayground page joins a page", async (t) => {
   const { signalingUrl, ours, theirs } = await start(t);
-  await ours.host({ signalingUrl });
+  await ours.host({ signalingUrl, verbose: true });
   await theirs.call("join", "somebody", ours.code);
+  const offer = await ours.event("diagnostic", { with: { kind: "foreign_offer" } });
+  assert.match(offer.signaling_id, /somebody/);
   await ours.event("nodejoined");
   await talk(ours, theirs);
   await theirs.call("leave");

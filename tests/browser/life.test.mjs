@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { PeerServer, host, join, sleep } from "../interop/processes.mjs";
+import { PeerServer, host, join, sleep, until } from "../interop/processes.mjs";
 import { Page, browse, serve, signaling } from "./pages.mjs";
 
 /** A native host, with a page and a native joiner in its network. */
@@ -14,6 +14,14 @@ const three = async (t, ...args) => {
   await page.join(code, { signalingUrl: url });
   const native = await join(t, "native joiner", code, "--signal", url);
   return { url, origin, browser, first, code, page, native };
+};
+
+/** As a debugger does it: nothing of the page runs, and the browser's own parts go on. */
+const freeze = async ({ page }) => {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Debugger.enable");
+  await devtools.send("Debugger.pause");
+  return () => devtools.send("Debugger.resume");
 };
 
 test("a page that is closed has left, and says so", async (t) => {
@@ -47,17 +55,14 @@ test("a page that hosts and is closed closes its network", async (t) => {
 
 test("a tab that is frozen for a while is back, and nothing is missing", async (t) => {
   const { first, page, native } = await three(t);
-  const devtools = await page.page.context().newCDPSession(page.page);
   await page.page.evaluate(() => {
     window.ticks = 0;
     setInterval(() => (window.ticks += 1), 100);
   });
-  // As a debugger does it: nothing of the page runs, and the browser's own parts go on.
-  await devtools.send("Debugger.enable");
-  await devtools.send("Debugger.pause");
+  const thaw = await freeze(page);
   first.command("broadcast while you slept");
   await sleep(8_000);
-  await devtools.send("Debugger.resume");
+  await thaw();
   const ticks = await page.page.evaluate(() => window.ticks);
   assert.ok(ticks < 20, `it was frozen: ${ticks} ticks`);
   await page.event("message", { with: { text: "while you slept" } });
@@ -66,6 +71,24 @@ test("a tab that is frozen for a while is back, and nothing is missing", async (
   await native.node.event("message", { with: { from: page.id, text: '"good morning"' } });
   assert.deepEqual(first.all("node_left"), []);
   assert.deepEqual(page.all("nodeleft", "ended"), []);
+});
+
+test("a tab that stays frozen has to go when others wait for it", async (t) => {
+  const { first, page, native } = await three(t);
+  const thaw = await freeze(page);
+  const isFull = () => first.all("error").some(({ kind }) => kind === "full");
+  await until("the frozen page's window is full", 10_000, () => {
+    if (!isFull()) first.command(`broadcast ${"x".repeat(100_000)}`);
+    return isFull();
+  });
+  const left = { node: page.id, reason: "too_slow" };
+  // It cannot say that it takes nothing, so it has four times as long as one that does.
+  await first.event("node_left", { with: left, within: 25_000 });
+  await native.node.event("node_left", { with: left });
+  first.command("broadcast on we go");
+  await native.node.event("message", { with: { text: "on we go" } });
+  await thaw();
+  await page.event("ended", { with: { reason: "too_slow" } });
 });
 
 test("a hidden tab with slow timers loses nobody", async (t) => {

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { connect, createServer as createTcpServer } from "node:net";
 import test from "node:test";
 
 import { chromium } from "playwright-core";
@@ -185,4 +186,62 @@ for (const version of Object.keys(VERSIONS)) {
       assert.equal(ended.reason, "host_closed");
     });
   }
+}
+
+/**
+ * A way to a server that breaks once: `breaks` is asked for all that passes, with its direction and how often
+ * something passed there before; it says whether the way breaks, and if what it was asked for is lost, too.
+ */
+const fragile = async (t, port, breaks) => {
+  let broken = 0;
+  const server = createTcpServer((near) => {
+    const far = connect(port, "127.0.0.1");
+    const passed = { up: 0, down: 0 };
+    const pass = (direction, from, to) => {
+      from.on("data", (data) => {
+        const verdict = broken === 0 && breaks(direction, data, passed[direction]);
+        passed[direction] += 1;
+        if (verdict !== "lost") to.write(data);
+        if (!verdict) return;
+        broken += 1;
+        // What was passed on arrives; then nothing more does.
+        to.end();
+        from.destroy();
+      });
+      from.on("close", () => to.destroy());
+      from.on("error", () => to.destroy());
+    };
+    pass("up", near, far);
+    pass("down", far, near);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  t.after(() => server.close());
+  return { url: `ws://127.0.0.1:${server.address().port}/peerjs`, broken: () => broken };
+};
+
+// A page closes a connection that is offered to it twice, so the offer is repeated only where its answer is lost.
+const MOMENTS = {
+  "behind the offer, and the server keeps the answer": (direction, data, passed) =>
+    direction === "up" && passed === 1 && data.length > 300 && "passed",
+  "before the answer, which is lost": (direction, data) =>
+    direction === "down" && data.includes('"ANSWER"') && "lost",
+  "behind the answer, and candidates are lost": (direction, data) =>
+    direction === "down" && data.includes('"ANSWER"') && "passed",
+};
+
+for (const [moment, breaks] of Object.entries(MOMENTS)) {
+  test(`the way to PeerServer breaks ${moment}: a wattle node joins a page all the same`, async (t) => {
+    const { port } = await SERVERS.PeerServer(t);
+    const way = await fragile(t, port, breaks);
+    const sitePort = await site(t, "1.5.5");
+    const browser = await launch(t);
+    const page = await Page.open(browser, sitePort, port);
+    await page.call("host", CODE);
+    const joiner = wattle(t, "joiner", "join", CODE, "--signal", way.url);
+    await joiner.event("joined", { within: 15_000 });
+    assert.equal(way.broken(), 1);
+    joiner.command('broadcast {"hello":1}');
+    await page.frame("hello", (one) => one.d?.hello === 1);
+    joiner.command("leave");
+  });
 }

@@ -120,6 +120,104 @@ fn darkness_costs_a_pause_and_no_message() {
     }
 }
 
+/// Sends long numbered messages, to all or to one, for as long as there is room; gives the longest time in
+/// which there was none.
+fn flood(
+    world: &mut World,
+    from: NodeIndex,
+    to: Option<NodeId>,
+    next: &mut u32,
+    time: Duration,
+) -> Duration {
+    let end = world.now().plus(time);
+    let (mut since, mut longest) = (world.now(), Duration::ZERO);
+    while world.now() < end {
+        for _ in 0..4 {
+            let mut payload = number(*next);
+            payload.resize(16 * 1024, 7);
+            let sent = match to {
+                None => world.broadcast(from, payload),
+                Some(to) => world.send_to(from, to, payload),
+            };
+            if sent.is_ok() {
+                *next += 1;
+                since = world.now();
+            }
+        }
+        longest = longest.max(world.now().since(since));
+        world.run_for(STEP);
+    }
+    longest
+}
+
+/// The numbers of `flood` that a node has.
+fn flooded(world: &World, node: NodeIndex) -> Vec<u32> {
+    let first = |payload: Vec<u8>| payload.first_chunk().copied().expect("a number");
+    let all = messages(world, node).into_iter();
+    all.map(|(_, payload)| u32::from_be_bytes(first(payload)))
+        .collect()
+}
+
+#[test]
+fn a_lost_node_does_not_keep_the_others_silent() {
+    for topology in [Topology::Star, Topology::Mesh] {
+        for from in [0, 1] {
+            let mut world = World::new(3);
+            let all = nodes(&mut world, false, topology, 4);
+            let mut next = 0;
+            let second = Duration::from_secs(1);
+            assert!(flood(&mut world, all[from], None, &mut next, second) < second);
+            world.isolate(all[2]);
+            let longest = flood(&mut world, all[from], None, &mut next, second * 30);
+            println!("{topology:?}, of {from}: no room for {longest:?}");
+            // It is lost after 5 s, and has 5 more.
+            assert!((second * 6..second * 10).contains(&longest), "{longest:?}");
+            settle(&mut world);
+            let expected: Vec<u32> = (0..next).collect();
+            for node in [all[1 - from], all[3]] {
+                assert_eq!(flooded(&world, node), expected);
+            }
+            // In a mesh a joiner has no say in who leaves.
+            let reason = match (topology, from) {
+                (Topology::Mesh, 1) => LeaveReason::Lost,
+                _ => LeaveReason::TooSlow,
+            };
+            for node in [all[0], all[1], all[3]] {
+                let left = count(
+                    &world,
+                    node,
+                    |event| matches!(event, Event::NodeLeft { reason: why, .. } if *why == reason),
+                );
+                assert_eq!(left, 1, "{topology:?}, of {from}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_node_that_is_alone_in_the_way_is_waited_for() {
+    let second = Duration::from_secs(1);
+    for (from, count, to_one) in [(0, 2, false), (1, 2, false), (0, 4, true), (1, 4, true)] {
+        let mut world = World::new(4);
+        let all = nodes(&mut world, false, Topology::Star, count);
+        let other = if count == 2 { all[1 - from] } else { all[2] };
+        let to = world.id(other).filter(|_| to_one);
+        let mut next = 0;
+        flood(&mut world, all[from], to, &mut next, second);
+        world.isolate(other);
+        let longest = flood(&mut world, all[from], to, &mut next, second * 15);
+        assert!(longest > second * 11, "{longest:?}");
+        world.reconnect(other);
+        flood(&mut world, all[from], to, &mut next, second * 5);
+        settle(&mut world);
+        assert_eq!(flooded(&world, other), (0..next).collect::<Vec<u32>>());
+        let left = all.iter().any(|node| {
+            world.count_events(*node, |event| matches!(event, Event::NodeLeft { .. })) > 0
+        });
+        assert!(!left, "from {from} of {count}");
+    }
+}
+
 #[test]
 fn who_does_not_come_back_has_left_once() {
     for (native, topology) in ALL {

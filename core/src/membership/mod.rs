@@ -12,3 +12,4 @@ pub(crate) use interpreter::{Interpreter, STALE};
 pub(crate) use pair::{ACK_DELAY, Delivered, Pair, cost};
 pub(crate) use relay::{Passed, Relay};
 pub(crate) use roster::Roster;
+pub(crate) use stall::Stall;

@@ -48,6 +48,8 @@ struct Flow {
     complete: u64,
     limit: u64,
     stall: Stall,
+    /// What passed last was for others, too: if this receiver has no room, they wait.
+    shared: bool,
 }
 
 /// What a piece means for what waits of the same flow.
@@ -246,19 +248,23 @@ impl Relay {
         }
     }
 
-    /// The first receiver whose time will be over, and when.
+    /// What goes from `origin` to `to` goes to others as well, or not.
+    pub(crate) fn set_shared(&mut self, (origin, to): (Number, Number), shared: bool) {
+        self.flow((origin, to)).shared = shared;
+    }
+
+    /// The first receiver whose time will be over, and when. `over_at` says so of the origin, the receiver,
+    /// how long that lets it wait, and whether others wait, too.
     pub(crate) fn slowest(
         &self,
-        patience: Duration,
-        is_judged: impl Fn(Number) -> bool,
+        over_at: impl Fn((Number, Number), &Stall, bool) -> Option<Timestamp>,
     ) -> Option<(Timestamp, Number)> {
         if self.stuck == 0 {
             return None;
         }
-        self.flows
-            .iter()
-            .filter(|((_, to), _)| is_judged(*to))
-            .filter_map(|((_, to), flow)| Some((flow.stall.over_at(patience)?, *to)))
+        let flows = self.flows.iter();
+        flows
+            .filter_map(|(pair, flow)| Some((over_at(*pair, &flow.stall, flow.shared)?, pair.1)))
             .min()
     }
 
@@ -276,6 +282,7 @@ impl Relay {
             complete: 0,
             limit: window,
             stall: Stall::default(),
+            shared: false,
         })
     }
 }
@@ -474,14 +481,17 @@ mod tests {
             .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000))
             .unwrap();
         assert_eq!(
-            relay.slowest(PATIENCE, |_| true),
+            relay.slowest(|_, stall, _| stall.over_at(PATIENCE)),
             None,
             "the largest message still fits"
         );
         relay
             .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
             .unwrap();
-        assert_eq!(relay.slowest(PATIENCE, |_| true), Some((at(20_010), 2)));
+        assert_eq!(
+            relay.slowest(|_, stall, _| stall.over_at(PATIENCE)),
+            Some((at(20_010), 2))
+        );
         let idle = Ack {
             next: 1,
             limit: 20_000,
@@ -489,7 +499,7 @@ mod tests {
         };
         relay.pass_ack(at(5_000), 2, 1, idle).unwrap();
         assert_eq!(
-            relay.slowest(PATIENCE, |_| true),
+            relay.slowest(|_, stall, _| stall.over_at(PATIENCE)),
             Some((at(5_010), 2)),
             "it says so itself"
         );
@@ -504,7 +514,7 @@ mod tests {
             Ok(Some((ack, Duration::ZERO))),
             "the origin waits for it"
         );
-        assert_eq!(relay.slowest(PATIENCE, |_| true), None);
+        assert_eq!(relay.slowest(|_, stall, _| stall.over_at(PATIENCE)), None);
         relay.remove(2);
         assert!(relay.flows.is_empty());
     }

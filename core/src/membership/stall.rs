@@ -81,6 +81,11 @@ impl Stall {
         self.since.is_some()
     }
 
+    /// Since when the sender may be waiting, and nothing was taken or moved.
+    pub(crate) const fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
     /// When the receiver has had its time, as things are.
     pub(crate) fn over_at(&self, patience: Duration) -> Option<Timestamp> {
         let since = self.since?;

@@ -20,6 +20,9 @@ use crate::wire::{Frame, Version};
 /// another network, and what comes to its old connection is lost without a word.
 const REPEAT: Duration = Duration::from_secs(1);
 
+/// How long after the signaling server's return an answer may come that it had kept for us.
+const HELD: Duration = Duration::from_millis(500);
+
 /// More candidates of our own than this are not told.
 const CANDIDATES: usize = 64;
 
@@ -27,6 +30,7 @@ const CANDIDATES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) link: LinkId,
+    pub(super) begun: Timestamp,
     /// Our offer, once it is made.
     offer: Option<String>,
     /// Our candidates so far: they follow the offer, whenever it leaves.
@@ -35,6 +39,8 @@ pub(super) struct Attempt {
     pub(super) led: bool,
     /// It is made even if the old link works again: the host has answered, or the old one is too slow.
     pub(super) settled: bool,
+    /// Our offer was sent.
+    offered: bool,
     /// When our offer is sent again, if it is not answered.
     pub(super) repeat_at: Option<Timestamp>,
 }
@@ -70,10 +76,12 @@ impl Network {
         self.command(id, LinkCommand::CreateOffer);
         Attempt {
             link: id,
+            begun: self.now,
             offer: None,
             candidates: Vec::new(),
             led: false,
             settled: false,
+            offered: false,
             repeat_at: None,
         }
     }
@@ -127,11 +135,6 @@ impl Network {
             let offer = negotiation::offer(sdp, connection, &hello);
             write_relayed(RelayedKind::Offer, host, offer)
         });
-        for candidate in &attempt.candidates {
-            let candidate = negotiation::candidate(link.connection_id(), candidate);
-            self.client
-                .send(write_relayed(RelayedKind::Candidate, host, candidate));
-        }
         // A page closes a connection that is offered twice.
         let resumes = joiner.is_welcome() && link.carries_for().is_none();
         let again = resumes && link.clock.timing().signaling.is_none();
@@ -139,7 +142,65 @@ impl Network {
         if let Role::Joiner(joiner) = &mut self.role
             && let Some(attempt) = &mut joiner.attempt
         {
+            attempt.offered = true;
             attempt.repeat_at = repeat;
+        }
+        self.send_candidates();
+    }
+
+    /// The signaling server is there again. It held what came for us meanwhile, an answer perhaps: the offer
+    /// is repeated only if none comes now, because a page that is offered a connection twice closes it and
+    /// begins anew.
+    pub(super) fn offer_again(&mut self) {
+        let held = self.now.plus(HELD);
+        let Role::Joiner(joiner) = &mut self.role else {
+            return;
+        };
+        let (resumes, attempt) = (joiner.is_welcome(), joiner.attempt.as_mut());
+        let Some((attempt, link)) = attempt.and_then(|one| {
+            let link = self.links.get(&one.link)?;
+            Some((one, link))
+        }) else {
+            return;
+        };
+        let carries = link.carries_for().is_some();
+        let answered = link.clock.timing().signaling.is_some();
+        let is_foreign = carries || link.interpreter.is_some();
+        let knows_repeats = if answered {
+            !is_foreign
+        } else {
+            resumes && !carries
+        };
+        if !attempt.offered || knows_repeats {
+            return self.send_offer();
+        }
+        if !answered {
+            attempt.repeat_at = Some(held);
+        }
+        self.send_candidates();
+    }
+
+    /// The host has answered.
+    pub(super) fn answered(&mut self, id: LinkId) {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.repeat_at = None;
+        }
+    }
+
+    fn send_candidates(&mut self) {
+        let Role::Joiner(joiner) = &self.role else {
+            return;
+        };
+        let attempt = joiner.attempt.as_ref();
+        let link = attempt.and_then(|attempt| self.links.get(&attempt.link));
+        let Some((attempt, link)) = attempt.zip(link) else {
+            return;
+        };
+        for candidate in &attempt.candidates {
+            let candidate = negotiation::candidate(link.connection_id(), candidate);
+            let host = link.signaling_id();
+            self.client
+                .send(write_relayed(RelayedKind::Candidate, host, candidate));
         }
     }
 

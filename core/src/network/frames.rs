@@ -171,11 +171,12 @@ impl Network {
                 if names_twice(&to) {
                     return Err(Misbehaved);
                 }
+                let shared = to.len() > 1;
                 for (to, sequence) in to {
                     if to == HOST {
                         self.deliver(number, Route::Relayed, sequence, piece.clone())?;
                     } else {
-                        self.relay_piece(number, to, sequence, &piece)?;
+                        self.relay_piece(number, to, sequence, &piece, shared)?;
                     }
                 }
                 Ok(())

@@ -358,17 +358,14 @@ impl Network {
         let Role::Host(host) = &self.role else {
             return None;
         };
-        let patience = self.config.timeouts.too_slow;
-        // Who cannot be reached takes nothing, but that is another matter.
-        let is_judged = |number: Number| !self.away.contains_key(&number);
-        let ours = self
-            .pairs
-            .iter()
-            .filter_map(|(number, pair)| Some((pair.stall().over_at(patience)?, *number)))
-            .filter(|(_, number)| is_judged(*number))
-            .min();
-        let relayed = host.relay.slowest(patience, is_judged);
-        ours.into_iter().chain(relayed).min()
+        let ours = self.pairs.iter().filter_map(|(number, pair)| {
+            let waited_for = || self.is_in_the_way(*number);
+            Some((self.over_at(*number, pair.stall(), waited_for)?, *number))
+        });
+        let relayed = host.relay.slowest(|(origin, to), stall, shared| {
+            self.over_at(to, stall, || shared && !self.away.contains_key(&origin))
+        });
+        ours.chain(relayed).min()
     }
 
     pub(super) fn host_deadline(&self) -> Option<Timestamp> {

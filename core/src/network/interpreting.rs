@@ -186,6 +186,13 @@ impl Network {
         }
     }
 
+    /// Whether the node of this link is lost: nothing is heard of it until it is back, not even what was kept
+    /// of its words for somebody who has a new link.
+    fn is_away(&self, id: LinkId) -> bool {
+        let number = self.links.get(&id).and_then(Link::number);
+        number.is_some_and(|number| self.away.contains_key(&number))
+    }
+
     fn interpreted(&self) -> Vec<LinkId> {
         let links = self.links.iter();
         let with = links.filter(|(_, link)| link.interpreter.is_some());
@@ -197,6 +204,7 @@ impl Network {
         let mut any = false;
         for id in self.interpreted() {
             while self.links.get(&id).is_some_and(Link::has_heard)
+                && !self.is_away(id)
                 && let Some((channel, frame)) =
                     self.interpreter(id).and_then(Interpreter::poll_frame)
             {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::attempt::Attempt;
 use super::{Network, Role};
@@ -37,6 +38,8 @@ pub(super) struct Joiner {
     pub(super) doubt: Option<Timestamp>,
     /// The last attempt to come back that was begun early was needless: until when none is.
     pub(super) calm_until: Option<Timestamp>,
+    /// And how long that was.
+    pub(super) calm: Duration,
     /// When the next attempt to come back begins.
     pub(super) again_at: Option<Timestamp>,
     /// Nodes that the host has lost and waits for.
@@ -98,6 +101,7 @@ impl Network {
             attempt: Some(attempt),
             doubt: None,
             calm_until: None,
+            calm: Duration::ZERO,
             again_at: None,
             missed_by_host: Vec::new(),
             host: None,
@@ -117,9 +121,10 @@ impl Network {
             return;
         };
         match event {
-            // Again after a reconnect: whatever was lost with the old connection is repeated, and
-            // the host recognises the offer by its connection id.
-            ClientEvent::Registered { .. } => self.send_offer(),
+            // Whatever was lost with the old connection is repeated, and the host recognises the offer by
+            // its connection id.
+            ClientEvent::Registered { again: true } => self.offer_again(),
+            ClientEvent::Registered { again: false } => self.send_offer(),
             // It was ours already: the client goes on asking for it.
             ClientEvent::IdTaken if !self.client.is_idle() => {}
             ClientEvent::IdTaken if joiner.id_attempts < ID_ATTEMPTS => {
@@ -151,8 +156,8 @@ impl Network {
         let Role::Joiner(joiner) = &self.role else {
             return None;
         };
-        let attempt = joiner.attempt.as_ref()?;
-        let (id, again) = (attempt.link, joiner.is_welcome());
+        let (attempt, has_host) = (joiner.attempt.as_ref()?, joiner.host.is_some());
+        let (id, again, phase) = (attempt.link, joiner.is_welcome(), joiner.phase);
         let link = self.links.get(&id)?;
         if relayed.peer != link.signaling_id() {
             return None;
@@ -161,11 +166,14 @@ impl Network {
             RelayedKind::Answer => {
                 let answer = negotiation::read_answer(&relayed.payload)?;
                 (answer.connection_id == link.connection_id()).then_some(())?;
-                if link.carries_for().is_some() {
+                let carries = link.carries_for().is_some();
+                self.answered(id);
+                let link = self.links.get(&id)?;
+                if carries {
                     self.states_answered(id, answer.verdict);
                 } else if again && link.clock.timing().signaling.is_none() {
                     self.handle_verdict_again(id, answer.verdict);
-                } else if joiner.host.is_none() {
+                } else if !has_host {
                     self.handle_verdict(id, answer.verdict);
                 }
                 Some(())
@@ -180,7 +188,7 @@ impl Network {
                 // It also comes for our candidates, once per frame at worst.
                 if again {
                     self.attempt_failed();
-                } else if joiner.phase == Phase::Signaling {
+                } else if phase == Phase::Signaling {
                     self.end(EndReason::CodeNotFound);
                 }
                 Some(())

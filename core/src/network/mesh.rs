@@ -453,8 +453,8 @@ impl Network {
         pairs
             .flat_map(|(number, pair)| {
                 let ours = pair.starves_at(patience).map(|at| (at, None));
-                let judged = !pair.is_given_up() && !self.away.contains_key(number);
-                let silent = pair.stall().over_at(patience).filter(|_| judged);
+                let silent = self.over_at(*number, pair.stall(), || self.is_in_the_way(*number));
+                let silent = silent.filter(|_| !pair.is_given_up());
                 [ours, silent.map(|at| (at, Some(*number)))]
             })
             .flatten()

@@ -12,7 +12,7 @@ use super::{Network, Role};
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason};
 use crate::id::LinkId;
-use crate::membership::GiveUp;
+use crate::membership::{GiveUp, Pair, Stall};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Frame, HOST, Number};
 
@@ -22,6 +22,7 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// A node that is lost and not given up yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Away {
+    since: Timestamp,
     until: Timestamp,
     /// Why it left, if it does not come back until then.
     reason: LeaveReason,
@@ -54,7 +55,12 @@ impl Network {
             // Who is found to be lost late, because we slept, has as long as ever to come back.
             let rest = grace.saturating_sub(timeouts.lost_after);
             let until = heard.plus(grace).max(self.now.plus(rest));
-            self.away.insert(number, Away { until, reason });
+            let away = Away {
+                since: self.now,
+                until,
+                reason,
+            };
+            self.away.insert(number, away);
             tracing::info!(%node, reason = reason.name(), "node lost");
             if !suspected {
                 self.tell(Event::NodeSuspect { node });
@@ -62,6 +68,33 @@ impl Network {
             self.tell(Event::NodeLost { node });
             self.tell_others(number, &Frame::Away { number });
         }
+    }
+
+    /// When a receiver has had its time to take something, as things are. One that is lost is waited for, as
+    /// long as that is nobody else's loss.
+    pub(super) fn over_at(
+        &self,
+        number: Number,
+        stall: &Stall,
+        others_wait: impl FnOnce() -> bool,
+    ) -> Option<Timestamp> {
+        let patience = self.config.timeouts.too_slow;
+        match self.away.get(&number) {
+            None => stall.over_at(patience),
+            Some(away) => {
+                let since = stall.since().filter(|_| others_wait())?;
+                Some(since.max(away.since).plus(patience))
+            }
+        }
+    }
+
+    /// Whether we have something to say to all, among them others than this node that are there, and could
+    /// not.
+    pub(super) fn is_in_the_way(&self, number: Number) -> bool {
+        let mut others = self.pairs.iter().filter(|(other, _)| **other != number);
+        let is_there =
+            |(other, pair): (&Number, &Pair)| !pair.is_given_up() && !self.away.contains_key(other);
+        self.blocked.contains_key(&None) && others.any(is_there)
     }
 
     /// The host tells everybody but that node what it knows of it, behind what that node said.

@@ -9,13 +9,14 @@ use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Outgoing, Piece, Signal, State, Step};
 
 impl Network {
-    /// Host: passes a piece on, without looking into it or copying it.
+    /// Host: passes a piece on, without looking into it or copying it. It may be `shared` with others.
     pub(super) fn relay_piece(
         &mut self,
         origin: Number,
         to: Number,
         sequence: u64,
         piece: &Piece,
+        shared: bool,
     ) -> Handled {
         let Role::Host(host) = &mut self.role else {
             return Err(Misbehaved);
@@ -40,6 +41,7 @@ impl Network {
                 return Err(Misbehaved);
             }
         }
+        host.relay.set_shared((origin, to), shared);
         // In a mesh the host does not know the credit; but nobody has more under way than this.
         let most = (self.terms.window as usize).saturating_mul(2);
         if self.terms.mesh && link.channels.queued_of(origin) > most {

@@ -18,15 +18,19 @@ use crate::id::LinkId;
 use crate::io::LinkCommand;
 use crate::link::Stage;
 use crate::link::negotiation::{Admission, Verdict};
+use crate::time::Timestamp;
 use crate::wire::{Frame, HOST, Hello, Number, Resume, Resumed, Version};
 
-/// How long after one attempt that came to nothing the next one begins.
+/// How long after the beginning of an attempt that came to nothing the next one begins.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// After an attempt that was begun early and not needed: for how long none is begun so early. Each
-/// costs the signaling server a connection, and there are paths that are silent for a second again and
-/// again.
+/// After attempts that were not needed: for how long none is begun early, twice as long each time, up to
+/// this. Each costs the signaling server a connection, and there are paths that are silent for a second
+/// again and again; but whoever moves once may soon move again.
 const CALM: Duration = Duration::from_secs(60);
+
+/// The first of these times.
+const FIRST_CALM: Duration = Duration::from_secs(1);
 
 impl Network {
     /// The host is silent for longer than it should be, but not yet suspected. It may be elsewhere, and
@@ -110,7 +114,13 @@ impl Network {
         }
         let waits = joiner.again_at.take().is_some();
         if joiner.attempt.is_some() && !was_lost {
-            joiner.calm_until = Some(self.now.plus(CALM));
+            let long_ago = |until: Timestamp| until.plus(CALM) <= self.now;
+            joiner.calm = if joiner.calm_until.is_none_or(long_ago) {
+                FIRST_CALM
+            } else {
+                joiner.calm.saturating_mul(2).min(CALM)
+            };
+            joiner.calm_until = Some(self.now.plus(joiner.calm));
         }
         if joiner.attempt.is_some() || waits {
             self.give_up_attempt();
@@ -130,14 +140,24 @@ impl Network {
 
     /// The attempt came to nothing: another one follows, for as long as the host is missed.
     pub(super) fn attempt_failed(&mut self) {
+        let begun = match &self.role {
+            Role::Joiner(joiner) => joiner.attempt.as_ref().map(|attempt| attempt.begun),
+            Role::Idle | Role::Host(_) | Role::Leaving { .. } => None,
+        };
+        let begun = begun.unwrap_or(self.now);
+        let again = begun.plus(AGAIN);
         self.give_up_attempt();
-        let again = self.now.plus(AGAIN);
-        if self.link_of_node(HOST).is_none() {
+        let link = link_to(&mut self.links, HOST);
+        let unheard = link.map(|link| link.liveness.heard_at() < begun);
+        if unheard.is_none() {
             self.miss(HOST, LeaveReason::Lost);
         }
-        let missed = self.away.contains_key(&HOST);
+        // Not lost yet, and as silent as when this one was begun: there may be no other sign for seconds.
+        let missed = self.away.contains_key(&HOST) || unheard == Some(true);
         if let Role::Joiner(joiner) = &mut self.role {
-            if missed {
+            if missed && again <= self.now {
+                self.look_for_host();
+            } else if missed {
                 joiner.again_at = Some(again);
             } else {
                 self.client.close();

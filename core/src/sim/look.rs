@@ -72,7 +72,7 @@ impl World {
     #[must_use]
     pub fn stats(&self, node: NodeIndex) -> Option<Stats> {
         let node = self.nodes.get(node.0)?;
-        Some(node.machine.as_ref()?.stats(node.clock.to_node(self.now)))
+        node.machine.as_ref()?.stats(node.clock.to_node(self.now))
     }
 
     /// How many of a full node's links go through a TURN server, its own or the other node's.
@@ -201,7 +201,9 @@ impl World {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
         let links = match node {
-            Some(Machine::Model(_)) | None => Some(count(self.links.of(index))),
+            Some(Machine::Model(_) | Machine::Foreign(_)) | None => {
+                Some(count(self.links.of(index)))
+            }
             #[cfg(feature = "native")]
             Some(Machine::Native(_)) => None,
         };

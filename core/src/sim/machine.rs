@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::foreign::ForeignNode;
 use crate::code::NetworkCode;
 use crate::error::{HostError, JoinError, KickError, SendError};
 use crate::id::NodeId;
@@ -22,14 +23,20 @@ pub(super) enum Machine {
     Model(Box<Network>),
     #[cfg(feature = "native")]
     Native(Box<Node>),
+    /// Not wattle's.
+    Foreign(Box<ForeignNode>),
 }
 
 macro_rules! either {
     ($machine:expr, $inner:ident => $call:expr) => {
+        either!($machine, $inner => $call, $inner => $call)
+    };
+    ($machine:expr, $inner:ident => $call:expr, $foreign:pat => $other:expr) => {
         match $machine {
             Machine::Model($inner) => $call,
             #[cfg(feature = "native")]
             Machine::Native($inner) => $call,
+            Machine::Foreign($foreign) => $other,
         }
     };
 }
@@ -55,16 +62,16 @@ impl Machine {
     pub(super) fn links_by_relay(&self) -> usize {
         match self {
             Self::Native(node) => node.links_by_relay(),
-            Self::Model(_) => 0,
+            Self::Model(_) | Self::Foreign(_) => 0,
         }
     }
 
     pub(super) fn leave(&mut self, now: Timestamp) {
-        either!(self, inner => inner.leave(now));
+        either!(self, inner => inner.leave(now), foreign => foreign.leave());
     }
 
     pub(super) fn kick(&mut self, now: Timestamp, node: NodeId) -> Result<(), KickError> {
-        either!(self, inner => inner.kick(now, node))
+        either!(self, inner => inner.kick(now, node), _ => Err(KickError::NotHost))
     }
 
     pub(super) fn send(
@@ -73,18 +80,25 @@ impl Machine {
         to: Option<NodeId>,
         payload: Bytes,
     ) -> Result<(), SendError> {
+        if let Self::Foreign(foreign) = self {
+            // It speaks to all or to nobody.
+            return match to {
+                Some(_) => Err(SendError::BroadcastOnly),
+                None => foreign.say(false, &payload),
+            };
+        }
         match to {
-            Some(to) => either!(self, inner => inner.send_to(now, to, payload)),
-            None => either!(self, inner => inner.broadcast(now, payload)),
+            Some(to) => either!(self, inner => inner.send_to(now, to, payload), _ => Ok(())),
+            None => either!(self, inner => inner.broadcast(now, payload), _ => Ok(())),
         }
     }
 
     pub(super) fn state(&mut self, now: Timestamp, payload: Bytes) -> Result<u32, SendError> {
-        either!(self, inner => inner.broadcast_state(now, payload))
+        either!(self, inner => inner.broadcast_state(now, payload), foreign => foreign.say(true, &payload).map(|()| 0))
     }
 
     pub(super) fn release(&mut self, now: Timestamp, from: NodeId, bytes: u32) {
-        either!(self, inner => inner.release(now, from, bytes));
+        either!(self, inner => inner.release(now, from, bytes), _ => ());
     }
 
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
@@ -104,11 +118,11 @@ impl Machine {
     }
 
     pub(super) fn nodes(&self) -> Vec<NodeId> {
-        either!(self, inner => inner.nodes().collect())
+        either!(self, inner => inner.nodes().collect(), _ => Vec::new())
     }
 
-    pub(super) fn stats(&self, now: Timestamp) -> Stats {
-        either!(self, inner => inner.stats(now))
+    pub(super) fn stats(&self, now: Timestamp) -> Option<Stats> {
+        either!(self, inner => Some(inner.stats(now)), _ => None)
     }
 
     pub(super) fn status(&self) -> Status {

@@ -93,6 +93,7 @@ pub mod choices;
 mod clock;
 mod compare;
 mod draw;
+mod foreign;
 #[cfg(feature = "native")]
 mod given;
 #[cfg_attr(
@@ -141,6 +142,7 @@ mod guide {}
 pub use change::Change;
 pub use clock::Clock;
 pub use compare::{Difference, first_difference};
+pub use foreign::{Foreign, ForeignFrame};
 pub use internet::{Dropped, NatIndex, Place};
 pub use laws::{Law, Violation};
 pub use nat::{Dependence, NatConfig, PortChoice};

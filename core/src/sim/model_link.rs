@@ -69,6 +69,10 @@ struct Live {
     patience: Option<Duration>,
     data: Buffer,
     state: Buffer,
+    /// The channels that it makes itself, in-band; `None`: both ends make both.
+    makes: Option<[bool; 2]>,
+    /// The other end makes them.
+    takes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,8 +157,21 @@ impl World {
                 self.check(end);
                 self.update_later(end, ICE_PATIENCE, ModelUpdate::Patience);
             }
-            // All nodes here are wattle's.
-            LinkCommand::TakeChannels | LinkCommand::MakeChannel(_) => {}
+            LinkCommand::TakeChannels => {
+                if let Some(own) = self.links.live_mut(end) {
+                    own.takes = true;
+                }
+            }
+            LinkCommand::MakeChannel(channel) => {
+                if let Some(own) = self.links.live_mut(end) {
+                    let [data, state] = own.makes.get_or_insert_default();
+                    *match channel {
+                        Channel::Data => data,
+                        Channel::State => state,
+                    } = true;
+                }
+            }
+            LinkCommand::Send { channel, .. } if !self.has_channel(end, channel) => {}
             LinkCommand::AddCandidate(_) => {}
             LinkCommand::Send { channel, message } => {
                 let message = message.into_bytes();
@@ -165,6 +182,24 @@ impl World {
             }
             LinkCommand::Probe => self.probe(end),
             LinkCommand::Close => self.close_end(end),
+        }
+    }
+
+    /// Whether an end has this channel, as far as it is known.
+    fn has_channel(&self, end: EndIndex, channel: Channel) -> bool {
+        let Some(own) = self.links.live(end) else {
+            return false;
+        };
+        let makes = if own.takes {
+            let peer = own.peer.and_then(|peer| self.links.live(peer));
+            peer.and_then(|peer| peer.makes).unwrap_or_default()
+        } else {
+            own.makes.unwrap_or([true; 2])
+        };
+        let [data, state] = makes;
+        match channel {
+            Channel::Data => data,
+            Channel::State => state,
         }
     }
 

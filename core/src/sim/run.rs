@@ -287,6 +287,12 @@ impl World {
                     network.handle_input(now, input);
                 }
             }
+            (Some(Machine::Foreign(_)), input) => {
+                self.trace.add(at, index, To::Node, &input);
+                if let Some(Machine::Foreign(foreign)) = self.machine(index) {
+                    foreign.handle_input(now, input);
+                }
+            }
             #[cfg(feature = "native")]
             (Some(Machine::Native(_)), Input::Signaling(update)) => {
                 self.input_native(index, native::Input::Signaling(update));
@@ -357,6 +363,12 @@ impl World {
         match self.machine(index) {
             Some(Machine::Model(network)) => {
                 let output = network.poll_output();
+                output
+                    .map(|output| self.model_output(index, output))
+                    .is_some()
+            }
+            Some(Machine::Foreign(foreign)) => {
+                let output = foreign.poll_output();
                 output
                     .map(|output| self.model_output(index, output))
                     .is_some()

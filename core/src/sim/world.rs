@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::clock::{Clock, NEVER};
+use super::foreign::{Foreign, ForeignNode};
 use super::laws::{Laws, Watch};
 use super::machine::Machine;
 use super::model_link::{EndIndex, ModelLinks};
@@ -84,6 +85,8 @@ pub(super) struct WorldNode {
     pub(super) machine: Option<Machine>,
     pub(super) config: Config,
     native: bool,
+    /// It is not wattle's, but this.
+    foreign: Option<Foreign>,
     life: u64,
     pub(super) events: Vec<(Timestamp, Event)>,
     pub(super) taken: usize,
@@ -167,7 +170,16 @@ impl World {
         self.add(config, true)
     }
 
-    fn add(&mut self, mut config: Config, native: bool) -> NodeIndex {
+    fn add(&mut self, config: Config, native: bool) -> NodeIndex {
+        self.add_machine(config, native, None)
+    }
+
+    pub(super) fn add_machine(
+        &mut self,
+        mut config: Config,
+        native: bool,
+        foreign: Option<Foreign>,
+    ) -> NodeIndex {
         let index = self.nodes.len();
         // The public servers are not of this world.
         if config.ice_servers == IceServer::defaults() {
@@ -177,6 +189,7 @@ impl World {
             machine: None,
             config,
             native,
+            foreign,
             life: 0,
             events: Vec::new(),
             taken: 0,
@@ -255,6 +268,11 @@ impl World {
             return;
         }
         let _ = native;
+        if let Some(foreign) = node.foreign.clone() {
+            let machine = ForeignNode::new(foreign, seed, now);
+            node.machine = Some(Machine::Foreign(Box::new(machine)));
+            return;
+        }
         let machine = Network::new(config, seed, now);
         self.trace.set_id(index, machine.id());
         node.machine = Some(Machine::Model(Box::new(machine)));

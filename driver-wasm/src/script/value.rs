@@ -339,6 +339,10 @@ fn diagnostic(diagnostic: Diagnostic) -> JsValue {
             ];
             with(head("refused"), &members)
         }
+        Diagnostic::ForeignOffer { signaling_id } => with(
+            head("foreign_offer"),
+            &[("signaling_id", signaling_id.as_str().into())],
+        ),
         _ => head("other"),
     }
 }

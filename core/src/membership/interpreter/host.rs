@@ -247,18 +247,11 @@ impl Interpreter {
                     self.push(Channel::State, frame);
                 }
             }
-            JsonFrame::Joined { node } => {
-                // It is back before its last messages were taken.
-                let mut seats = self.seats.iter();
-                let before = seats.find(|(_, seat)| seat.left && seat.name == node);
-                if let Some(number) = before.map(|(number, _)| *number) {
-                    self.leave(number);
-                    let why = Farewell::Left;
-                    self.push(Channel::Data, Frame::Left { number, why });
-                }
-                if let Some(member) = self.newcomer(&node) {
-                    self.introduce(member.number);
-                    self.push(Channel::Data, Frame::Joined(member));
+            JsonFrame::Joined { node } => self.joins(&node),
+            // It was on its way for so long that we did not wait for it.
+            JsonFrame::Roster { nodes } => {
+                for node in nodes {
+                    self.joins(&node);
                 }
             }
             JsonFrame::Left { node } => {
@@ -269,10 +262,25 @@ impl Interpreter {
                     self.flush(now, number);
                 }
             }
-            JsonFrame::Ping { .. }
-            | JsonFrame::Pong { .. }
-            | JsonFrame::Refused { .. }
-            | JsonFrame::Roster { .. } => self.count_frame(),
+            JsonFrame::Ping { .. } | JsonFrame::Pong { .. } | JsonFrame::Refused { .. } => {
+                self.count_frame();
+            }
+        }
+    }
+
+    /// The host names somebody; nothing new, if we know of it.
+    fn joins(&mut self, name: &str) {
+        // It is back before its last messages were taken.
+        let mut seats = self.seats.iter();
+        let before = seats.find(|(_, seat)| seat.left && seat.name == name);
+        if let Some(number) = before.map(|(number, _)| *number) {
+            self.leave(number);
+            let why = Farewell::Left;
+            self.push(Channel::Data, Frame::Left { number, why });
+        }
+        if let Some(member) = self.newcomer(name) {
+            self.introduce(member.number);
+            self.push(Channel::Data, Frame::Joined(member));
         }
     }
 

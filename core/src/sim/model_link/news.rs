@@ -106,8 +106,13 @@ impl World {
                 if let Some(peer) = self.links.peer(end) {
                     self.next_arrival(peer);
                 }
-                self.input_link(end, LinkUpdate::ChannelOpened(Channel::Data));
-                self.maybe_again(end, Stale::Opened(Channel::Data));
+                if self.has_channel(end, Channel::Data) {
+                    self.input_link(end, LinkUpdate::ChannelOpened(Channel::Data));
+                    self.maybe_again(end, Stale::Opened(Channel::Data));
+                }
+                if !self.has_channel(end, Channel::State) {
+                    return;
+                }
                 self.maybe_again(end, Stale::Opened(Channel::State));
                 LinkUpdate::ChannelOpened(Channel::State)
             }
@@ -206,19 +211,19 @@ impl World {
             && self.life(node) == Some(life)
         {
             let late = self.links.live(end).is_none();
-            let before = late.then(|| self.late_updates(node));
+            let before = late.then(|| self.late_updates(node)).flatten();
             self.input(node, Input::Link { link, update });
-            if let Some(before) = before {
-                let held = Laws::counted(before, self.late_updates(node));
+            if let Some((before, after)) = before.zip(self.late_updates(node)) {
+                let held = Laws::counted(before, after);
                 self.watch.judge(self.now, node, held);
             }
         }
     }
 
     /// How much news of closed links a node has counted.
-    fn late_updates(&self, node: usize) -> u64 {
+    fn late_updates(&self, node: usize) -> Option<u64> {
         let stats = self.stats(NodeIndex(node));
-        stats.map_or(0, |stats| stats.counters.late_updates)
+        stats.map(|stats| stats.counters.late_updates)
     }
 }
 

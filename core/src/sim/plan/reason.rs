@@ -91,7 +91,8 @@ impl Reasons {
                 LeaveReason::Lost | LeaveReason::LinkFailed(_) => {
                     self.silence || self.host_left && self.mesh
                 }
-                LeaveReason::TooSlow => self.slowness,
+                // Who is lost is waited for until others wait, too.
+                LeaveReason::TooSlow => self.slowness || self.silence,
                 LeaveReason::Misbehaved => false,
             },
             Event::Ended { reason } => match reason {
@@ -104,7 +105,7 @@ impl Reasons {
                 EndReason::Misbehaved | EndReason::HostMisbehaved => false,
                 _ => true,
             },
-            Event::NodeStalled { .. } => self.slowness,
+            Event::NodeStalled { .. } => self.slowness || self.silence,
             Event::NodeSuspect { .. } | Event::NodeLost { .. } => {
                 self.silence || self.host_left && self.mesh
             }

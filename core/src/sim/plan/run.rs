@@ -474,7 +474,9 @@ impl<'p> Run<'p> {
         if machine.status() != Status::Joined {
             return Ok(());
         }
-        let stats = machine.stats(now);
+        let Some(stats) = machine.stats(now) else {
+            return Ok(());
+        };
         let seen: Vec<NodeId> = stats.nodes.iter().map(|node| node.node).collect();
         let told = node.laws.count();
         let agree = seen.len() == told && seen.iter().all(|node| self.is_told(index, *node));
