@@ -156,6 +156,14 @@ impl Ledger {
                 self.close(me, *node);
                 Ok(())
             }
+            // What is said from now on goes there again.
+            Event::NodeBack { node } => {
+                let streams = self.streams.get_mut(&(me, *node));
+                if let Some(stream) = streams.and_then(|streams| streams.last_mut()) {
+                    stream.is_open = true;
+                }
+                Ok(())
+            }
             Event::Message { from, payload } => self.arrived(me, *from, payload),
             Event::State {
                 from,
