@@ -49,14 +49,14 @@ pub enum Event {
         node: NodeId,
     },
     /// A suspected node has been silent for [`Timeouts::lost_after`](crate::Timeouts::lost_after), the
-    /// link to it broke, or the host has lost it and says so. What is sent to it waits, while another path is looked for: `NodeBack` follows, or
-    /// `NodeLeft` after [`Timeouts::grace`](crate::Timeouts::grace).
+    /// link to it broke, or the host has lost it and says so. What is sent to it waits, while another path
+    /// is looked for: `NodeBack` follows, or `NodeLeft` after [`Timeouts::grace`](crate::Timeouts::grace).
     NodeLost {
         /// Which.
         node: NodeId,
     },
-    /// A suspected or lost node was heard again, or a stalled one has taken something. Nothing that was
-    /// sent meanwhile is missing.
+    /// A suspected or lost node was heard again, or a stalled one has taken something; one that was both has
+    /// taken something. Nothing that was sent to it meanwhile is missing.
     NodeBack {
         /// Which.
         node: NodeId,
