@@ -55,8 +55,8 @@ pub enum Event {
         /// Which.
         node: NodeId,
     },
-    /// A suspected or lost node was heard again, or a stalled one has taken something; one that was both has
-    /// taken something. Nothing that was sent to it meanwhile is missing.
+    /// A suspected or lost node was heard again, or a stalled one has taken something. Nothing that was sent
+    /// to it meanwhile is missing, and from now on broadcasts are for it again.
     NodeBack {
         /// Which.
         node: NodeId,

@@ -345,7 +345,8 @@ impl Network {
         };
         match pair.handle_ack(self.now, ack) {
             Ok(progress) => {
-                let back = progress && pair.take_back();
+                let is_here = !self.away.contains_key(&number);
+                let back = progress && is_here && pair.take_back();
                 if let Some(node) = self.roster.node(number).filter(|_| back) {
                     self.tell(Event::NodeBack { node });
                 }

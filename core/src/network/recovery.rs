@@ -154,9 +154,10 @@ impl Network {
         }
         // What it did not take while it could not be reached is not held against it.
         self.data_moved(number);
-        // Whom broadcasts leave out is back when it takes something: only then they are for it again.
-        let left_out = self.pairs.get(&number).is_some_and(Pair::is_given_up);
-        if let Some(node) = self.roster.node(number).filter(|_| !left_out) {
+        if let Some(pair) = self.pairs.get_mut(&number) {
+            let _ = pair.take_back();
+        }
+        if let Some(node) = self.roster.node(number) {
             self.tell(Event::NodeBack { node });
         }
         if number == HOST {

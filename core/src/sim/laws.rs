@@ -154,13 +154,9 @@ struct Doubt {
 }
 
 impl Doubt {
-    /// It is back: heard again, or it has taken something. Both are told one by one.
-    const fn ends(&mut self) -> bool {
-        let silent = self.suspect || self.lost;
-        let any = silent || self.stalled;
-        self.stalled = self.stalled && silent;
-        (self.suspect, self.lost) = (false, false);
-        any
+    /// It is back: heard again, or it has taken something.
+    fn ends(&mut self) -> bool {
+        core::mem::take(self) != Self::default()
     }
 }
 
@@ -437,13 +433,21 @@ mod tests {
                 state(1, 1),
             ],
             &[joined(1), lost(1), left(1), joined(1), message(1), lost(1)],
-            &[joined(1), stalled(1), suspect(1), back(1), back(1)],
+            &[
+                joined(1),
+                stalled(1),
+                suspect(1),
+                back(1),
+                stalled(1),
+                back(1),
+            ],
             &[joined(1), stalled(1), message(1), ended()],
         ];
         for course in courses {
             assert_eq!(last_breaks(course), None, "{course:?}");
         }
-        let breaches: [&[Event]; 6] = [
+        let breaches: [&[Event]; 7] = [
+            &[joined(1), stalled(1), suspect(1), back(1), back(1)],
             &[joined(1), lost(1), lost(1)],
             &[joined(1), lost(1), suspect(1)],
             &[joined(1), lost(2)],
