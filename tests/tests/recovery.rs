@@ -195,6 +195,36 @@ fn a_lost_node_does_not_keep_the_others_silent() {
 }
 
 #[test]
+fn who_is_left_out_while_lost_is_meant_again_from_node_back_on() {
+    let second = Duration::from_secs(1);
+    let mut world = World::new(3);
+    let all = nodes(&mut world, false, Topology::Mesh, 4);
+    let (from, other) = (all[1], all[2]);
+    let mut next = 0;
+    flood(&mut world, from, None, &mut next, second);
+    world.isolate(other);
+    flood(&mut world, from, None, &mut next, second * 14);
+    let told = |world: &World, what: fn(&Event) -> bool| world.count_events(from, what);
+    let is_stalled = |event: &Event| matches!(event, Event::NodeStalled { .. });
+    let is_back = |event: &Event| matches!(event, Event::NodeBack { .. });
+    assert_eq!((told(&world, is_stalled), told(&world, is_back)), (1, 0));
+    world.reconnect(other);
+    while told(&world, is_back) == 0 {
+        flood(&mut world, from, None, &mut next, STEP);
+    }
+    let since_back = next;
+    flood(&mut world, from, None, &mut next, second * 5);
+    settle(&mut world);
+    assert_eq!((told(&world, is_stalled), told(&world, is_back)), (1, 1));
+    let heard = flooded(&world, other);
+    let gaps = heard.windows(2).filter(|two| two[0] + 1 != two[1]).count();
+    assert_eq!((heard[0], gaps), (0, 1), "what was for the others alone");
+    let after = heard.iter().filter(|number| **number >= since_back);
+    assert!(after.copied().eq(since_back..next));
+    assert_eq!(flooded(&world, all[3]), (0..next).collect::<Vec<u32>>());
+}
+
+#[test]
 fn a_lost_node_that_is_alone_in_the_way_is_waited_for() {
     let second = Duration::from_secs(1);
     for (from, count, to_one) in [(0, 2, false), (1, 2, false), (0, 4, true), (1, 4, true)] {
