@@ -232,7 +232,7 @@ impl Network {
     /// [`SendError::Full`] if one of them has not taken enough of what was sent before:
     /// [`Event::Writable`] follows when it would fit. One that is lost keeps the others waiting for
     /// [`Timeouts::too_slow`](crate::Timeouts::too_slow) from [`Event::NodeLost`] on at most: then it has
-    /// left ([`LeaveReason::TooSlow`](crate::LeaveReason::TooSlow)) or, in a mesh, is left out
+    /// left ([`LeaveReason::TooSlow`]) or, in a mesh, is left out
     /// ([`Event::NodeStalled`]).
     pub fn broadcast(&mut self, now: Timestamp, payload: Bytes) -> Result<(), SendError> {
         self.advance(now);
