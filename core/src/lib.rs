@@ -94,7 +94,8 @@
 //! # Determinism
 //!
 //! The same seed and the same inputs give the same outputs of a `Network`, byte for byte. A
-//! `native::Node` gives the same events at the same times; the bytes inside DTLS, SCTP and STUN differ.
+//! `native::Node` gives the same events at the same times; the bytes inside DTLS, SCTP and STUN differ, as do
+//! handshakes by a byte or two in length, and the moments when lost parts of them are sent again.
 //!
 //! # Features
 //!
