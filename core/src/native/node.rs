@@ -321,7 +321,7 @@ impl Node {
     }
 
     /// How many links go through a TURN server. For the simulation, which looks on.
-    #[cfg(feature = "sim")]
+    #[cfg(any(feature = "sim", test))]
     pub(crate) fn links_by_relay(&self) -> usize {
         let links = self.links.values();
         links.filter(|link| link.is_by_relay()).count()

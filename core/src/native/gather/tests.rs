@@ -409,9 +409,15 @@ fn a_port_that_is_taken_or_not_heard_is_left_for_another_one() {
     alone
         .gather
         .relay_says(alone.now, ends, &taken, &mut alone.news);
+    // What is ours and stands in the way is given back first.
+    let asked = alone.take().transmits;
+    assert_eq!(asked[0].payload[..2], [0, 4]);
+    let nothing = error(&asked[0].payload, 4, 37);
+    let nothing = [&[1, 0x14][..], &nothing[2..]].concat();
+    alone
+        .gather
+        .relay_says(alone.now, ends, &nothing, &mut alone.news);
     let news = alone.take();
-    // What is ours and stands in the way is given back.
-    assert_eq!(news.transmits[0].payload[..2], [0, 4]);
     let [(first, StreamCommand::OpenUdp { remote, beside })] = news.streams[..] else {
         panic!("no port: {:?}", news.streams);
     };

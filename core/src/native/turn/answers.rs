@@ -69,7 +69,7 @@ impl Turn {
                     *refresh = Schedule::at(request.sent.plus(before_the_end(lifetime)));
                 }
             }
-            Ask::Release => self.over(TurnEvent::Released),
+            Ask::Release => self.released(),
             Ask::Permit(peers) => self.permissions.granted(&peers, request.sent),
             Ask::Bind { number, .. } => self.channels.bound(number, request.sent),
         }
@@ -165,7 +165,7 @@ impl Turn {
         match (&request.ask, failure) {
             (Ask::Allocate(_), TurnFailure::Mismatch) => self.occupied(),
             (Ask::Allocate(_), failure) => self.end(failure),
-            (Ask::Release, _) => self.over(TurnEvent::Released),
+            (Ask::Release, _) => self.released(),
             (_, TurnFailure::Mismatch) => self.end(TurnFailure::Forgotten),
             // What stands there is another name's: ours is of no use to it, or gone. Only a new
             // allocation is for our name.
@@ -191,7 +191,7 @@ impl Turn {
     pub(super) fn silence(&mut self, request: Request) {
         match request.ask {
             Ask::Allocate(_) => self.end(TurnFailure::Unreachable),
-            Ask::Release => self.over(TurnEvent::Released),
+            Ask::Release => self.released(),
             Ask::Refresh | Ask::Permit(_) | Ask::Bind { .. }
                 if request.sent.since(self.heard) >= SILENCE =>
             {
@@ -203,11 +203,26 @@ impl Turn {
 
     /// Our address and port at this server are taken.
     fn occupied(&mut self) {
-        // Commonly by one of ours from before: then it is given back, whether or not we hear of that. But
-        // where another server has sent us, there may be one that we use.
+        // Commonly by one of ours from before: then it is given back first. But where another server has sent
+        // us, there may be one that we use.
         if self.hops == 0 {
             self.ask(Ask::Release, 0);
+        } else {
+            self.elsewhere();
         }
+    }
+
+    /// An allocation is given back, as far as we can do that: ours, or the one in its way.
+    fn released(&mut self) {
+        if matches!(self.state, State::Allocating) {
+            self.elsewhere();
+        } else {
+            self.over(TurnEvent::Released);
+        }
+    }
+
+    /// Another port has to be tried.
+    fn elsewhere(&mut self) {
         if self.hops < MOST_HOPS {
             self.over(TurnEvent::Occupied);
         } else {

@@ -613,7 +613,7 @@ fn where_an_allocation_stands_another_port_is_asked_for() {
     let before = bench.turn().relayed();
     bench.start(Transport::Datagram, Family::V4);
     bench.permit(bench::peer(Family::V4));
-    assert_eq!(bench.end(Duration::from_millis(100)), TurnEvent::Occupied);
+    assert_eq!(bench.end(secs(1)), TurnEvent::Occupied);
     bench.ask_from_another_port();
     bench.run_for(secs(1));
     let after = bench.turn().relayed();
@@ -627,7 +627,7 @@ fn where_an_allocation_stands_another_port_is_asked_for() {
     bench.server.config.password = "else".into();
     let new = credentials("somebody", "else");
     bench.start_as(new, Transport::Datagram, Family::V4);
-    assert_eq!(bench.end(Duration::from_millis(100)), TurnEvent::Occupied);
+    assert_eq!(bench.end(secs(1)), TurnEvent::Occupied);
     bench.ask_from_another_port();
     bench.run_for(secs(1));
     assert!(bench.turn().relayed().is_some());
