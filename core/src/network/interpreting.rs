@@ -39,12 +39,9 @@ impl Network {
     /// What came on a link whose node speaks the dialect, or on the one that carries its states. `false`:
     /// it is neither.
     pub(super) fn hear_foreign(&mut self, id: LinkId, message: &Bytes) -> bool {
-        let Some(link) = self.links.get(&id) else {
+        let Some(link) = self.links.get(&id).filter(|link| link.is_foreign()) else {
             return false;
         };
-        if !link.is_foreign() {
-            return false;
-        }
         if matches!(link.aside, Aside::Refused(_)) {
             return true;
         }
@@ -71,12 +68,9 @@ impl Network {
 
     /// How much a channel of such a link holds. `false`: it is not such a link.
     pub(super) fn foreign_buffered(&mut self, id: LinkId, channel: Channel, bytes: u32) -> bool {
-        let Some(link) = self.links.get(&id) else {
+        let Some(link) = self.links.get(&id).filter(|link| link.is_foreign()) else {
             return false;
         };
-        if !link.is_foreign() {
-            return false;
-        }
         if matches!(link.aside, Aside::Refused(_)) {
             return true;
         }

@@ -25,16 +25,16 @@ mod negotiation;
 mod news;
 mod outbox;
 mod paths;
+mod peer_reflexive;
 mod shortcut;
-mod strangers;
 
 use self::checks::Checks;
 use self::detour::{Detour, Ends};
 use self::lines::Lines;
 use self::news::News;
 pub(in crate::native) use self::outbox::{Outbox, Update};
+use self::peer_reflexive::PeerReflexive;
 use self::shortcut::Shortcut;
-use self::strangers::Strangers;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::crypto;
@@ -111,7 +111,7 @@ pub(in crate::native) struct Link {
     held: Vec<Candidate>,
     candidates: u8,
     addresses: BTreeSet<SocketAddr>,
-    strangers: Strangers,
+    peer_reflexive: PeerReflexive,
     early_checks: u8,
     lines: Lines,
     /// The selected pair, local and remote.
@@ -199,7 +199,7 @@ impl Link {
             held: Vec::new(),
             candidates: 0,
             addresses: BTreeSet::new(),
-            strangers: Strangers::new(now),
+            peer_reflexive: PeerReflexive::new(now),
             early_checks: 0,
             lines: Lines::new(limits),
             path: None,
@@ -307,7 +307,7 @@ impl Link {
             return false;
         }
         let is_known = self.addresses.contains(&at.1);
-        if !(is_known || self.strangers.admit(now, at.1)) || !self.claim(at.1, out) {
+        if !(is_known || self.peer_reflexive.admit(now, at.1)) || !self.claim(at.1, out) {
             return false;
         }
         if self.remote.is_none() {

@@ -223,7 +223,7 @@ impl Link {
             return;
         };
         self.candidates += 1;
-        self.strangers.told(candidate.addr());
+        self.peer_reflexive.told(candidate.addr());
         self.kinds
             .entry(candidate.addr())
             .or_insert_with(|| candidate::kind(&candidate));

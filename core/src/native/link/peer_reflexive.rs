@@ -1,4 +1,4 @@
-//! Addresses that the remote's checks come from, and that nobody told us of.
+//! Peer-reflexive addresses of the remote (RFC 8445): its checks come from there, and nobody told us of them.
 //!
 //! A box that gives each pair a port of its own, and leads back what those behind it send to its
 //! outside, shows two nodes behind it to each other at a new port with every check: the answer to that
@@ -22,14 +22,14 @@ const ANOTHER: Duration = Duration::from_secs(30);
 
 /// Who was let in, and how many more may be.
 #[derive(Debug)]
-pub(super) struct Strangers {
+pub(super) struct PeerReflexive {
     known: BTreeSet<SocketAddr>,
     places: u64,
     /// Since when time counts for the next place.
     since: Timestamp,
 }
 
-impl Strangers {
+impl PeerReflexive {
     pub(super) const fn new(now: Timestamp) -> Self {
         Self {
             known: BTreeSet::new(),
@@ -71,19 +71,19 @@ mod tests {
     fn a_few_at_once_and_then_ever_so_often_another() {
         let address = |port: u16| SocketAddr::from(([198, 51, 100, 1], port));
         let at = Timestamp::from_millis;
-        let mut strangers = Strangers::new(at(0));
-        let let_in = |strangers: &mut Strangers, now| {
+        let mut peer_reflexive = PeerReflexive::new(at(0));
+        let let_in = |peer_reflexive: &mut PeerReflexive, now| {
             let mut ports = 0..100;
-            ports.find(|port| !strangers.admit(now, address(*port)))
+            ports.find(|port| !peer_reflexive.admit(now, address(*port)))
         };
-        assert_eq!(let_in(&mut strangers, at(100_000)), Some(8));
-        assert!(!strangers.admit(at(129_999), address(9)));
-        assert!(strangers.admit(at(130_000), address(9)));
-        assert!(!strangers.admit(at(130_000), address(10)));
-        strangers.told(address(50));
-        assert!(!strangers.admit(at(130_000), address(10)));
-        strangers.told(address(3));
-        assert!(strangers.admit(at(130_000), address(10)));
-        assert_eq!(let_in(&mut strangers, at(10_000_000)), Some(8));
+        assert_eq!(let_in(&mut peer_reflexive, at(100_000)), Some(8));
+        assert!(!peer_reflexive.admit(at(129_999), address(9)));
+        assert!(peer_reflexive.admit(at(130_000), address(9)));
+        assert!(!peer_reflexive.admit(at(130_000), address(10)));
+        peer_reflexive.told(address(50));
+        assert!(!peer_reflexive.admit(at(130_000), address(10)));
+        peer_reflexive.told(address(3));
+        assert!(peer_reflexive.admit(at(130_000), address(10)));
+        assert_eq!(let_in(&mut peer_reflexive, at(10_000_000)), Some(8));
     }
 }
