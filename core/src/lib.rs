@@ -116,6 +116,7 @@ mod ice;
 mod id;
 mod interpolation;
 mod io;
+mod json;
 mod link;
 mod map;
 mod membership;
