@@ -1,8 +1,8 @@
 //! JSON: what others wrote is read where it stands, what we say is written.
 //!
 //! Only what somebody asks for is turned into types of ours, and only when it is asked for: payloads
-//! and numbers stay as they were written. (serde would make a reader of its own for every shape of
-//! object: a tenth of the module that a page loads.)
+//! and numbers stay as they were written. (serde makes a reader of its own for every shape of object:
+//! with it that was a seventh of the module that a page loads.)
 
 use alloc::borrow::Cow;
 use alloc::string::String;
