@@ -96,6 +96,30 @@ pub(super) fn own(text: &str, rng: &mut Rng) -> String {
     sdp
 }
 
+/// How the one section of our offers is called, which is also what every candidate says that we signal: others
+/// refuse a candidate for a section that they do not know. str0m draws a name.
+pub(super) const MID: &str = "0";
+
+/// The name of the one section.
+pub(super) fn mid(sdp: &str) -> Option<&str> {
+    let mid = sdp.lines().find_map(|line| line.strip_prefix("a=mid:"))?;
+    Some(mid.trim_end())
+}
+
+/// The same description with another name for its one section.
+pub(super) fn with_mid(sdp: &str, mid: &str) -> String {
+    let mut renamed = String::with_capacity(sdp.len());
+    for line in sdp.split_inclusive('\n') {
+        match ["a=mid:", "a=group:BUNDLE "].map(|name| line.strip_prefix(name).and(Some(name))) {
+            [Some(name), _] | [_, Some(name)] => {
+                renamed.extend([name, mid, "\r\n"]);
+            }
+            [None, None] => renamed.push_str(line),
+        }
+    }
+    renamed
+}
+
 /// The same value may stand at both levels; two different ones cannot both be meant.
 fn set_once(place: &mut Option<String>, value: &str) -> Option<()> {
     match place {
@@ -131,6 +155,16 @@ mod tests {
                 "{sdp}"
             );
         }
+    }
+
+    #[test]
+    fn the_one_section_is_called_otherwise() {
+        let offer = OFFER.replace("m=application", "a=group:BUNDLE 0\r\nm=application");
+        let renamed = with_mid(&offer, "zHd");
+        assert_eq!(mid(&offer), Some("0"));
+        assert_eq!(mid(&renamed), Some("zHd"));
+        assert!(renamed.contains("a=group:BUNDLE zHd\r\n"));
+        assert_eq!(with_mid(&renamed, "0"), offer);
     }
 
     #[test]

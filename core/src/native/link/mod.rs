@@ -104,7 +104,8 @@ pub(in crate::native) struct Link {
     local: Credentials,
     /// Set with the remote's description.
     remote: Option<Credentials>,
-    pending: Option<SdpPendingOffer>,
+    /// Our offer, and what str0m calls its section.
+    pending: Option<(SdpPendingOffer, String)>,
     /// Our addresses, in the order in which they are signalled.
     locals: Vec<Local>,
     /// Our description is out: candidates may follow.

@@ -22,8 +22,10 @@ impl Link {
             .create(|config| changes.add_channel_with_config(config));
         match changes.apply() {
             Some((offer, pending)) => {
-                self.pending = Some(pending);
-                self.describe(&offer.to_sdp_string(), out);
+                let sdp = offer.to_sdp_string();
+                let mid = description::mid(&sdp).unwrap_or(description::MID);
+                self.pending = Some((pending, mid.into()));
+                self.describe(&description::with_mid(&sdp, description::MID), out);
             }
             None => self.fail(LinkFailure::Platform),
         }
@@ -96,14 +98,15 @@ impl Link {
         if self.ended {
             return;
         }
-        let Some(pending) = self.pending.take() else {
+        let Some((pending, mid)) = self.pending.take() else {
             return;
         };
         // Before any check that came early is answered: they are from the controlling side.
         self.rtc.direct_api().set_ice_controlling(!led);
         let limit = self.limits.description as usize;
         let accepted = description::read(sdp, limit, false).and_then(|read| {
-            let answer = SdpAnswer::from_sdp_string(&read.sdp).ok()?;
+            let sdp = description::with_mid(&read.sdp, &mid);
+            let answer = SdpAnswer::from_sdp_string(&sdp).ok()?;
             self.rtc.sdp_api().accept_answer(pending, answer).ok()?;
             Some((read.credentials, read.candidates))
         });

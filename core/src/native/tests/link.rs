@@ -397,6 +397,8 @@ fn there_is_no_candidate_in_a_description_and_they_come_best_first() {
     assert!(!sdp.contains("candidate"));
     assert!(sdp.contains("a=setup:actpass") && sdp.contains("a=sctp-init:"));
     assert_eq!(sdp.matches("m=").count(), 1);
+    // As the candidates' payloads say, whoever signals them.
+    assert!(sdp.contains("a=mid:0\r\n") && sdp.contains("a=group:BUNDLE 0\r\n"));
     let mut priorities = Vec::new();
     let mut order = Vec::new();
     for update in texts {
