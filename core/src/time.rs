@@ -59,6 +59,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Later than everything that happens.
+pub(crate) const NEVER: Timestamp = Timestamp(u64::MAX);
+
 /// The earlier of two optional moments.
 pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     match (a, b) {
