@@ -17,7 +17,7 @@ use crate::membership::GiveUp;
 use crate::planted::planted;
 use crate::report::CandidateReport;
 use crate::signaling::{RelayedKind, write_relayed};
-use crate::time::Timestamp;
+use crate::time::{NEVER, Timestamp};
 use crate::wire::{Farewell, Frame, HOST, Number};
 
 impl Network {
@@ -309,11 +309,11 @@ impl Network {
             self.links.deadline(),
             links
                 .filter_map(|link| link.deadline(&self.config.timeouts))
-                .min(),
+                .min()
+                .filter(|at| *at < NEVER),
             "all that were touched have been looked at"
         );
-        let first = self.links.deadline();
-        first.filter(|at| *at < Timestamp::from_nanos(u64::MAX))
+        self.links.deadline()
     }
 
     pub(super) fn links_timeout(&mut self) {
@@ -418,11 +418,10 @@ impl Network {
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
         let now = self.now;
-        self.links.touch_due(now);
         self.pump_interpreters();
         let timeouts = &self.config.timeouts;
         let (outputs, mut over) = (&mut self.outputs, Vec::new());
-        self.links.look(|id, link| {
+        self.links.look(now, |id, link| {
             loop {
                 while let Some((channel, message)) = link.channels.poll(now) {
                     // Of those it is a goodbye at most, for which the dialect has no word.

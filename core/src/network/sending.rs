@@ -216,21 +216,20 @@ impl Network {
             pair.take(length);
             pair.taken(now);
         }
-        self.pairs.look(|_, pair| pair.poll_timeout());
+        self.pairs.look_at_touched(|_, pair| pair.poll_timeout());
     }
 
     /// Sends the acknowledgements that are due.
     pub(super) fn send_acks(&mut self) {
         let now = self.now;
-        self.pairs.look(|_, pair| pair.poll_timeout());
+        self.pairs.look_at_touched(|_, pair| pair.poll_timeout());
         if self.pairs.deadline().is_none_or(|at| at > now) {
             return;
         }
         // One that is due takes along those that would follow: one wake-up, and one message.
         let until = now.plus(ACK_DELAY);
-        self.pairs.touch_due(until);
         let mut due: Vec<(Number, Ack)> = Vec::new();
-        self.pairs.look(|number, pair| {
+        self.pairs.look(until, |number, pair| {
             due.extend(pair.poll_ack(now, until).map(|ack| (number, ack)));
             pair.poll_timeout()
         });
