@@ -4,6 +4,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::links::{end_of, reason_of};
+use super::relaying::Copies;
 use super::{Network, Role};
 use crate::config::MOST_NODES;
 use crate::error::EndReason;
@@ -174,12 +175,12 @@ impl Network {
                 if names_twice(&to) {
                     return Err(Misbehaved);
                 }
-                let shared = to.len() > 1;
+                let mut copies = Copies::new(&piece, to.len());
                 for (to, sequence) in to {
                     if to == HOST {
                         self.deliver(number, Route::Relayed, sequence, piece.clone())?;
                     } else {
-                        self.relay_piece(number, to, sequence, &piece, shared)?;
+                        self.relay_piece(number, (to, sequence), &mut copies)?;
                     }
                 }
                 Ok(())

@@ -71,18 +71,17 @@ impl Network {
                 }
             }
             LinkUpdate::Message { channel, payload } => {
+                let foreign = link.is_foreign();
                 self.heard(id, None);
-                if !self.hear_foreign(id, &payload) {
+                if !foreign || !self.hear_foreign(id, &payload) {
                     self.handle_channel_message(id, channel, payload);
                 }
             }
             LinkUpdate::BufferedAmount { channel, bytes } => {
-                if self.foreign_buffered(id, channel, bytes) {
+                if link.is_foreign() {
+                    self.foreign_buffered(id, channel, bytes);
                     return;
                 }
-                let Some(link) = self.links.get_mut(&id) else {
-                    return;
-                };
                 let moved = link.channels.buffered(channel, bytes);
                 if let Some(number) = link.number().filter(|_| moved) {
                     self.data_moved(number);
@@ -485,10 +484,7 @@ impl Network {
 
 /// The link of the node with this number.
 pub(super) fn link_to(links: &mut Table<LinkId, Link>, number: Number) -> Option<&mut Link> {
-    let mut all = links.iter();
-    let (id, _) = all.find(|(_, link)| link.number() == Some(number))?;
-    let id = *id;
-    links.get_mut(&id)
+    links.find_mut(|link| link.number() == Some(number))
 }
 
 /// Why the host sends somebody away, as that node's end.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::links::link_to;
+use super::relaying::Copies;
 use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::{Event, Route};
@@ -157,13 +158,11 @@ impl Network {
                 link.channels.push(me, &frame);
             }
         }
+        let mut copies = Copies::new(piece, direct.len());
         for (number, sequence) in direct {
             if let Some(link) = link_to(&mut self.links, number) {
-                let body = Body::Message {
-                    sequence,
-                    piece: piece.clone(),
-                };
-                link.channels.push(me, &Frame::Direct(body));
+                let frame = copies.get(&mut link.channels, sequence, Frame::Direct);
+                link.channels.push_encoded(me, frame);
             }
         }
     }

@@ -62,6 +62,13 @@ impl<K: Copy + Ord, T> Table<K, T> {
         self.parts.at_mut(place)
     }
 
+    /// The first that is the one.
+    pub(super) fn find_mut(&mut self, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let place = self.parts.values().position(is_it)?;
+        self.touch(place);
+        self.parts.at_mut(place)
+    }
+
     pub(super) fn values_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
         self.touch_all();
         self.parts.values_mut()
