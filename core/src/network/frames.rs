@@ -27,19 +27,18 @@ pub(super) type Handled = Result<(), Misbehaved>;
 
 impl Network {
     pub(super) fn handle_channel_message(&mut self, id: LinkId, channel: Channel, message: Bytes) {
-        let mut frames = core::mem::take(&mut self.frames);
-        let handled = match decode_into(message, FRAMES_PER_MESSAGE, &mut frames) {
-            Ok(()) => frames
-                .drain(..)
-                .try_for_each(|frame| self.handle_frame(id, channel, frame)),
-            Err(error) => {
-                tracing::debug!(%error, "a channel message cannot be read");
-                frames.clear();
-                Err(Misbehaved)
-            }
-        };
-        self.frames = frames;
+        let read = decode_into(message, FRAMES_PER_MESSAGE, &mut self.frames);
+        let mut handled = read.map_err(|error| {
+            tracing::debug!(%error, "a channel message cannot be read");
+            Misbehaved
+        });
+        while handled.is_ok()
+            && let Some(frame) = self.frames.pop_front()
+        {
+            handled = self.handle_frame(id, channel, frame);
+        }
         if handled.is_err() {
+            self.frames.clear();
             self.misbehaved(id);
         }
     }
