@@ -235,20 +235,18 @@ impl World {
     }
 
     pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
-        let at = self.now;
         let now = self.node_time(index);
-        match (self.machine(index), input) {
-            (Some(Machine::Model(_)), input) => {
-                self.trace.add(at, index, To::Node, &input);
-                if let Some(Machine::Model(network)) = self.machine(index) {
-                    network.handle_input(now, input);
-                }
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        match (&mut node.machine, input) {
+            (Some(Machine::Model(network)), input) => {
+                self.trace.add(self.now, index, To::Node, &input);
+                network.handle_input(now, input);
             }
-            (Some(Machine::Foreign(_)), input) => {
-                self.trace.add(at, index, To::Node, &input);
-                if let Some(Machine::Foreign(foreign)) = self.machine(index) {
-                    foreign.handle_input(now, input);
-                }
+            (Some(Machine::Foreign(foreign)), input) => {
+                self.trace.add(self.now, index, To::Node, &input);
+                foreign.handle_input(now, input);
             }
             #[cfg(feature = "native")]
             (Some(Machine::Native(_)), Input::Signaling(update)) => {
