@@ -35,12 +35,13 @@ impl Network {
             self.blocked.insert(to, length);
             return Err(SendError::Full);
         }
-        let receivers: Vec<Number> = self.receivers(to).collect();
-        let now = self.now;
-        let numbered: Vec<(Number, u64)> = receivers
-            .into_iter()
-            .filter_map(|number| Some((number, self.pairs.get_mut(&number)?.send(now, payload))))
-            .collect();
+        let mut numbered: Vec<(Number, u64)> = Vec::with_capacity(self.pairs.len());
+        numbered.extend(self.receivers(to).map(|number| (number, 0)));
+        for (number, sequence) in &mut numbered {
+            if let Some(pair) = self.pairs.get_mut(number) {
+                *sequence = pair.send(self.now, payload);
+            }
+        }
         for piece in pieces(payload, usize::from(self.config.limits.piece)) {
             self.queue_piece(&numbered, &piece);
         }
@@ -135,14 +136,10 @@ impl Network {
 
     pub(super) fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {
         let me = self.me;
-        let (mut direct, mut relayed) = (Vec::new(), Vec::new());
-        for one in to {
-            if me == HOST || one.0 != HOST && self.goes_directly(one.0) {
-                direct.push(*one);
-            } else {
-                relayed.push(*one);
-            }
-        }
+        let is_direct = |to: Number| me == HOST || to != HOST && self.goes_directly(to);
+        let (mut direct, mut relayed) = (to.to_vec(), to.to_vec());
+        direct.retain(|(to, _)| is_direct(*to));
+        relayed.retain(|(to, _)| !is_direct(*to));
         if !relayed.is_empty() {
             let frame = match relayed.as_slice() {
                 [(HOST, sequence)] => Frame::Direct(Body::Message {
@@ -227,7 +224,7 @@ impl Network {
         }
         // One that is due takes along those that would follow: one wake-up, and one message.
         let until = now.plus(ACK_DELAY);
-        let mut due: Vec<(Number, Ack)> = Vec::new();
+        let mut due: Vec<(Number, Ack)> = Vec::with_capacity(self.pairs.len());
         self.pairs.look(until, |number, pair| {
             due.extend(pair.poll_ack(now, until).map(|ack| (number, ack)));
             pair.poll_timeout()

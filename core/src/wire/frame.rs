@@ -474,9 +474,10 @@ impl Frame {
             },
             kind::MESSAGE_TO => {
                 let count = count(&mut from)?;
-                let to = (0..count)
-                    .map(|_| Ok((from.u16()?, from.u64()?)))
-                    .collect::<Result<_, WireError>>()?;
+                let mut to = Vec::with_capacity(count.into());
+                for _ in 0..count {
+                    to.push((from.u16()?, from.u64()?));
+                }
                 Self::MessageTo {
                     to,
                     piece: Piece::read(from)?,
