@@ -117,11 +117,9 @@ mod tests {
         let mut happened = Vec::new();
         let mut take = |agenda: &mut Agenda| {
             let when = agenda.next().map(Timestamp::as_millis);
-            let what = agenda.pop().map(|what| match what {
-                What::ToServer { connection, .. } => connection.0,
-                _ => panic!("{what:?}"),
-            });
-            happened.extend(when.zip(what));
+            if let Some(What::ToServer { connection, .. }) = agenda.pop() {
+                happened.push((when.unwrap(), connection.0));
+            }
         };
         let put = |agenda: &mut Agenda, when, number| {
             let (connection, what) = (ConnectionId(number), ToServer::Closed);
