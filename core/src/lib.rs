@@ -118,6 +118,7 @@ mod ice;
 mod id;
 mod interpolation;
 mod io;
+mod json;
 mod link;
 mod map;
 mod membership;

@@ -30,6 +30,26 @@ fn two(seed: u64) -> (World, NodeIndex, NodeIndex, NetworkCode) {
     (world, host, joiner, code)
 }
 
+/// Each flight of the handshake waits from when it went out, not from when DTLS was called last.
+#[test]
+fn nothing_is_sent_twice_on_a_path_that_loses_nothing() {
+    let datagrams = |seed, delay| {
+        let (mut world, host, joiner, code) = two(seed);
+        world.set_default_path(Path {
+            delay,
+            ..Path::default()
+        });
+        world.join(joiner, &code);
+        let is_in = |world: &World| world.nodes(joiner).len() == 2;
+        assert!(world.run_until(Duration::from_secs(3), is_in));
+        [host, joiner].map(|node| world.datagram_count(node))
+    };
+    for seed in 0..20 {
+        let quick = datagrams(seed, Duration::from_millis(10));
+        assert_eq!(datagrams(seed, ONE_WAY), quick, "seed {seed}");
+    }
+}
+
 /// How many one-way trips lie between two moments.
 fn trips(from: Timestamp, to: Timestamp) -> f64 {
     to.since(from).as_secs_f64() / ONE_WAY.as_secs_f64()

@@ -239,6 +239,7 @@ impl DtlsProvider for Dimpl {
             echo: Echo::default(),
             stands: true,
             last: now,
+            told: Timestamp::ZERO,
             clock: now,
             done: None,
         }))
@@ -256,8 +257,9 @@ struct Instance {
     echo: Echo,
     /// Whether DTLS's clock stands.
     stands: bool,
-    /// The last time that str0m told.
+    /// The last time that was told, by str0m or the window; and what it is on the window's clock.
     last: Instant,
+    told: Timestamp,
     /// What it is on DTLS's clock.
     clock: Instant,
     /// When on that clock it did what was due, if no packet has come since.
@@ -288,6 +290,15 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
+        // str0m tells the time behind what came: a flight that answers it would wait from the last time on, and
+        // go out again too early.
+        let passed = self.window.now().since(self.told);
+        if !self.stands && !passed.is_zero() {
+            self.told = self.window.now();
+            self.last += passed;
+            self.clock += passed;
+            self.dtls.handle_timeout(self.clock)?;
+        }
         self.done = None;
         self.dtls.handle_packet(packet)
     }
@@ -339,6 +350,7 @@ impl DtlsInstance for Instance {
             self.done = Some(self.clock);
         }
         self.last = now.max(self.last);
+        self.told = self.window.now();
         self.dtls.handle_timeout(self.clock)
     }
 
