@@ -59,12 +59,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Later than everything that happens.
+pub(crate) const NEVER: Timestamp = Timestamp(u64::MAX);
+
 /// The earlier of two optional moments.
 pub(crate) fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (some, None) | (None, some) => some,
-    }
+    let first = a.unwrap_or(NEVER).min(b.unwrap_or(NEVER));
+    Some(first).filter(|at| *at < NEVER)
 }
 
 #[cfg(test)]

@@ -122,7 +122,16 @@ impl Channels {
 
     /// Queues a frame behind those of the same origin.
     pub(crate) fn push(&mut self, origin: Number, frame: &Frame) {
-        let frame = self.bundle.encode(frame);
+        let frame = self.encode(frame);
+        self.push_encoded(origin, frame);
+    }
+
+    /// A frame as it waits, here or elsewhere.
+    pub(crate) fn encode(&mut self, frame: &Frame) -> Outgoing {
+        self.bundle.encode(frame)
+    }
+
+    pub(crate) fn push_encoded(&mut self, origin: Number, frame: Outgoing) {
         self.queued = self.queued.saturating_add(frame.len());
         let stream = self.stream(origin);
         stream.bytes = stream.bytes.saturating_add(frame.len());

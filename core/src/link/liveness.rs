@@ -168,15 +168,17 @@ impl Liveness {
 
     /// When `check` is to be called next.
     pub(crate) fn next(&self, timeouts: &Timeouts) -> Timestamp {
+        let probe = self.next_probe();
+        if self.lost {
+            return probe;
+        }
         let [doubt, suspect, lost] = self.limits(timeouts);
-        let limit = match (self.suspect, self.lost) {
-            (_, true) => return self.next_probe(),
-            (true, false) => lost,
-            (false, false) if self.in_doubt => suspect,
+        let limit = match (self.suspect, self.in_doubt) {
+            (true, _) => lost,
+            (false, true) => suspect,
             (false, false) => doubt,
         };
-        let judged = self.judged_at(limit);
-        judged.map_or_else(|| self.next_probe(), |at| at.min(self.next_probe()))
+        self.judged_at(limit).map_or(probe, |at| at.min(probe))
     }
 
     /// When so much silence counts: the other side has had the time to answer, too, that it has when we

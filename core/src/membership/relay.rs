@@ -86,13 +86,14 @@ impl Relay {
         }
     }
 
-    /// A piece of `sequence` goes from `origin` to `to`.
+    /// A piece of `sequence` goes from `origin` to `to`, and perhaps to others: then it is `shared`.
     pub(crate) fn pass(
         &mut self,
         now: Timestamp,
         (origin, to): (Number, Number),
         sequence: u64,
         piece: &Piece,
+        shared: bool,
     ) -> Result<Passed, RelayError> {
         let terms = self.terms;
         let flow = self.flow((origin, to));
@@ -144,6 +145,7 @@ impl Relay {
         } else {
             flow.missing = Some(missing);
         }
+        flow.shared = shared;
         let before = flow.stall.is_waiting();
         flow.stall.sent(now, flow.is_stuck(terms));
         let after = flow.stall.is_waiting();
@@ -248,11 +250,6 @@ impl Relay {
         }
     }
 
-    /// What goes from `origin` to `to` goes to others as well, or not.
-    pub(crate) fn set_shared(&mut self, (origin, to): (Number, Number), shared: bool) {
-        self.flow((origin, to)).shared = shared;
-    }
-
     /// The first receiver whose time will be over, and when. `over_at` says so of the origin, the receiver,
     /// how long that lets it wait, and whether others wait, too.
     pub(crate) fn slowest(
@@ -339,45 +336,45 @@ mod tests {
         let now = Timestamp::ZERO;
         let mut relay = Relay::new(TERMS);
         assert_eq!(
-            relay.pass(now, (1, 2), 0, &piece(Some(10), 10)),
+            relay.pass(now, (1, 2), 0, &piece(Some(10), 10), false),
             Ok(Passed::On)
         );
         assert_eq!(
-            relay.pass(now, (1, 2), 0, &piece(Some(10), 10)),
+            relay.pass(now, (1, 2), 0, &piece(Some(10), 10), false),
             Err(RelayError::Sequence)
         );
         assert_eq!(
-            relay.pass(now, (1, 2), 1, &piece(None, 10)),
+            relay.pass(now, (1, 2), 1, &piece(None, 10), false),
             Err(RelayError::Sequence)
         );
         assert_eq!(
-            relay.pass(now, (1, 2), 1, &piece(Some(4000), 2000)),
+            relay.pass(now, (1, 2), 1, &piece(Some(4000), 2000), false),
             Ok(Passed::On)
         );
         assert_eq!(
-            relay.pass(now, (1, 2), 1, &piece(None, 2001)),
+            relay.pass(now, (1, 2), 1, &piece(None, 2001), false),
             Err(RelayError::Sequence)
         );
         assert_eq!(
-            relay.pass(now, (1, 2), 1, &piece(None, 2000)),
+            relay.pass(now, (1, 2), 1, &piece(None, 2000), false),
             Ok(Passed::On)
         );
         assert_eq!(
-            relay.pass(now, (1, 2), 2, &piece(Some(4000), 1023)),
+            relay.pass(now, (1, 2), 2, &piece(Some(4000), 1023), false),
             Err(RelayError::Sequence),
             "a crumb"
         );
         let mut relay = Relay::new(TERMS);
         assert_eq!(
-            relay.pass(now, (1, 2), 0, &piece(Some(10_001), 6000)),
+            relay.pass(now, (1, 2), 0, &piece(Some(10_001), 6000), false),
             Err(RelayError::TooLarge)
         );
         assert_eq!(
-            relay.pass(now, (3, 2), 0, &piece(Some(10_000), 10_000)),
+            relay.pass(now, (3, 2), 0, &piece(Some(10_000), 10_000), false),
             Ok(Passed::On)
         );
         assert_eq!(
-            relay.pass(now, (3, 2), 1, &piece(Some(10_000), 10_000)),
+            relay.pass(now, (3, 2), 1, &piece(Some(10_000), 10_000), false),
             Err(RelayError::Credit)
         );
     }
@@ -389,7 +386,7 @@ mod tests {
             mesh: true,
             ..TERMS
         });
-        let mut pass = |sequence, piece: &Piece| relay.pass(now, (1, 2), sequence, piece);
+        let mut pass = |sequence, piece: &Piece| relay.pass(now, (1, 2), sequence, piece, false);
         let (whole, first) = (piece(Some(10), 10), piece(Some(4000), 2000));
         assert_eq!(
             pass(7, &whole),
@@ -420,7 +417,9 @@ mod tests {
     fn grants_are_bounded_by_the_window() {
         let now = Timestamp::ZERO;
         let mut relay = Relay::new(TERMS);
-        relay.pass(now, (1, 2), 0, &piece(Some(100), 100)).unwrap();
+        relay
+            .pass(now, (1, 2), 0, &piece(Some(100), 100), false)
+            .unwrap();
         let too_much = Ack {
             next: 1,
             limit: 20_133,
@@ -478,7 +477,7 @@ mod tests {
         let mut relay = Relay::new(TERMS);
         let at = Timestamp::from_millis;
         relay
-            .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000))
+            .pass(at(0), (1, 2), 0, &piece(Some(9000), 9000), false)
             .unwrap();
         assert_eq!(
             relay.slowest(|_, stall, _| stall.over_at(PATIENCE)),
@@ -486,7 +485,7 @@ mod tests {
             "the largest message still fits"
         );
         relay
-            .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000))
+            .pass(at(10), (1, 2), 1, &piece(Some(9000), 9000), false)
             .unwrap();
         assert_eq!(
             relay.slowest(|_, stall, _| stall.over_at(PATIENCE)),

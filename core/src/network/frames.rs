@@ -4,6 +4,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::links::{end_of, reason_of};
+use super::relaying::Copies;
 use super::{Network, Role};
 use crate::config::MOST_NODES;
 use crate::error::EndReason;
@@ -26,19 +27,18 @@ pub(super) type Handled = Result<(), Misbehaved>;
 
 impl Network {
     pub(super) fn handle_channel_message(&mut self, id: LinkId, channel: Channel, message: Bytes) {
-        let mut frames = core::mem::take(&mut self.frames);
-        let handled = match decode_into(message, FRAMES_PER_MESSAGE, &mut frames) {
-            Ok(()) => frames
-                .drain(..)
-                .try_for_each(|frame| self.handle_frame(id, channel, frame)),
-            Err(error) => {
-                tracing::debug!(%error, "a channel message cannot be read");
-                frames.clear();
-                Err(Misbehaved)
-            }
-        };
-        self.frames = frames;
+        let read = decode_into(message, FRAMES_PER_MESSAGE, &mut self.frames);
+        let mut handled = read.map_err(|error| {
+            tracing::debug!(%error, "a channel message cannot be read");
+            Misbehaved
+        });
+        while handled.is_ok()
+            && let Some(frame) = self.frames.pop_front()
+        {
+            handled = self.handle_frame(id, channel, frame);
+        }
         if handled.is_err() {
+            self.frames.clear();
             self.misbehaved(id);
         }
     }
@@ -174,12 +174,12 @@ impl Network {
                 if names_twice(&to) {
                     return Err(Misbehaved);
                 }
-                let shared = to.len() > 1;
+                let mut copies = Copies::new(&piece, to.len());
                 for (to, sequence) in to {
                     if to == HOST {
                         self.deliver(number, Route::Relayed, sequence, piece.clone())?;
                     } else {
-                        self.relay_piece(number, to, sequence, &piece, shared)?;
+                        self.relay_piece(number, (to, sequence), &mut copies)?;
                     }
                 }
                 Ok(())

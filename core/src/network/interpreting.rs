@@ -66,18 +66,18 @@ impl Network {
         true
     }
 
-    /// How much a channel of such a link holds. `false`: it is not such a link.
-    pub(super) fn foreign_buffered(&mut self, id: LinkId, channel: Channel, bytes: u32) -> bool {
-        let Some(link) = self.links.get(&id).filter(|link| link.is_foreign()) else {
-            return false;
+    /// How much a channel of such a link holds.
+    pub(super) fn foreign_buffered(&mut self, id: LinkId, channel: Channel, bytes: u32) {
+        let Some(link) = self.links.get(&id) else {
+            return;
         };
         if matches!(link.aside, Aside::Refused(_)) {
-            return true;
+            return;
         }
         let carries = link.carries_for();
         let of = carries.unwrap_or(id);
         let Some(interpreter) = self.interpreter(of) else {
-            return carries.is_some();
+            return;
         };
         let [data, state] = &mut interpreter.buffered;
         let place = match channel {
@@ -93,7 +93,6 @@ impl Network {
                 self.data_moved(number);
             }
         }
-        true
     }
 
     /// A link that is not a wattle node's broke. `false`: it is one.

@@ -17,7 +17,7 @@ use crate::membership::GiveUp;
 use crate::planted::planted;
 use crate::report::CandidateReport;
 use crate::signaling::{RelayedKind, write_relayed};
-use crate::time::Timestamp;
+use crate::time::{NEVER, Timestamp};
 use crate::wire::{Farewell, Frame, HOST, Number};
 
 impl Network {
@@ -71,18 +71,17 @@ impl Network {
                 }
             }
             LinkUpdate::Message { channel, payload } => {
+                let foreign = link.is_foreign();
                 self.heard(id, None);
-                if !self.hear_foreign(id, &payload) {
+                if !foreign || !self.hear_foreign(id, &payload) {
                     self.handle_channel_message(id, channel, payload);
                 }
             }
             LinkUpdate::BufferedAmount { channel, bytes } => {
-                if self.foreign_buffered(id, channel, bytes) {
+                if link.is_foreign() {
+                    self.foreign_buffered(id, channel, bytes);
                     return;
                 }
-                let Some(link) = self.links.get_mut(&id) else {
-                    return;
-                };
                 let moved = link.channels.buffered(channel, bytes);
                 if let Some(number) = link.number().filter(|_| moved) {
                     self.data_moved(number);
@@ -309,11 +308,11 @@ impl Network {
             self.links.deadline(),
             links
                 .filter_map(|link| link.deadline(&self.config.timeouts))
-                .min(),
+                .min()
+                .filter(|at| *at < NEVER),
             "all that were touched have been looked at"
         );
-        let first = self.links.deadline();
-        first.filter(|at| *at < Timestamp::from_nanos(u64::MAX))
+        self.links.deadline()
     }
 
     pub(super) fn links_timeout(&mut self) {
@@ -418,11 +417,10 @@ impl Network {
     /// Hands over what the channels have room for; says goodbyes whose time has come.
     pub(super) fn pump_links(&mut self) {
         let now = self.now;
-        self.links.touch_due(now);
         self.pump_interpreters();
         let timeouts = &self.config.timeouts;
         let (outputs, mut over) = (&mut self.outputs, Vec::new());
-        self.links.look(|id, link| {
+        self.links.look(now, |id, link| {
             loop {
                 while let Some((channel, message)) = link.channels.poll(now) {
                     // Of those it is a goodbye at most, for which the dialect has no word.
@@ -486,10 +484,7 @@ impl Network {
 
 /// The link of the node with this number.
 pub(super) fn link_to(links: &mut Table<LinkId, Link>, number: Number) -> Option<&mut Link> {
-    let mut all = links.iter();
-    let (id, _) = all.find(|(_, link)| link.number() == Some(number))?;
-    let id = *id;
-    links.get_mut(&id)
+    links.find_mut(|link| link.number() == Some(number))
 }
 
 /// Why the host sends somebody away, as that node's end.

@@ -26,7 +26,6 @@ mod tests;
 use crate::map::Map;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
@@ -107,8 +106,8 @@ pub struct Network {
     /// Sends that were refused for want of room: to whom (`None`: a broadcast), and how long.
     blocked: Map<Option<Number>, usize>,
     counters: Counters,
-    /// What is left of the message that is being read; kept for its memory.
-    frames: Vec<Frame>,
+    /// What is left of the message that is being read.
+    frames: VecDeque<Frame>,
     outputs: VecDeque<Output>,
 }
 
@@ -162,7 +161,7 @@ impl Network {
             next_state: 0,
             blocked: Map::new(),
             counters: Counters::default(),
-            frames: Vec::new(),
+            frames: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }

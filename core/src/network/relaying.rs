@@ -4,20 +4,20 @@ use super::frames::{Handled, Misbehaved};
 use super::links::link_to;
 use super::{Network, Role};
 use crate::id::LinkId;
+use crate::link::Channels;
 use crate::membership::Passed;
 use crate::planted::planted;
 use crate::wire::{Ack, Body, Frame, HOST, Number, Outgoing, Piece, Signal, State, Step};
 
 impl Network {
-    /// Host: passes a piece on, without looking into it or copying it. It may be `shared` with others.
+    /// Host: passes a piece on, without looking into it or copying it.
     pub(super) fn relay_piece(
         &mut self,
         origin: Number,
-        to: Number,
-        sequence: u64,
-        piece: &Piece,
-        shared: bool,
+        (to, sequence): (Number, u64),
+        copies: &mut Copies<'_>,
     ) -> Handled {
+        let (piece, shared) = (copies.piece, copies.many);
         let Role::Host(host) = &mut self.role else {
             return Err(Misbehaved);
         };
@@ -29,7 +29,10 @@ impl Network {
             self.count_stale();
             return Ok(());
         };
-        match host.relay.pass(self.now, (origin, to), sequence, piece) {
+        match host
+            .relay
+            .pass(self.now, (origin, to), sequence, piece, shared)
+        {
             Ok(Passed::On) => {}
             Ok(Passed::Nothing) => {
                 self.count_stale();
@@ -41,7 +44,6 @@ impl Network {
                 return Err(Misbehaved);
             }
         }
-        host.relay.set_shared((origin, to), shared);
         // In a mesh the host does not know the credit; but nobody has more under way than this.
         let most = (self.terms.window as usize).saturating_mul(2);
         if self.terms.mesh && link.channels.queued_of(origin) > most {
@@ -50,20 +52,16 @@ impl Network {
         if piece.total.is_some() {
             self.counters.messages_relayed = self.counters.messages_relayed.saturating_add(1);
         }
-        let body = Body::Message {
-            sequence,
-            piece: piece.clone(),
-        };
         let mut stamped = origin;
         if planted!(self.config, OriginWrong) {
             let first = self.roster.members().get(1);
             stamped = first.map_or(origin, |member| member.number);
         }
-        let frame = Frame::From {
+        let frame = copies.get(&mut link.channels, sequence, |body| Frame::From {
             origin: stamped,
             body,
-        };
-        link.channels.push(origin, &frame);
+        });
+        link.channels.push_encoded(origin, frame);
         Ok(())
     }
 
@@ -157,6 +155,41 @@ impl Network {
             self.counters.signaling_dropped = self.counters.signaling_dropped.saturating_add(1);
         }
         Ok(())
+    }
+}
+
+/// A piece for one receiver or many: those who get it under the same sequence share its encoding.
+pub(super) struct Copies<'a> {
+    piece: &'a Piece,
+    many: bool,
+    last: Option<(u64, Outgoing)>,
+}
+
+impl<'a> Copies<'a> {
+    pub(super) const fn new(piece: &'a Piece, receivers: usize) -> Self {
+        Self {
+            piece,
+            many: receivers > 1,
+            last: None,
+        }
+    }
+
+    /// The piece under this sequence, in a frame that is made the same way for all.
+    pub(super) fn get(
+        &mut self,
+        channels: &mut Channels,
+        sequence: u64,
+        make: impl FnOnce(Body) -> Frame,
+    ) -> Outgoing {
+        if let Some((_, copy)) = self.last.as_ref().filter(|(of, _)| *of == sequence) {
+            return copy.clone();
+        }
+        let piece = self.piece.clone();
+        let frame = channels.encode(&make(Body::Message { sequence, piece }));
+        if self.many {
+            self.last = Some((sequence, frame.clone()));
+        }
+        frame
     }
 }
 

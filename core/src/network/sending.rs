@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::links::link_to;
+use super::relaying::Copies;
 use super::{Network, Role};
 use crate::error::SendError;
 use crate::event::{Event, Route};
@@ -34,12 +35,13 @@ impl Network {
             self.blocked.insert(to, length);
             return Err(SendError::Full);
         }
-        let receivers: Vec<Number> = self.receivers(to).collect();
-        let now = self.now;
-        let numbered: Vec<(Number, u64)> = receivers
-            .into_iter()
-            .filter_map(|number| Some((number, self.pairs.get_mut(&number)?.send(now, payload))))
-            .collect();
+        let mut numbered: Vec<(Number, u64)> = Vec::with_capacity(self.pairs.len());
+        numbered.extend(self.receivers(to).map(|number| (number, 0)));
+        for (number, sequence) in &mut numbered {
+            if let Some(pair) = self.pairs.get_mut(number) {
+                *sequence = pair.send(self.now, payload);
+            }
+        }
         for piece in pieces(payload, usize::from(self.config.limits.piece)) {
             self.queue_piece(&numbered, &piece);
         }
@@ -134,14 +136,10 @@ impl Network {
 
     pub(super) fn queue_piece(&mut self, to: &[(Number, u64)], piece: &Piece) {
         let me = self.me;
-        let (mut direct, mut relayed) = (Vec::new(), Vec::new());
-        for one in to {
-            if me == HOST || one.0 != HOST && self.goes_directly(one.0) {
-                direct.push(*one);
-            } else {
-                relayed.push(*one);
-            }
-        }
+        let is_direct = |to: Number| me == HOST || to != HOST && self.goes_directly(to);
+        let (mut direct, mut relayed) = (to.to_vec(), to.to_vec());
+        direct.retain(|(to, _)| is_direct(*to));
+        relayed.retain(|(to, _)| !is_direct(*to));
         if !relayed.is_empty() {
             let frame = match relayed.as_slice() {
                 [(HOST, sequence)] => Frame::Direct(Body::Message {
@@ -157,13 +155,11 @@ impl Network {
                 link.channels.push(me, &frame);
             }
         }
+        let mut copies = Copies::new(piece, direct.len());
         for (number, sequence) in direct {
             if let Some(link) = link_to(&mut self.links, number) {
-                let body = Body::Message {
-                    sequence,
-                    piece: piece.clone(),
-                };
-                link.channels.push(me, &Frame::Direct(body));
+                let frame = copies.get(&mut link.channels, sequence, Frame::Direct);
+                link.channels.push_encoded(me, frame);
             }
         }
     }
@@ -216,21 +212,20 @@ impl Network {
             pair.take(length);
             pair.taken(now);
         }
-        self.pairs.look(|_, pair| pair.poll_timeout());
+        self.pairs.look_at_touched(|_, pair| pair.poll_timeout());
     }
 
     /// Sends the acknowledgements that are due.
     pub(super) fn send_acks(&mut self) {
         let now = self.now;
-        self.pairs.look(|_, pair| pair.poll_timeout());
+        self.pairs.look_at_touched(|_, pair| pair.poll_timeout());
         if self.pairs.deadline().is_none_or(|at| at > now) {
             return;
         }
         // One that is due takes along those that would follow: one wake-up, and one message.
         let until = now.plus(ACK_DELAY);
-        self.pairs.touch_due(until);
-        let mut due: Vec<(Number, Ack)> = Vec::new();
-        self.pairs.look(|number, pair| {
+        let mut due: Vec<(Number, Ack)> = Vec::with_capacity(self.pairs.len());
+        self.pairs.look(until, |number, pair| {
             due.extend(pair.poll_ack(now, until).map(|ack| (number, ack)));
             pair.poll_timeout()
         });

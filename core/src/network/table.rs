@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Deref;
 
 use crate::map::{self, Map};
-use crate::time::{Timestamp, earliest};
+use crate::time::{NEVER, Timestamp};
 
 /// Parts by name, which ones may have changed, and when each wants to be looked at.
 ///
@@ -13,49 +13,35 @@ use crate::time::{Timestamp, earliest};
 #[derive(Debug)]
 pub(super) struct Table<K, T> {
     parts: Map<K, T>,
-    /// One for each part, in the same order.
-    marks: Vec<Mark>,
-    /// Whether any was touched since the last look.
-    touched: bool,
-    /// When the first of them wants to be looked at.
-    first: Option<Timestamp>,
+    /// When each wants to be looked at, in the same order: one that was touched, at once.
+    due: Vec<Timestamp>,
+    /// The first of these.
+    first: Timestamp,
 }
 
-#[derive(Debug)]
-struct Mark {
-    /// Since the last look.
-    touched: bool,
-    /// When the part wants to be looked at, as it said at the last look.
-    due: Option<Timestamp>,
-}
-
-const TOUCHED: Mark = Mark {
-    touched: true,
-    due: None,
-};
+const AT_ONCE: Timestamp = Timestamp::ZERO;
 
 impl<K: Copy + Ord, T> Table<K, T> {
     pub(super) const fn new() -> Self {
         Self {
             parts: Map::new(),
-            marks: Vec::new(),
-            touched: false,
-            first: None,
+            due: Vec::new(),
+            first: NEVER,
         }
     }
 
     pub(super) fn insert(&mut self, key: K, part: T) {
-        self.touched = true;
-        match self.parts.put(key, part) {
-            (place, Some(_)) => self.touch(place),
-            (place, None) => self.marks.insert(place, TOUCHED),
+        let (place, old) = self.parts.put(key, part);
+        if old.is_none() {
+            self.due.insert(place, NEVER);
         }
+        self.touch(place);
     }
 
     pub(super) fn remove(&mut self, key: &K) -> Option<T> {
         let place = self.parts.place(key).ok()?;
-        self.marks.remove(place);
-        self.find_first();
+        self.due.remove(place);
+        self.first = self.due.iter().copied().min().unwrap_or(NEVER);
         self.parts.remove(key)
     }
 
@@ -66,12 +52,19 @@ impl<K: Copy + Ord, T> Table<K, T> {
 
     pub(super) fn clear(&mut self) {
         self.parts.clear();
-        self.marks.clear();
-        self.first = None;
+        self.due.clear();
+        self.first = NEVER;
     }
 
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut T> {
         let place = self.parts.place(key).ok()?;
+        self.touch(place);
+        self.parts.at_mut(place)
+    }
+
+    /// The first that is the one.
+    pub(super) fn find_mut(&mut self, is_it: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let place = self.parts.values().position(is_it)?;
         self.touch(place);
         self.parts.at_mut(place)
     }
@@ -81,59 +74,52 @@ impl<K: Copy + Ord, T> Table<K, T> {
         self.parts.values_mut()
     }
 
-    /// Shows all that were touched, in order; `look` says when each wants to be touched again.
-    pub(super) fn look(&mut self, mut look: impl FnMut(K, &mut T) -> Option<Timestamp>) {
-        if !core::mem::take(&mut self.touched) {
+    /// Shows all that were touched, and those who want it by then, in order; `look` says when each wants to be
+    /// shown again.
+    pub(super) fn look(
+        &mut self,
+        by: Timestamp,
+        mut look: impl FnMut(K, &mut T) -> Option<Timestamp>,
+    ) {
+        if self.first > by {
             return;
         }
-        self.first = None;
-        for (mark, (key, part)) in self.marks.iter_mut().zip(&mut self.parts) {
-            if core::mem::take(&mut mark.touched) {
-                mark.due = look(*key, part);
+        self.first = NEVER;
+        for (due, (key, part)) in self.due.iter_mut().zip(&mut self.parts) {
+            if *due <= by {
+                *due = look(*key, part).unwrap_or(NEVER);
             }
-            self.first = earliest(self.first, mark.due);
+            self.first = self.first.min(*due);
         }
+    }
+
+    /// Shows those alone that were touched, as if their times had not come.
+    pub(super) fn look_at_touched(&mut self, look: impl FnMut(K, &mut T) -> Option<Timestamp>) {
+        self.look(AT_ONCE, look);
     }
 
     /// All that were touched since the last look, in order.
     pub(super) fn touched(&self) -> impl Iterator<Item = (K, &T)> {
-        let all = self.marks.iter().zip(&self.parts);
-        let touched = all.filter(|(mark, _)| mark.touched);
+        let all = self.due.iter().zip(&self.parts);
+        let touched = all.filter(|(due, _)| **due == AT_ONCE);
         touched.map(|(_, (key, part))| (*key, part))
     }
 
-    /// Touches those who want it by now.
-    pub(super) fn touch_due(&mut self, now: Timestamp) {
-        if self.first.is_none_or(|first| first > now) {
-            return;
-        }
-        self.touched = true;
-        for mark in &mut self.marks {
-            mark.touched |= mark.due.is_some_and(|due| due <= now);
-        }
-    }
-
-    /// When the first of them wants to be touched: right if nothing was touched since the last look.
-    pub(super) const fn deadline(&self) -> Option<Timestamp> {
-        self.first
-    }
-
-    fn find_first(&mut self) {
-        self.first = self.marks.iter().filter_map(|mark| mark.due).min();
+    /// When the first of them wants to be looked at: right if nothing was touched since the last look.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        Some(self.first).filter(|first| *first < NEVER)
     }
 
     fn touch(&mut self, place: usize) {
-        self.touched = true;
-        if let Some(mark) = self.marks.get_mut(place) {
-            mark.touched = true;
+        self.first = AT_ONCE;
+        if let Some(due) = self.due.get_mut(place) {
+            *due = AT_ONCE;
         }
     }
 
     fn touch_all(&mut self) {
-        self.touched = true;
-        for mark in &mut self.marks {
-            mark.touched = true;
-        }
+        self.first = if self.due.is_empty() { NEVER } else { AT_ONCE };
+        self.due.fill(AT_ONCE);
     }
 }
 
@@ -170,7 +156,7 @@ mod tests {
 
     fn seen(table: &mut Table<u8, Option<u64>>) -> Vec<u8> {
         let mut seen = Vec::new();
-        table.look(|key, at| {
+        table.look_at_touched(|key, at| {
             seen.push(key);
             at.map(Timestamp::from_millis)
         });
@@ -203,10 +189,15 @@ mod tests {
         table.insert(3, None);
         assert_eq!(seen(&mut table).len(), 3);
         assert_eq!(table.deadline(), Some(at(10)));
-        table.touch_due(at(9));
-        assert!(seen(&mut table).is_empty());
-        table.touch_due(at(10));
-        assert_eq!(seen(&mut table), [1]);
+        let mut looked = Vec::new();
+        for by in [9, 10] {
+            table.look(at(by), |key, _| {
+                looked.push((by, key));
+                Some(at(15))
+            });
+        }
+        assert_eq!(looked, [(10, 1)]);
+        assert_eq!(table.deadline(), Some(at(15)));
         *table.get_mut(&1).unwrap() = None;
         assert_eq!(seen(&mut table), [1]);
         assert_eq!(table.deadline(), Some(at(20)));

@@ -6,7 +6,7 @@ use super::draw::{self, Draw, Kind};
 use super::laws::Laws;
 use super::machine::Machine;
 use super::world::{NodeIndex, World};
-use crate::time::Timestamp;
+use crate::time::{NEVER, Timestamp};
 
 /// How a node's clock runs, and how well its driver keeps time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,9 +61,6 @@ impl Clock {
     }
 }
 
-/// Never: no wake-up is asked for.
-pub(super) const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
-
 impl World {
     /// Sets how a node's clock runs, from now on.
     pub fn set_clock(&mut self, node: NodeIndex, clock: Clock) {
@@ -86,9 +83,7 @@ impl World {
             return;
         }
         sleeper.asleep = Some(until);
-        if let Some(wake) = self.wakes.get_mut(node.0) {
-            *wake = until;
-        }
+        self.wakes.set(node.0, until);
         self.links_may_be_dark();
     }
 
@@ -115,38 +110,31 @@ impl World {
 
     /// Notes when a node wants to be woken, in the world's time.
     pub(super) fn ask_for_wake(&mut self, index: usize) {
-        let (now, seed) = (self.now, self.seed);
-        let (Some(node), Some(wake)) = (self.nodes.get_mut(index), self.wakes.get_mut(index))
-        else {
-            return;
-        };
-        if let Some(until) = node.asleep {
-            *wake = until;
-            return;
+        let wake = self.wanted_wake(index).unwrap_or(NEVER);
+        self.wakes.set(index, wake);
+    }
+
+    fn wanted_wake(&self, index: usize) -> Option<Timestamp> {
+        let node = self.nodes.get(index)?;
+        if node.asleep.is_some() {
+            return node.asleep;
         }
-        let due = node
-            .machine
-            .as_ref()
-            .and_then(|machine| machine.poll_timeout());
-        let Some(due) = due.filter(|due| *due < NEVER) else {
-            *wake = NEVER;
-            return;
-        };
-        if node.clock == Clock::default() {
-            *wake = due;
-            return;
+        let due = node.machine.as_ref()?.poll_timeout()?;
+        if due == NEVER || node.clock == Clock::default() {
+            return Some(due);
         }
-        let key = draw::key(seed, Kind::Clock, index as u64, 1);
+        let now = self.now;
+        let key = draw::key(self.seed, Kind::Clock, index as u64, 1);
         let draw = Draw::of(key, due.as_nanos());
         let at = node.clock.to_world(due).max(now);
-        *wake = at.plus(draw.up_to(0, node.clock.late));
         if node.early != due && draw.chance(1, node.clock.early_per_mille) {
             // Once for each time that is asked for.
             let early = now.plus(draw.up_to(2, at.since(now)));
             if early > now && early < at {
-                *wake = early;
+                return Some(early);
             }
         }
+        Some(at.plus(draw.up_to(0, node.clock.late)))
     }
 
     /// Wakes a node because it is time to, or was.

@@ -86,6 +86,7 @@
 //! The laws of the contract (in the [crate's documentation](crate)) are checked all the time, and a
 //! broken one panics.
 
+mod agenda;
 mod application;
 pub mod campaign;
 mod change;

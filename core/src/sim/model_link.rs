@@ -61,7 +61,7 @@ struct Live {
     disconnected: bool,
     /// Reliable messages that are on their way, in order.
     on_the_way: VecDeque<OnTheWay>,
-    /// What is to happen to the first of them is on the heap.
+    /// What is to happen to the first of them is scheduled.
     arriving: bool,
     /// When the last of them arrives at the earliest.
     last_due: Timestamp,

@@ -1,13 +1,9 @@
-//! The heap of events, and how inputs and outputs pass between it and the machines.
+//! How a world goes on: what happens, and how inputs and outputs pass between that and the machines.
 
 use alloc::boxed::Box;
-use alloc::collections::BinaryHeap;
-use alloc::vec::Vec;
-use core::cmp::Reverse;
 use core::time::Duration;
 
 use super::change::Change;
-use super::clock::NEVER;
 use super::laws::Laws;
 use super::machine::Machine;
 use super::model_link::{EndIndex, ModelUpdate};
@@ -20,7 +16,7 @@ use crate::event::Event;
 use crate::io::{Input, Output};
 use crate::signaling::{ConnectionId, Server, SignalingId};
 use crate::stats::Status;
-use crate::time::Timestamp;
+use crate::time::{NEVER, Timestamp};
 
 #[cfg(feature = "native")]
 use crate::native;
@@ -70,47 +66,15 @@ pub(super) enum What {
     },
 }
 
-/// What happens when; of two things at the same moment, what was scheduled first.
-#[derive(Debug, Default)]
-pub(super) struct Heap {
-    order: BinaryHeap<Reverse<(Timestamp, u64, usize)>>,
-    /// What happens, apart from the order because moving it about costs more than the order does.
-    places: Vec<Option<What>>,
-    free: Vec<usize>,
-    sequence: u64,
-}
-
-impl Heap {
-    fn push(&mut self, at: Timestamp, what: What) {
-        let place = self.free.pop().unwrap_or(self.places.len());
-        match self.places.get_mut(place) {
-            Some(free) => *free = Some(what),
-            None => self.places.push(Some(what)),
-        }
-        self.sequence = self.sequence.saturating_add(1);
-        self.order.push(Reverse((at, self.sequence, place)));
-    }
-
-    fn next(&self) -> Option<Timestamp> {
-        self.order.peek().map(|Reverse((at, ..))| *at)
-    }
-
-    fn pop(&mut self) -> Option<What> {
-        let Reverse((_, _, place)) = self.order.pop()?;
-        self.free.push(place);
-        self.places.get_mut(place)?.take()
-    }
-}
-
 /// How many bytes of datagrams and states are kept for a sleeping node: what Linux gives a socket.
 const KEPT: usize = 212_992;
 
 impl World {
     /// Does the next thing, if it is not after the deadline; else moves to the deadline.
     pub(super) fn step(&mut self, deadline: Timestamp) -> bool {
-        let wakes = self.wakes.iter().copied();
-        let due = wakes.fold(self.server_wake, Timestamp::min);
-        let next = self.heap.next().unwrap_or(NEVER);
+        let (wake, node) = self.wakes.next();
+        let due = wake.min(self.server_wake);
+        let next = self.agenda.next().unwrap_or(NEVER);
         let at = due.min(next);
         if at > deadline || at == NEVER {
             self.now = self.now.max(deadline);
@@ -119,11 +83,12 @@ impl World {
         self.now = self.now.max(at);
         // What arrives goes before what is due at the same moment.
         if due < next {
-            match self.wakes.iter().position(|at| *at == due) {
-                Some(index) => self.wake_node(index),
-                None => self.wake_server(),
+            if wake == due {
+                self.wake_node(node);
+            } else {
+                self.wake_server();
             }
-        } else if let Some(what) = self.heap.pop() {
+        } else if let Some(what) = self.agenda.pop() {
             self.happen(what);
         }
         true
@@ -146,7 +111,7 @@ impl World {
     }
 
     pub(super) fn schedule(&mut self, at: Timestamp, what: What) {
-        self.heap.push(at, what);
+        self.agenda.push(at, what);
     }
 
     /// What becomes of the next packet from one node to another; `None`: it is lost.
@@ -270,20 +235,18 @@ impl World {
     }
 
     pub(super) fn input(&mut self, index: usize, input: Input<'_>) {
-        let at = self.now;
         let now = self.node_time(index);
-        match (self.machine(index), input) {
-            (Some(Machine::Model(_)), input) => {
-                self.trace.add(at, index, To::Node, &input);
-                if let Some(Machine::Model(network)) = self.machine(index) {
-                    network.handle_input(now, input);
-                }
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        match (&mut node.machine, input) {
+            (Some(Machine::Model(network)), input) => {
+                self.trace.add(self.now, index, To::Node, &input);
+                network.handle_input(now, input);
             }
-            (Some(Machine::Foreign(_)), input) => {
-                self.trace.add(at, index, To::Node, &input);
-                if let Some(Machine::Foreign(foreign)) = self.machine(index) {
-                    foreign.handle_input(now, input);
-                }
+            (Some(Machine::Foreign(foreign)), input) => {
+                self.trace.add(self.now, index, To::Node, &input);
+                foreign.handle_input(now, input);
             }
             #[cfg(feature = "native")]
             (Some(Machine::Native(_)), Input::Signaling(update)) => {
@@ -337,7 +300,7 @@ impl World {
             outputs = outputs.saturating_add(1);
         }
         self.ask_for_wake(index);
-        let wake = self.wakes.get(index).copied().unwrap_or(NEVER);
+        let wake = self.wakes.get(index);
         if let Some(node) = self.nodes.get(index) {
             let held = Laws::amplified(outputs, node.config.limits().outputs_per_input);
             self.watch.judge(self.now, index, held);

@@ -166,20 +166,20 @@ impl Folder {
 
 impl core::hash::Hasher for Folder {
     fn write(&mut self, bytes: &[u8]) {
-        let mut chunks = bytes.chunks_exact(8);
-        for chunk in &mut chunks {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            self.fold(u64::from_le_bytes(word));
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.fold(u64::from_le_bytes(*word));
         }
-        let rest = chunks.remainder();
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            self.fold(u64::from_le_bytes(word));
+        if rest.is_empty() {
+            return;
         }
+        self.fold(match bytes.last_chunk() {
+            // What was folded already is shifted out.
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+            None => rest
+                .iter()
+                .rfold(0, |word, byte| word << 8 | u64::from(*byte)),
+        });
     }
 
     fn write_u8(&mut self, number: u8) {

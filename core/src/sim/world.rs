@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::clock::{Clock, NEVER};
+use super::agenda::{Agenda, Wakes};
+use super::clock::Clock;
 use super::foreign::{Foreign, ForeignNode};
 use super::laws::{Laws, Watch};
 use super::machine::Machine;
@@ -14,7 +15,7 @@ use super::model_link::{EndIndex, ModelLinks};
 use super::path::{Path, Way};
 use super::places::Places;
 use super::quirks::Quirks;
-use super::run::{Heap, What};
+use super::run::What;
 use super::signaling::{Connections, Served, SignalingFaults};
 use super::trace::Trace;
 use crate::config::Config;
@@ -25,7 +26,7 @@ use crate::map::Map;
 use crate::network::Network;
 use crate::rng::Rng;
 use crate::signaling::{Server, ServerConfig};
-use crate::time::Timestamp;
+use crate::time::{NEVER, Timestamp};
 
 #[cfg(feature = "native")]
 use super::given::Given;
@@ -48,10 +49,9 @@ pub struct World {
     pub(super) seed: u64,
     pub(super) rng: Rng,
     pub(super) now: Timestamp,
-    pub(super) heap: Heap,
+    pub(super) agenda: Agenda,
     pub(super) nodes: Vec<WorldNode>,
-    /// When each node wants to be woken; apart from the nodes because all are looked at often.
-    pub(super) wakes: Vec<Timestamp>,
+    pub(super) wakes: Wakes,
     pub(super) links: ModelLinks,
     pub(super) places: Places,
     pub(super) quirks: Quirks,
@@ -132,9 +132,9 @@ impl World {
             seed,
             rng: Rng::new(bytes),
             now: Timestamp::ZERO,
-            heap: Heap::default(),
+            agenda: Agenda::default(),
             nodes: Vec::new(),
-            wakes: Vec::new(),
+            wakes: Wakes::default(),
             links: ModelLinks::default(),
             places: Places::new(&Rng::new(bytes)),
             quirks: Quirks::default(),
@@ -212,7 +212,7 @@ impl World {
             held: Vec::new(),
             held_bytes: 0,
         });
-        self.wakes.push(NEVER);
+        self.wakes.add();
         for (from, ways) in self.ways.iter_mut().enumerate() {
             ways.push(Way::new(self.seed, from, index));
         }
@@ -294,9 +294,7 @@ impl World {
             node.held.clear();
             node.held_bytes = 0;
         }
-        if let Some(wake) = self.wakes.get_mut(index) {
-            *wake = NEVER;
-        }
+        self.wakes.set(index, NEVER);
         self.forget_links(index);
         self.drop_client(index);
         self.break_connections(Served::By(index));

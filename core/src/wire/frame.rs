@@ -1,5 +1,6 @@
 //! The frames: `type, length, body`, one or more in a channel message.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -473,9 +474,10 @@ impl Frame {
             },
             kind::MESSAGE_TO => {
                 let count = count(&mut from)?;
-                let to = (0..count)
-                    .map(|_| Ok((from.u16()?, from.u64()?)))
-                    .collect::<Result<_, WireError>>()?;
+                let mut to = Vec::with_capacity(count.into());
+                for _ in 0..count {
+                    to.push((from.u16()?, from.u64()?));
+                }
                 Self::MessageTo {
                     to,
                     piece: Piece::read(from)?,
@@ -583,7 +585,7 @@ fn write_body(body: &Body, out: &mut Vec<u8>) -> (u8, u8) {
 pub(crate) fn decode_into(
     message: Bytes,
     max: u16,
-    frames: &mut Vec<Frame>,
+    frames: &mut VecDeque<Frame>,
 ) -> Result<(), WireError> {
     let mut reader = Reader::new(message);
     let mut count: u16 = 0;
@@ -595,16 +597,16 @@ pub(crate) fn decode_into(
         let kind = reader.u8()?;
         let length = reader.u32()?;
         let body = reader.bytes(length as usize)?;
-        frames.push(Frame::read(kind, body)?);
+        frames.push_back(Frame::read(kind, body)?);
     }
     Ok(())
 }
 
 /// The frames of a channel message, at most `max`.
 pub(crate) fn decode(message: Bytes, max: u16) -> Result<Vec<Frame>, WireError> {
-    let mut frames = Vec::new();
+    let mut frames = VecDeque::new();
     decode_into(message, max, &mut frames)?;
-    Ok(frames)
+    Ok(frames.into())
 }
 
 #[cfg(test)]

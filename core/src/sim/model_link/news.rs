@@ -213,7 +213,9 @@ impl World {
             let late = self.links.live(end).is_none();
             let before = late.then(|| self.late_updates(node)).flatten();
             self.input(node, Input::Link { link, update });
-            if let Some((before, after)) = before.zip(self.late_updates(node)) {
+            if let Some(before) = before
+                && let Some(after) = self.late_updates(node)
+            {
                 let held = Laws::counted(before, after);
                 self.watch.judge(self.now, node, held);
             }

@@ -35,7 +35,7 @@ pub(super) struct Buffer {
     most: u32,
     /// How many bytes have left, which is not counted yet.
     left: u32,
-    /// The news is on the heap.
+    /// The news is scheduled.
     telling: bool,
 }
 
