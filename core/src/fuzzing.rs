@@ -94,7 +94,7 @@ pub fn rewrite_offer(payload: &str) -> Option<(String, String)> {
     });
     let read = alloc::format!("{:?} {:?} {hello:?}", offer.sdp, offer.connection_id);
     let written = negotiation::offer(&offer.sdp, &offer.connection_id, &hello);
-    Some((read, serde_json::to_string(&written).ok()?))
+    Some((read, written))
 }
 
 /// What can be read of an ANSWER's payload, and the payload that we would write for the same;
@@ -105,12 +105,8 @@ pub fn rewrite_answer(payload: &str) -> Option<(String, Option<String>)> {
     let read = alloc::format!("{answer:?}");
     let id = answer.connection_id;
     let written = match &answer.verdict {
-        Verdict::Admitted(admission) => {
-            serde_json::to_string(&negotiation::answer(&id, admission)).ok()
-        }
-        Verdict::Refused(Version::OURS, Some(reason)) => {
-            serde_json::to_string(&negotiation::refusal(&id, *reason)).ok()
-        }
+        Verdict::Admitted(admission) => Some(negotiation::answer(&id, admission)),
+        Verdict::Refused(Version::OURS, Some(reason)) => Some(negotiation::refusal(&id, *reason)),
         Verdict::Refused(..) | Verdict::Foreign(_) => None,
     };
     Some((read, written))
@@ -147,7 +143,6 @@ pub fn rewrite_json(message: &[u8]) -> Option<(String, Option<Vec<u8>>)> {
 pub fn rewrite_candidate(payload: &str) -> Option<(String, String)> {
     let read = negotiation::read_candidate(payload)?;
     let written = negotiation::candidate(&read.connection_id, &read.candidate);
-    let written = serde_json::to_string(&written).ok()?;
     Some((alloc::format!("{read:?}"), written))
 }
 
@@ -155,7 +150,7 @@ pub fn rewrite_candidate(payload: &str) -> Option<(String, String)> {
 #[must_use]
 pub fn rewrite_leave(payload: &str) -> Option<(String, String)> {
     let read = negotiation::read_leave(payload)?;
-    let written = serde_json::to_string(&negotiation::leave(&read)).ok()?;
+    let written = negotiation::leave(&read);
     Some((read, written))
 }
 
@@ -181,7 +176,7 @@ pub fn answer(
         },
         led: false,
     };
-    serde_json::to_string(&negotiation::answer(connection, &admission)).unwrap_or_default()
+    negotiation::answer(connection, &admission)
 }
 
 /// The payload of an OFFER.
@@ -193,14 +188,13 @@ pub fn offer(connection: &str, sdp: &str, node: NodeId) -> String {
         native: false,
         resume: None,
     };
-    serde_json::to_string(&negotiation::offer(sdp, connection, &hello)).unwrap_or_default()
+    negotiation::offer(sdp, connection, &hello)
 }
 
 /// The payload of an ANSWER that refuses a joiner because the network is full.
 #[must_use]
 pub fn refusal(connection: &str) -> String {
-    let refusal = negotiation::refusal(connection, Refusal::NetworkFull);
-    serde_json::to_string(&refusal).unwrap_or_default()
+    negotiation::refusal(connection, Refusal::NetworkFull)
 }
 
 /// The laws of the contract, as the simulation checks them.

@@ -1,5 +1,7 @@
 //! STUN and TURN servers, as browsers write them, and what they may be used for.
 
+use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::{String, ToString as _};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -7,7 +9,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-use serde::Deserialize;
+use crate::json::{self, Value};
 
 /// RFC 7064 section 3.2, RFC 7065 section 3.2.
 const PORT: u16 = 3478;
@@ -183,29 +185,48 @@ impl IceServer {
 
 /// `RTCIceServer`, with what some services still add: `url`, of which `urls` is the newer form, and
 /// `credentialType`, which is always `password`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Given {
-    urls: OneOrMany,
-    username: Option<String>,
-    credential: Option<String>,
-    #[serde(default, rename = "url")]
-    _url: Option<String>,
-    #[serde(default, rename = "credentialType")]
-    _credential_type: Option<CredentialType>,
+const MEMBERS: [&str; 5] = ["urls", "username", "credential", "url", "credentialType"];
+
+/// Reads the JSON form; the error is the reason.
+fn read_given(text: &str) -> Result<Given<'_>, String> {
+    if let Some(at) = json::broken_at(text) {
+        return Err(format!("it breaks off, or goes on, after {at} bytes"));
+    }
+    let mut unknown = None;
+    let _ = json::each_member(text, &mut |name, _| {
+        let known = MEMBERS.contains(&name.as_ref());
+        unknown = (!known).then(|| name.into_owned());
+        known.then_some(())
+    });
+    if let Some(name) = unknown {
+        let known = MEMBERS.join(", ");
+        return Err(format!("\"{name}\" is not one of its members: {known}"));
+    }
+    let [urls, username, credential, url, credential_type] =
+        json::members(text, MEMBERS).ok_or("a member is there twice")?;
+    let wanted = |name: &str| format!("\"{name}\" must be a text");
+    let text = |name, member| json::optional(member, Value::text).ok_or_else(|| wanted(name));
+    text("url", url)?;
+    match text("credentialType", credential_type)?.as_deref() {
+        None | Some("password") => {}
+        Some(_) => return Err("\"credentialType\" can only be \"password\"".to_string()),
+    }
+    let urls = urls.ok_or("\"urls\" is missing")?;
+    let urls = match urls.elements(u16::MAX) {
+        Some(urls) => urls.into_iter().map(Value::text).collect(),
+        None => urls.text().map(|url| vec![url]),
+    };
+    Ok(Given {
+        urls: urls.ok_or("\"urls\" must be a text or a list of texts")?,
+        username: text("username", username)?,
+        credential: text("credential", credential)?,
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "\"urls\" must be a text or a list of texts")]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum CredentialType {
-    Password,
+struct Given<'a> {
+    urls: Vec<Cow<'a, str>>,
+    username: Option<Cow<'a, str>>,
+    credential: Option<Cow<'a, str>>,
 }
 
 impl FromStr for IceServer {
@@ -217,14 +238,9 @@ impl FromStr for IceServer {
         if !text.starts_with('{') {
             return Self::new(vec![text.parse()?], None);
         }
-        let given: Given = serde_json::from_str(text).map_err(|error| IceServerError::Json {
-            reason: error.to_string(),
-        })?;
-        let urls = match given.urls {
-            OneOrMany::One(url) => vec![url],
-            OneOrMany::Many(urls) => urls,
-        };
-        let urls = urls
+        let given = read_given(text).map_err(|reason| IceServerError::Json { reason })?;
+        let urls = given
+            .urls
             .iter()
             .map(|url| url.parse())
             .collect::<Result<_, IceUrlError>>()?;

@@ -93,9 +93,11 @@
 //!
 //! # Determinism
 //!
-//! The same seed and the same inputs give the same outputs of a `Network`, byte for byte. A
-//! `native::Node` gives the same events at the same times; the bytes inside DTLS, SCTP and STUN differ, as do
-//! handshakes by a byte or two in length, and the moments when lost parts of them are sent again.
+//! The same seed and the same inputs give the same outputs of a `Network`, byte for byte. In the worlds of
+//! the module `sim` a `native::Node` gives the same events and packets at the same times, of the same
+//! lengths; the bytes inside DTLS, SCTP and STUN differ. Outside, the moments when lost parts of a DTLS
+//! handshake are sent again differ, too: they are drawn from the system's randomness, as is all that
+//! should be a secret.
 //!
 //! # Features
 //!
@@ -116,6 +118,7 @@ mod ice;
 mod id;
 mod interpolation;
 mod io;
+mod json;
 mod link;
 mod map;
 mod membership;

@@ -4,11 +4,12 @@
 //! say before they have a link travels under the one extra key `wattle`.
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::{String, ToString as _};
-use serde::{Deserialize, Serialize};
 
 use crate::event::Refusal;
 use crate::id::NodeId;
+use crate::json::{self, Object, Value};
 use crate::wire::{Number, Version};
 
 /// What a joiner says of itself in its OFFER.
@@ -87,169 +88,116 @@ pub(crate) struct RemoteCandidate {
     pub(crate) candidate: String,
 }
 
-// The JSON. Members that are missing or have another type make the whole unreadable, which is
-// counted; members that we do not know are ignored.
-
-#[derive(Serialize, Deserialize)]
-struct Description<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    sdp: Cow<'a, str>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct OfferPayload<'a> {
-    #[serde(borrow)]
-    sdp: Description<'a>,
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    connection_id: Cow<'a, str>,
-    #[serde(borrow, default)]
-    label: Cow<'a, str>,
-    #[serde(default)]
-    reliable: bool,
-    #[serde(borrow, default)]
-    serialization: Cow<'a, str>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    wattle: Option<OfferMarker<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OfferMarker<'a> {
-    version: (u16, u16),
-    #[serde(borrow)]
-    node: Cow<'a, str>,
-    #[serde(default)]
-    native: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    resume: Option<Number>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AnswerPayload<'a> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    sdp: Option<Description<'a>>,
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    connection_id: Cow<'a, str>,
-    /// Clayground's own nodes say what they are made of, PeerJS says nothing.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    browser: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    wattle: Option<AnswerMarker<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AnswerMarker<'a> {
-    version: (u16, u16),
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    refused: Option<Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    node: Option<Cow<'a, str>>,
-    #[serde(default)]
-    epoch: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    terms: Option<TermsPayload>,
-    #[serde(default)]
-    led: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TermsPayload {
-    message: u32,
-    window: u32,
-    relay: bool,
-    #[serde(default)]
-    mesh: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CandidatePayload<'a> {
-    #[serde(borrow)]
-    candidate: CandidateInit<'a>,
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    connection_id: Cow<'a, str>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CandidateInit<'a> {
-    #[serde(borrow)]
-    candidate: Cow<'a, str>,
-    #[serde(borrow, default)]
-    sdp_mid: Option<Cow<'a, str>>,
-    #[serde(default)]
-    sdp_m_line_index: Option<u32>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LeavePayload<'a> {
-    #[serde(borrow)]
-    connection_id: Cow<'a, str>,
-}
-
-const DATA: Cow<'static, str> = Cow::Borrowed("data");
-
 /// How PeerJS pages label the second connection, which is for states.
 pub(crate) const STATES: &str = "clay_state";
 
-fn description(kind: &'static str, sdp: &str) -> Description<'static> {
-    Description {
-        kind: kind.into(),
-        sdp: sdp.to_string().into(),
-    }
+// The JSON as it is written. PeerJS looks at all that stands in an offer, in this order or another.
+
+fn description(kind: &str, sdp: &str) -> String {
+    let mut description = Object::new();
+    description.text("type", kind);
+    description.text("sdp", sdp);
+    description.end()
+}
+
+fn version(version: Version) -> String {
+    format!("[{},{}]", version.major, version.minor)
 }
 
 /// The payload of our OFFER.
-pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> impl Serialize {
-    OfferPayload {
-        sdp: description("offer", sdp),
-        kind: DATA,
-        connection_id: connection_id.to_string().into(),
-        label: connection_id.to_string().into(),
-        reliable: true,
-        serialization: "json".into(),
-        wattle: Some(OfferMarker {
-            version: (hello.version.major, hello.version.minor),
-            node: hello.node.to_string().into(),
-            native: hello.native,
-            resume: hello.resume,
-        }),
+pub(crate) fn offer(sdp: &str, connection_id: &str, hello: &OfferHello) -> String {
+    let mut marker = Object::new();
+    marker.raw("version", &version(hello.version));
+    marker.text("node", &hello.node.to_string());
+    marker.flag("native", hello.native);
+    if let Some(number) = hello.resume {
+        marker.raw("resume", &number.to_string());
     }
+    let mut offer = plain_offer(sdp, connection_id, connection_id, true);
+    offer.raw("wattle", &marker.end());
+    offer.end()
 }
 
 /// The payload of an OFFER to a host that speaks the JSON dialect, after the first: of another connection to
 /// a PeerJS page, for states, or of one in the first one's place.
-pub(crate) fn offer_unmarked(sdp: &str, connection_id: &str, label: &str) -> impl Serialize {
-    OfferPayload {
-        sdp: description("offer", sdp),
-        kind: DATA,
-        connection_id: connection_id.to_string().into(),
-        label: label.to_string().into(),
-        reliable: label != STATES,
-        serialization: "json".into(),
-        wattle: None,
-    }
+pub(crate) fn offer_unmarked(sdp: &str, connection_id: &str, label: &str) -> String {
+    plain_offer(sdp, connection_id, label, label != STATES).end()
+}
+
+fn plain_offer(sdp: &str, connection_id: &str, label: &str, reliable: bool) -> Object {
+    let mut offer = Object::new();
+    offer.raw("sdp", &description("offer", sdp));
+    offer.text("type", "data");
+    offer.text("connectionId", connection_id);
+    offer.text("label", label);
+    offer.flag("reliable", reliable);
+    offer.text("serialization", "json");
+    offer
 }
 
 /// The payload of an ANSWER to a peer without a marker.
-pub(crate) fn answer_unmarked(connection_id: &str, sdp: &str) -> impl Serialize {
-    AnswerPayload {
-        sdp: Some(description("answer", sdp)),
-        kind: DATA,
-        connection_id: connection_id.to_string().into(),
-        browser: None,
-        wattle: None,
+pub(crate) fn answer_unmarked(connection_id: &str, sdp: &str) -> String {
+    plain_answer(Some(sdp), connection_id).end()
+}
+
+/// The payload of an ANSWER that lets a joiner in.
+pub(crate) fn answer(connection_id: &str, admission: &Admission) -> String {
+    let mut terms = Object::new();
+    terms.raw("message", &admission.terms.message.to_string());
+    terms.raw("window", &admission.terms.window.to_string());
+    terms.flag("relay", admission.terms.relay);
+    terms.flag("mesh", admission.terms.mesh);
+    let mut marker = Object::new();
+    marker.raw("version", &version(admission.version));
+    marker.text("node", &admission.host.to_string());
+    marker.raw("epoch", &admission.epoch.to_string());
+    marker.raw("terms", &terms.end());
+    marker.flag("led", admission.led);
+    let mut answer = plain_answer(Some(&admission.sdp), connection_id);
+    answer.raw("wattle", &marker.end());
+    answer.end()
+}
+
+/// The payload of an ANSWER that refuses a joiner: no description, so no link is spent.
+pub(crate) fn refusal(connection_id: &str, reason: Refusal) -> String {
+    let mut marker = Object::new();
+    marker.raw("version", &version(Version::OURS));
+    marker.text("refused", reason.name());
+    marker.raw("epoch", "0");
+    marker.flag("led", false);
+    let mut answer = plain_answer(None, connection_id);
+    answer.raw("wattle", &marker.end());
+    answer.end()
+}
+
+fn plain_answer(sdp: Option<&str>, connection_id: &str) -> Object {
+    let mut answer = Object::new();
+    if let Some(sdp) = sdp {
+        answer.raw("sdp", &description("answer", sdp));
     }
+    answer.text("type", "data");
+    answer.text("connectionId", connection_id);
+    answer
+}
+
+/// The payload of a CANDIDATE.
+pub(crate) fn candidate(connection_id: &str, candidate: &str) -> String {
+    let mut init = Object::new();
+    init.text("candidate", candidate);
+    init.text("sdpMid", "0");
+    init.raw("sdpMLineIndex", "0");
+    let mut payload = Object::new();
+    payload.raw("candidate", &init.end());
+    payload.text("type", "data");
+    payload.text("connectionId", connection_id);
+    payload.end()
+}
+
+/// The payload of a LEAVE: which join is given up.
+pub(crate) fn leave(connection_id: &str) -> String {
+    let mut payload = Object::new();
+    payload.text("connectionId", connection_id);
+    payload.end()
 }
 
 /// The longest message that a description allows (RFC 8841 section 6: 64 KiB if it says nothing, any
@@ -265,142 +213,149 @@ pub(crate) fn longest_message(sdp: &str) -> u32 {
     }
 }
 
-/// The payload of an ANSWER that lets a joiner in.
-pub(crate) fn answer(connection_id: &str, admission: &Admission) -> impl Serialize {
-    AnswerPayload {
-        sdp: Some(description("answer", &admission.sdp)),
-        kind: DATA,
-        connection_id: connection_id.to_string().into(),
-        browser: None,
-        wattle: Some(AnswerMarker {
-            version: (admission.version.major, admission.version.minor),
-            refused: None,
-            node: Some(admission.host.to_string().into()),
-            epoch: admission.epoch,
-            terms: Some(TermsPayload {
-                message: admission.terms.message,
-                window: admission.terms.window,
-                relay: admission.terms.relay,
-                mesh: admission.terms.mesh,
-            }),
-            led: admission.led,
-        }),
-    }
-}
-
-/// The payload of an ANSWER that refuses a joiner: no description, so no link is spent.
-pub(crate) fn refusal(connection_id: &str, reason: Refusal) -> impl Serialize {
-    AnswerPayload {
-        sdp: None,
-        kind: DATA,
-        connection_id: connection_id.to_string().into(),
-        browser: None,
-        wattle: Some(AnswerMarker {
-            version: (Version::OURS.major, Version::OURS.minor),
-            refused: Some(reason.name().into()),
-            node: None,
-            epoch: 0,
-            terms: None,
-            led: false,
-        }),
-    }
-}
-
-/// The payload of a CANDIDATE.
-pub(crate) fn candidate(connection_id: &str, candidate: &str) -> impl Serialize {
-    CandidatePayload {
-        candidate: CandidateInit {
-            candidate: candidate.to_string().into(),
-            sdp_mid: Some("0".into()),
-            sdp_m_line_index: Some(0),
-        },
-        kind: DATA,
-        connection_id: connection_id.to_string().into(),
-    }
-}
-
-/// The payload of a LEAVE: which join is given up.
-pub(crate) fn leave(connection_id: &str) -> impl Serialize {
-    LeavePayload {
-        connection_id: connection_id.to_string().into(),
-    }
-}
+// The JSON as it is read. Members that are missing or have another type make the whole unreadable, which
+// is counted; members that we do not know are ignored.
 
 /// Reads a LEAVE's payload; `None` if it names no join.
 pub(crate) fn read_leave(payload: &str) -> Option<String> {
-    let payload: LeavePayload<'_> = serde_json::from_str(payload).ok()?;
-    Some(payload.connection_id.into_owned())
+    let [connection_id] = json::members(payload, ["connectionId"])?;
+    owned(connection_id?)
 }
 
 /// Reads an OFFER's payload; `None` if it is not one.
 pub(crate) fn read_offer(payload: &str) -> Option<Offer> {
-    let offer: OfferPayload<'_> = serde_json::from_str(payload).ok()?;
-    let hello = match offer.wattle {
-        None => None,
-        Some(marker) => Some(OfferHello {
-            version: Version {
-                major: marker.version.0,
-                minor: marker.version.1,
-            },
-            node: marker.node.parse().ok()?,
-            native: marker.native,
-            resume: marker.resume,
-        }),
+    let [
+        sdp,
+        kind,
+        connection_id,
+        label,
+        reliable,
+        serialization,
+        marker,
+    ] = json::members(
+        payload,
+        [
+            "sdp",
+            "type",
+            "connectionId",
+            "label",
+            "reliable",
+            "serialization",
+            "wattle",
+        ],
+    )?;
+    kind?.text()?;
+    flag(reliable)?;
+    serialization.map_or(Some(Cow::Borrowed("")), Value::text)?;
+    let (kind, sdp) = read_description(sdp?)?;
+    let offer = Offer {
+        sdp,
+        connection_id: owned(connection_id?)?,
+        label: label.map_or(Some(String::new()), owned)?,
+        hello: json::optional(marker, read_hello)?,
     };
-    (offer.sdp.kind == "offer").then(|| Offer {
-        sdp: offer.sdp.sdp.into_owned(),
-        connection_id: offer.connection_id.into_owned(),
-        label: offer.label.into_owned(),
-        hello,
+    (kind == "offer").then_some(offer)
+}
+
+fn read_hello(marker: Value<'_>) -> Option<OfferHello> {
+    let [version, node, native, resume] =
+        marker.members(["version", "node", "native", "resume"])?;
+    Some(OfferHello {
+        version: read_version(version?)?,
+        node: node?.text()?.parse().ok()?,
+        native: flag(native)?,
+        resume: json::optional(resume, Value::number)?,
     })
 }
 
 /// Reads an ANSWER's payload; `None` if it is not one.
 pub(crate) fn read_answer(payload: &str) -> Option<Answer> {
-    let answer: AnswerPayload<'_> = serde_json::from_str(payload).ok()?;
-    let verdict = match answer.wattle {
-        None => Verdict::Foreign(ForeignAnswer {
-            sdp: answer.sdp.map(|description| description.sdp.into_owned()),
-            both_channels: answer.browser.is_some(),
-        }),
-        Some(marker) => {
-            let version = Version {
-                major: marker.version.0,
-                minor: marker.version.1,
-            };
-            if let Some(reason) = marker.refused {
-                Verdict::Refused(version, Refusal::from_name(&reason))
-            } else {
-                let terms = marker.terms?;
-                Verdict::Admitted(Admission {
-                    sdp: answer.sdp?.sdp.into_owned(),
-                    version,
-                    host: marker.node?.parse().ok()?,
-                    epoch: marker.epoch,
-                    terms: Terms {
-                        message: terms.message,
-                        window: terms.window,
-                        relay: terms.relay,
-                        mesh: terms.mesh,
-                    },
-                    led: marker.led,
-                })
-            }
-        }
+    let [sdp, kind, connection_id, browser, marker] = json::members(
+        payload,
+        ["sdp", "type", "connectionId", "browser", "wattle"],
+    )?;
+    kind?.text()?;
+    let sdp = json::optional(sdp, read_description)?.map(|(_, sdp)| sdp);
+    // Clayground's own nodes say what they are made of, PeerJS says nothing.
+    let both_channels = json::optional(browser, Value::text)?.is_some();
+    let connection_id = owned(connection_id?)?;
+    let verdict = match marker.filter(|marker| !marker.is_null()) {
+        None => Verdict::Foreign(ForeignAnswer { sdp, both_channels }),
+        Some(marker) => read_verdict(marker, sdp)?,
     };
     Some(Answer {
-        connection_id: answer.connection_id.into_owned(),
+        connection_id,
         verdict,
+    })
+}
+
+fn read_verdict(marker: Value<'_>, sdp: Option<String>) -> Option<Verdict> {
+    let [version, refused, node, epoch, terms, led] =
+        marker.members(["version", "refused", "node", "epoch", "terms", "led"])?;
+    let version = read_version(version?)?;
+    let refused = json::optional(refused, Value::text)?;
+    let node = json::optional(node, Value::text)?;
+    let epoch = epoch.map_or(Some(0), Value::number)?;
+    let terms = json::optional(terms, read_terms)?;
+    let led = flag(led)?;
+    Some(match refused {
+        Some(reason) => Verdict::Refused(version, Refusal::from_name(&reason)),
+        None => Verdict::Admitted(Admission {
+            sdp: sdp?,
+            version,
+            host: node?.parse().ok()?,
+            epoch,
+            terms: terms?,
+            led,
+        }),
+    })
+}
+
+fn read_terms(terms: Value<'_>) -> Option<Terms> {
+    let [message, window, relay, mesh] = terms.members(["message", "window", "relay", "mesh"])?;
+    Some(Terms {
+        message: message?.number()?,
+        window: window?.number()?,
+        relay: relay?.flag()?,
+        mesh: flag(mesh)?,
     })
 }
 
 /// Reads a CANDIDATE's payload; `None` if it is not one.
 pub(crate) fn read_candidate(payload: &str) -> Option<RemoteCandidate> {
-    let payload: CandidatePayload<'_> = serde_json::from_str(payload).ok()?;
+    let [init, kind, connection_id] =
+        json::members(payload, ["candidate", "type", "connectionId"])?;
+    kind?.text()?;
+    let [candidate, mid, line] = init?.members(["candidate", "sdpMid", "sdpMLineIndex"])?;
+    json::optional(mid, Value::text)?;
+    json::optional(line, Value::number::<u32>)?;
     Some(RemoteCandidate {
-        connection_id: payload.connection_id.into_owned(),
-        candidate: payload.candidate.candidate.into_owned(),
+        connection_id: owned(connection_id?)?,
+        candidate: owned(candidate?)?,
     })
+}
+
+/// The type of a session description, and the description.
+fn read_description(value: Value<'_>) -> Option<(Cow<'_, str>, String)> {
+    let [kind, sdp] = value.members(["type", "sdp"])?;
+    Some((kind?.text()?, owned(sdp?)?))
+}
+
+fn read_version(value: Value<'_>) -> Option<Version> {
+    let [major, minor] = <[_; 2]>::try_from(value.elements(2)?).ok()?;
+    Some(Version {
+        major: major.number()?,
+        minor: minor.number()?,
+    })
+}
+
+fn owned(value: Value<'_>) -> Option<String> {
+    value.text().map(Cow::into_owned)
+}
+
+/// Not set if it is missing.
+fn flag(member: Option<Value<'_>>) -> Option<bool> {
+    member.map_or(Some(false), Value::flag)
 }
 
 #[cfg(test)]
@@ -418,7 +373,7 @@ mod tests {
 
     #[test]
     fn the_offer_has_the_shape_that_peerjs_reads() {
-        let text = serde_json::to_string(&offer("v=0\r\n", "dc_1", &hello())).unwrap();
+        let text = offer("v=0\r\n", "dc_1", &hello());
         assert_eq!(
             text,
             r#"{"sdp":{"type":"offer","sdp":"v=0\r\n"},"type":"data","connectionId":"dc_1","label":"dc_1","reliable":true,"serialization":"json","wattle":{"version":[1,0],"node":"aeaqcaibaeaqcaibaeaqcaibae","native":true}}"#
@@ -450,12 +405,12 @@ mod tests {
             },
             led: true,
         };
-        let text = serde_json::to_string(&answer("dc_1", &admission)).unwrap();
+        let text = answer("dc_1", &admission);
         assert_eq!(
             read_answer(&text).unwrap().verdict,
             Verdict::Admitted(admission)
         );
-        let text = serde_json::to_string(&refusal("dc_1", Refusal::NetworkFull)).unwrap();
+        let text = refusal("dc_1", Refusal::NetworkFull);
         assert_eq!(
             text,
             r#"{"type":"data","connectionId":"dc_1","wattle":{"version":[1,0],"refused":"network_full","epoch":0,"led":false}}"#
@@ -495,11 +450,7 @@ mod tests {
 
     #[test]
     fn candidates_come_back() {
-        let text = serde_json::to_string(&candidate(
-            "dc_1",
-            "candidate:1 1 udp 1 10.0.0.1 5 typ host",
-        ))
-        .unwrap();
+        let text = candidate("dc_1", "candidate:1 1 udp 1 10.0.0.1 5 typ host");
         assert_eq!(
             text,
             r#"{"candidate":{"candidate":"candidate:1 1 udp 1 10.0.0.1 5 typ host","sdpMid":"0","sdpMLineIndex":0},"type":"data","connectionId":"dc_1"}"#

@@ -7,6 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::credentials::Credentials;
+use crate::rng::Rng;
 
 /// RFC 8839 section 5.4: 4 to 256 and 22 to 256 characters.
 const UFRAG: core::ops::RangeInclusive<usize> = 4..=256;
@@ -77,6 +78,24 @@ pub(super) fn read(text: &str, limit: usize, lead: bool) -> Option<Description> 
     })
 }
 
+/// Our own description, with an origin as RFC 9429 section 5.2.1 wants it, and a session id that is drawn from
+/// the seed, always of the same length: str0m draws from the system.
+pub(super) fn own(text: &str, rng: &mut Rng) -> String {
+    const LEAST: u64 = 1_000_000_000_000_000_000;
+    let id = LEAST + rng.below(8 * LEAST);
+    let mut sdp = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let origin = line.strip_prefix("o=").map(|origin| origin.splitn(3, ' '));
+        match origin.and_then(|mut origin| origin.nth(2)) {
+            Some(version_and_address) => {
+                sdp.push_str(&alloc::format!("o=- {id} {version_and_address}"));
+            }
+            None => sdp.push_str(line),
+        }
+    }
+    sdp
+}
+
 /// The same value may stand at both levels; two different ones cannot both be meant.
 fn set_once(place: &mut Option<String>, value: &str) -> Option<()> {
     match place {
@@ -97,6 +116,22 @@ mod tests {
         m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:0\r\n\
         a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
         a=candidate:2 1 udp 1 10.0.0.2 5 typ host\r\na=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\n";
+
+    #[test]
+    fn our_session_id_is_the_seeds_and_always_of_one_length() {
+        let offer = OFFER.replace("o=- 1 ", "o=str0m-0.25.0 2991005362358542912 ");
+        let with = |seed| own(&offer, &mut Rng::new([seed; 32]));
+        assert_eq!(with(1), with(1));
+        assert_ne!(with(1), with(2));
+        for seed in 0..50 {
+            let sdp = with(seed);
+            assert_eq!(sdp.len(), OFFER.len() + 18, "{sdp}");
+            assert!(
+                sdp.starts_with("v=0\r\no=- ") && sdp.ends_with(&OFFER[10..]),
+                "{sdp}"
+            );
+        }
+    }
 
     #[test]
     fn trap_05_candidates_are_taken_out_in_their_order() {

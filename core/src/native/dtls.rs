@@ -5,8 +5,11 @@
 //! seconds later. So DTLS's clock stands still until there is a path, and jumps over what is longer
 //! than [`LONGEST_WAIT`].
 
+mod even;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -24,6 +27,7 @@ use str0m::crypto::dtls::{DtlsInstance, DtlsProvider};
 use tracing::trace;
 
 use super::echo::Echo;
+use crate::rng::Rng;
 use crate::time::Timestamp;
 
 /// The first retransmission of a flight. RFC 9147 section 5.8.2 says 1 s, and less where ICE has
@@ -63,10 +67,36 @@ pub(super) struct Window {
     heard: AtomicBool,
     /// [`u64::MAX`] if there is nothing to be sent again.
     echo: AtomicU64,
+    draws: Draws,
+}
+
+/// What DTLS draws beside its keys: its random values, and how much sooner or later than at the set time it
+/// sends again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Draws {
+    /// From the system.
+    System,
+    /// As everybody draws who has this number: in simulated worlds, which are the same each time.
+    Seed(u64),
+}
+
+impl Draws {
+    /// Each has settings of its own, so there are only a few.
+    const SEEDS: [Self; 4] = [Self::Seed(0), Self::Seed(1), Self::Seed(2), Self::Seed(3)];
+
+    pub(super) fn seed(rng: &mut Rng) -> Self {
+        Self::Seed(rng.below(Self::SEEDS.len() as u64))
+    }
 }
 
 impl Default for Window {
     fn default() -> Self {
+        Self::new(Draws::System)
+    }
+}
+
+impl Window {
+    pub(super) const fn new(draws: Draws) -> Self {
         Self {
             has_path: AtomicBool::new(false),
             records: AtomicU64::new(0),
@@ -74,11 +104,10 @@ impl Default for Window {
             round_trip: AtomicU64::new(0),
             heard: AtomicBool::new(false),
             echo: AtomicU64::new(u64::MAX),
+            draws,
         }
     }
-}
 
-impl Window {
     /// ICE has found a path: the handshake may start.
     pub(super) fn open(&self) {
         self.has_path.store(true, Ordering::Relaxed);
@@ -138,28 +167,44 @@ pub(super) fn with_window<T>(window: &Arc<Window>, build: impl FnOnce() -> T) ->
     built
 }
 
-/// The settings of every instance. They are made once for all: dimpl tries out all of its cryptography
+/// The settings of an instance. They are made once for all: dimpl tries out all of its cryptography
 /// each time, which takes longer than a link's whole handshake.
-fn settings(mtu: Option<usize>) -> Result<Arc<Config>, CryptoError> {
-    static SETTINGS: OnceLock<Arc<Config>> = OnceLock::new();
-    let known = SETTINGS.get();
-    if let Some(known) = known.filter(|known| mtu.is_none_or(|mtu| mtu == known.mtu())) {
-        return Ok(Arc::clone(known));
+fn settings(mtu: Option<usize>, draws: Draws) -> Result<Arc<Config>, CryptoError> {
+    static SYSTEM: OnceLock<Vec<Arc<Config>>> = OnceLock::new();
+    static SEEDED: OnceLock<Vec<Arc<Config>>> = OnceLock::new();
+    let (known, all, index) = match draws {
+        Draws::System => (&SYSTEM, [Draws::System].as_slice(), 0),
+        Draws::Seed(seed) => (&SEEDED, Draws::SEEDS.as_slice(), seed),
+    };
+    if known.get().is_none() {
+        let all = all.iter().map(|draws| make_settings(mtu, *draws));
+        // If somebody else has set them meanwhile, those stay.
+        let _ = known.set(all.collect::<Result<_, _>>()?);
     }
-    let mut settings = Config::builder()
-        .with_crypto_provider(dimpl::crypto::rust_crypto::default_provider())
-        // ICE has proved the address already, and a cookie costs a round trip.
-        .use_server_cookie(false)
-        .flight_start_rto(FLIGHT_RTO)
-        .flight_retries(FLIGHT_RETRIES)
-        .handshake_timeout(HANDSHAKE);
+    let known = known.get().and_then(|known| known.get(index as usize));
+    match known.filter(|known| mtu.is_none_or(|mtu| mtu == known.mtu())) {
+        Some(known) => Ok(Arc::clone(known)),
+        None => make_settings(mtu, draws),
+    }
+}
+
+fn make_settings(mtu: Option<usize>, draws: Draws) -> Result<Arc<Config>, CryptoError> {
+    let provider = dimpl::crypto::rust_crypto::default_provider();
+    let mut settings = match draws {
+        Draws::System => Config::builder().with_crypto_provider(provider),
+        Draws::Seed(seed) => Config::builder()
+            .with_crypto_provider(even::provider(provider))
+            .dangerously_set_rng_seed(seed),
+    }
+    // ICE has proved the address already, and a cookie costs a round trip.
+    .use_server_cookie(false)
+    .flight_start_rto(FLIGHT_RTO)
+    .flight_retries(FLIGHT_RETRIES)
+    .handshake_timeout(HANDSHAKE);
     if let Some(mtu) = mtu {
         settings = settings.mtu(mtu);
     }
-    let settings = Arc::new(settings.build()?);
-    // If it was set meanwhile, or with another MTU, that stays.
-    let _ = SETTINGS.set(Arc::clone(&settings));
-    Ok(settings)
+    Ok(Arc::new(settings.build()?))
 }
 
 /// Makes dimpl instances.
@@ -180,7 +225,8 @@ impl DtlsProvider for Dimpl {
         version: DtlsVersion,
         mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
-        let config = settings(mtu)?;
+        let window = NEXT.take().unwrap_or_default();
+        let config = settings(mtu, window.draws)?;
         let certificate = certificate.clone();
         let make = match version {
             DtlsVersion::Dtls12 => Dtls::new_12,
@@ -189,10 +235,11 @@ impl DtlsProvider for Dimpl {
         };
         Ok(Box::new(Instance {
             dtls: make(config, certificate, now),
-            window: NEXT.take().unwrap_or_default(),
+            window,
             echo: Echo::default(),
             stands: true,
             last: now,
+            told: Timestamp::ZERO,
             clock: now,
             done: None,
         }))
@@ -210,8 +257,9 @@ struct Instance {
     echo: Echo,
     /// Whether DTLS's clock stands.
     stands: bool,
-    /// The last time that str0m told.
+    /// The last time that was told, by str0m or the window; and what it is on the window's clock.
     last: Instant,
+    told: Timestamp,
     /// What it is on DTLS's clock.
     clock: Instant,
     /// When on that clock it did what was due, if no packet has come since.
@@ -242,6 +290,15 @@ impl DtlsInstance for Instance {
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
+        // str0m tells the time behind what came: a flight that answers it would wait from the last time on, and
+        // go out again too early.
+        let passed = self.window.now().since(self.told);
+        if !self.stands && !passed.is_zero() {
+            self.told = self.window.now();
+            self.last += passed;
+            self.clock += passed;
+            self.dtls.handle_timeout(self.clock)?;
+        }
         self.done = None;
         self.dtls.handle_packet(packet)
     }
@@ -293,6 +350,7 @@ impl DtlsInstance for Instance {
             self.done = Some(self.clock);
         }
         self.last = now.max(self.last);
+        self.told = self.window.now();
         self.dtls.handle_timeout(self.clock)
     }
 

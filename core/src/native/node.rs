@@ -47,9 +47,9 @@ const CREDIT_DELAY: Duration = Duration::from_millis(1);
 /// or after [`host`](Self::host) and [`join`](Self::join), and again when they change), hands every
 /// datagram to [`handle_input`](Self::handle_input) and sends what [`Output::Transmit`] says.
 ///
-/// The same seed and inputs give the same events at the same times, and the same certificate and
-/// credentials. Bytes inside DTLS, SCTP and STUN differ: str0m and dimpl draw on the system's
-/// randomness.
+/// The same seed and inputs give the same certificate and credentials. Bytes inside DTLS, SCTP and STUN
+/// differ, and moments when lost parts of a DTLS handshake are sent again: str0m and dimpl draw on the
+/// system's randomness. (In simulated worlds those moments come from the seed.)
 #[derive(Debug)]
 pub struct Node {
     network: Network,
@@ -57,6 +57,7 @@ pub struct Node {
     /// The latest time seen: it never goes back (law 2).
     now: Timestamp,
     rng: Rng,
+    simulated: bool,
     certificate: Option<DtlsCertificate>,
     limits: Limits,
     loopback: bool,
@@ -108,8 +109,16 @@ impl Node {
             datagrams_dropped: 0,
             candidates_dropped: 0,
             rng,
+            simulated: false,
             network: Network::new(config, seed, now),
         }
+    }
+
+    /// In a simulated world DTLS draws from the seed whatever changes the times of packets. Not outside:
+    /// anybody could know its random values.
+    #[cfg(any(feature = "sim", test))]
+    pub(crate) const fn simulate(&mut self) {
+        self.simulated = true;
     }
 
     /// See [`Network::host`].
@@ -435,6 +444,7 @@ impl Node {
                 offerer,
                 clock: self.clock,
                 rng: self.rng.fork(&alloc::format!("{id}")),
+                simulated: self.simulated,
                 certificate,
                 limits: &self.limits,
                 loopback: self.loopback,

@@ -39,7 +39,7 @@ impl Network {
                     reason,
                 });
                 let refusal = negotiation::refusal(&offer.connection_id, reason);
-                self.signal(write_relayed(RelayedKind::Answer, &peer, refusal));
+                self.signal(write_relayed(RelayedKind::Answer, &peer, &refusal));
             }
         }
     }
@@ -149,10 +149,10 @@ impl Network {
         let (peer, connection) = (link.signaling_id(), link.connection_id());
         let text = if unmarked {
             let payload = negotiation::answer_unmarked(connection, sdp);
-            write_relayed(RelayedKind::Answer, peer, payload)
+            write_relayed(RelayedKind::Answer, peer, &payload)
         } else {
             let payload = negotiation::answer(connection, &admission);
-            write_relayed(RelayedKind::Answer, peer, payload)
+            write_relayed(RelayedKind::Answer, peer, &payload)
         };
         link.said = vec![text.clone()];
         link.clock.answered(now);

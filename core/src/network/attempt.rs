@@ -125,15 +125,15 @@ impl Network {
         let (host, connection) = (link.signaling_id(), link.connection_id());
         self.client.send(if link.carries_for().is_some() {
             let offer = negotiation::offer_unmarked(sdp, connection, negotiation::STATES);
-            write_relayed(RelayedKind::Offer, host, offer)
+            write_relayed(RelayedKind::Offer, host, &offer)
         } else if attempt.led {
             // Who hears this takes ICE's controlling role, and with it begins SCTP.
             let sdp = sdp.replacen("m=application", "a=ice-lite\r\nm=application", 1);
             let offer = negotiation::offer_unmarked(&sdp, connection, Channel::Data.label());
-            write_relayed(RelayedKind::Offer, host, offer)
+            write_relayed(RelayedKind::Offer, host, &offer)
         } else {
             let offer = negotiation::offer(sdp, connection, &hello);
-            write_relayed(RelayedKind::Offer, host, offer)
+            write_relayed(RelayedKind::Offer, host, &offer)
         });
         // A page closes a connection that is offered twice.
         let resumes = joiner.is_welcome() && link.carries_for().is_none();
@@ -200,7 +200,7 @@ impl Network {
             let candidate = negotiation::candidate(link.connection_id(), candidate);
             let host = link.signaling_id();
             self.client
-                .send(write_relayed(RelayedKind::Candidate, host, candidate));
+                .send(write_relayed(RelayedKind::Candidate, host, &candidate));
         }
     }
 
@@ -218,7 +218,7 @@ impl Network {
             let payload = negotiation::candidate(link.connection_id(), candidate);
             let host = link.signaling_id();
             self.client
-                .send(write_relayed(RelayedKind::Candidate, host, payload));
+                .send(write_relayed(RelayedKind::Candidate, host, &payload));
         }
     }
 }

@@ -57,7 +57,7 @@ impl Network {
         let told = |link: &&Link| link.direct().is_none() && link.carries_for().is_none();
         if let Some(link) = self.links.get(&id).filter(told) {
             let leave = negotiation::leave(link.connection_id());
-            let text = write_relayed(RelayedKind::Leave, link.signaling_id(), leave);
+            let text = write_relayed(RelayedKind::Leave, link.signaling_id(), &leave);
             self.signal(text);
         }
         self.close_link(id);

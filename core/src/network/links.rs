@@ -162,7 +162,7 @@ impl Network {
                     return;
                 };
                 let payload = negotiation::candidate(link.connection_id(), candidate);
-                let text = write_relayed(RelayedKind::Candidate, link.signaling_id(), payload);
+                let text = write_relayed(RelayedKind::Candidate, link.signaling_id(), &payload);
                 if link.said.len() <= most {
                     link.said.push(text.clone());
                 }

@@ -58,7 +58,7 @@ impl Network {
             if let Some(link) = self.links.get_mut(&id) {
                 let leave = negotiation::leave(link.connection_id());
                 let to = link.signaling_id();
-                link.said = vec![write_relayed(RelayedKind::Leave, to, leave)];
+                link.said = vec![write_relayed(RelayedKind::Leave, to, &leave)];
             }
             // Else once we are registered again.
             if self.server.is_some() {

@@ -3,6 +3,7 @@
 //! Every run tries the same inputs; `PROPTEST_CASES=100000` tries more of them.
 
 mod codes;
+mod json;
 mod membership;
 mod payloads;
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::check;
 use crate::event::Refusal;
 use crate::id::NodeId;
+use crate::json::quoted;
 use crate::link::negotiation::{self, Admission, OfferHello, Terms, Verdict};
 use crate::signaling::{RelayedKind, read_relayed, write_relayed};
 use crate::wire::Version;
@@ -22,10 +23,6 @@ fn node() -> impl Strategy<Value = NodeId> {
 /// Descriptions and names: any text, also with what JSON must escape.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), "[\"\\\\\u{0}-\u{1f}\u{2028}a/]{0,20}"]
-}
-
-fn json(payload: impl serde::Serialize) -> String {
-    serde_json::to_string(&payload).unwrap()
 }
 
 #[test]
@@ -46,8 +43,7 @@ fn offers_come_back() {
                 native,
                 resume,
             };
-            let read =
-                negotiation::read_offer(&json(negotiation::offer(&sdp, &connection, &hello)));
+            let read = negotiation::read_offer(&negotiation::offer(&sdp, &connection, &hello));
             let read = read.unwrap();
             prop_assert_eq!(read.sdp, sdp);
             prop_assert_eq!(read.connection_id, connection);
@@ -84,8 +80,7 @@ fn answers_come_back() {
                 },
                 led,
             };
-            let read =
-                negotiation::read_answer(&json(negotiation::answer(&connection, &admission)));
+            let read = negotiation::read_answer(&negotiation::answer(&connection, &admission));
             let read = read.unwrap();
             prop_assert_eq!(read.connection_id, connection);
             prop_assert_eq!(read.verdict, Verdict::Admitted(admission));
@@ -104,7 +99,7 @@ fn refusals_come_back() {
         Refusal::BadOffer,
     ]);
     check((text(), reasons), |(connection, reason)| {
-        let read = negotiation::read_answer(&json(negotiation::refusal(&connection, reason)));
+        let read = negotiation::read_answer(&negotiation::refusal(&connection, reason));
         let read = read.unwrap();
         prop_assert_eq!(read.connection_id, connection);
         prop_assert_eq!(read.verdict, Verdict::Refused(Version::OURS, Some(reason)));
@@ -115,11 +110,11 @@ fn refusals_come_back() {
 #[test]
 fn candidates_and_leaves_come_back() {
     check((text(), text()), |(connection, candidate)| {
-        let payload = json(negotiation::candidate(&connection, &candidate));
+        let payload = negotiation::candidate(&connection, &candidate);
         let read = negotiation::read_candidate(&payload).unwrap();
         prop_assert_eq!(&read.connection_id, &connection);
         prop_assert_eq!(read.candidate, candidate);
-        let payload = json(negotiation::leave(&connection));
+        let payload = negotiation::leave(&connection);
         prop_assert_eq!(negotiation::read_leave(&payload), Some(connection));
         Ok(())
     });
@@ -135,8 +130,8 @@ fn frames_come_back_from_a_server() {
         RelayedKind::Leave,
     ]);
     check((kinds, text(), text()), |(kind, sender, connection)| {
-        let frame = write_relayed(kind, "us", negotiation::leave(&connection));
-        let from = json(&sender);
+        let frame = write_relayed(kind, "us", &negotiation::leave(&connection));
+        let from = quoted(&sender);
         let passed = frame.replacen("\"dst\"", &["\"src\":", &from, ",\"dst\""].concat(), 1);
         let read = read_relayed(&passed).unwrap();
         prop_assert_eq!(read.kind, kind);

@@ -4,14 +4,13 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::io::{SignalingCommand, SignalingFailure, SignalingId, SignalingUpdate};
 use super::message::{Frame, FrameOut};
 use super::url::SignalingUrl;
 use crate::error::ServerRefusal;
 use crate::event::SignalingDiagnostic;
+use crate::json;
 use crate::rng::Rng;
 use crate::time::Timestamp;
 
@@ -122,18 +121,15 @@ impl RelayedKind {
 pub(crate) fn read_relayed(text: &str) -> Option<Relayed> {
     let frame = Frame::parse(text)?;
     let kind = RelayedKind::from_name(&frame.kind)?;
-    let payload = frame
-        .payload
-        .map_or_else(|| "null".to_string(), |raw| raw.get().to_string());
     Some(Relayed {
         kind,
         peer: frame.src?.into_owned(),
-        payload,
+        payload: frame.payload.unwrap_or("null").to_string(),
     })
 }
 
-/// Writes a frame for another client.
-pub(crate) fn write_relayed<P: Serialize>(kind: RelayedKind, to: &str, payload: P) -> String {
+/// Writes a frame for another client; the payload is JSON.
+pub(crate) fn write_relayed(kind: RelayedKind, to: &str, payload: &str) -> String {
     FrameOut {
         kind: kind.name(),
         src: None,
@@ -401,14 +397,11 @@ impl Client {
         }
     }
 
-    fn refused(&mut self, now: Timestamp, connection: SignalingId, payload: Option<&RawValue>) {
-        #[derive(serde::Deserialize)]
-        struct Text {
-            msg: String,
-        }
+    fn refused(&mut self, now: Timestamp, connection: SignalingId, payload: Option<&str>) {
         let text = payload
-            .and_then(|raw| serde_json::from_str::<Text>(raw.get()).ok())
-            .map_or_else(String::new, |text| text.msg);
+            .and_then(|payload| json::members(payload, ["msg"]))
+            .and_then(|[msg]| msg?.text())
+            .unwrap_or_default();
         let refusal = if text.contains("Invalid key") {
             ServerRefusal::InvalidKey
         } else if text.contains("concurrent user limit") {

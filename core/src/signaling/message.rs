@@ -2,61 +2,63 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
+
+use crate::json::{self, Object, Value};
 
 /// A frame as it comes; only what we look at.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    #[serde(rename = "type", borrow)]
     pub(crate) kind: Cow<'a, str>,
-    #[serde(default, borrow)]
     pub(crate) src: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
     #[cfg(any(feature = "server", test))]
     pub(crate) dst: Option<Cow<'a, str>>,
     /// As it was written. `null` is a payload too: PeerServer passes it on.
-    #[serde(default, borrow, deserialize_with = "present")]
-    pub(crate) payload: Option<&'a RawValue>,
+    pub(crate) payload: Option<&'a str>,
 }
 
 impl<'a> Frame<'a> {
     /// The frame in `text`, unless it is not a JSON object with a `type`.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        // serde would read a list as the members in their order; to PeerServer it is no frame.
-        if !text
-            .trim_start_matches([' ', '\t', '\n', '\r'])
-            .starts_with('{')
-        {
-            return None;
-        }
-        serde_json::from_str(text).ok()
+        let [kind, src, dst, payload] = json::members(text, ["type", "src", "dst", "payload"])?;
+        let src = json::optional(src, Value::text)?;
+        let dst = json::optional(dst, Value::text)?;
+        #[cfg(not(any(feature = "server", test)))]
+        let _ = dst;
+        Some(Self {
+            kind: kind?.text()?,
+            src,
+            #[cfg(any(feature = "server", test))]
+            dst,
+            payload: payload.map(Value::raw),
+        })
     }
 }
 
-/// Unlike serde's own rule for `Option`, `null` is something.
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    Deserialize::deserialize(from).map(Some)
-}
-
 /// A frame as it leaves, in PeerServer's order of members.
-#[derive(Debug, Serialize)]
-pub(crate) struct FrameOut<'a, P: Serialize> {
-    #[serde(rename = "type")]
+#[derive(Debug)]
+pub(crate) struct FrameOut<'a> {
     pub(crate) kind: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) src: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dst: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) payload: Option<P>,
+    /// JSON.
+    pub(crate) payload: Option<&'a str>,
 }
 
-impl<P: Serialize> FrameOut<'_, P> {
+impl FrameOut<'_> {
     /// The frame as text.
     pub(crate) fn to_text(&self) -> String {
-        // Strings, numbers and raw JSON cannot fail to serialize.
-        serde_json::to_string(self).unwrap_or_default()
+        let mut frame = Object::new();
+        frame.text("type", self.kind);
+        if let Some(src) = self.src {
+            frame.text("src", src);
+        }
+        if let Some(dst) = self.dst {
+            frame.text("dst", dst);
+        }
+        if let Some(payload) = self.payload {
+            frame.raw("payload", payload);
+        }
+        frame.end()
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn null_is_a_payload_and_nothing_is_none() {
         let null = Frame::parse(r#"{"type":"T","dst":null,"payload":null}"#).unwrap();
-        assert_eq!(null.payload.map(RawValue::get), Some("null"));
+        assert_eq!(null.payload, Some("null"));
         assert!(null.dst.is_none());
         assert!(Frame::parse(r#"{"type":"T"}"#).unwrap().payload.is_none());
     }

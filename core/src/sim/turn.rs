@@ -283,6 +283,13 @@ impl TurnServer {
     /// Whether a request has the credentials that it needs (RFC 8489 section 9.2.4).
     fn check(&mut self, asked: &Asked<'_>) -> Result<(), u16> {
         let request = asked.request;
+        // As coturn does it: before anybody has to say who he is.
+        if request.method() == ALLOCATE
+            && let Some(allocation) = self.allocations.get(&asked.from)
+            && allocation.made_by.0 != request.transaction_id()
+        {
+            return Err(437);
+        }
         let integrity = request.get_attribute::<MessageIntegrity>().ok_or(401u16)?;
         let (Some(username), Some(realm), Some(nonce)) = (
             request.get_attribute::<Username>(),
@@ -328,11 +335,8 @@ impl TurnServer {
     fn allocate(&mut self, asked: &Asked<'_>) -> Result<Option<Bytes>, u16> {
         let request = asked.request;
         if let Some(allocation) = self.allocations.get(&asked.from) {
-            let (made_by, answer) = &allocation.made_by;
-            if *made_by == request.transaction_id() {
-                return Ok(Some(answer.clone()));
-            }
-            return Err(437);
+            // It is the same request again: `check` has looked.
+            return Ok(Some(allocation.made_by.1.clone()));
         }
         let transport = request.get_attribute::<RequestedTransport>();
         match transport.map(RequestedTransport::protocol) {

@@ -259,7 +259,8 @@ impl World {
                 reason = "an arbitrary instant to count from; it is never compared with a clock"
             )]
             let origin = *self.origin.get_or_insert_with(std::time::Instant::now);
-            let machine = native::Node::new(config, seed, now, origin);
+            let mut machine = native::Node::new(config, seed, now, origin);
+            machine.simulate();
             self.trace.set_id(index, machine.id());
             node.given.config(&node.config);
             node.machine = Some(Machine::Native(Box::new(machine)));

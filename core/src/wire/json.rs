@@ -9,11 +9,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
 use crate::config::MOST_NODES;
 use crate::io::ChannelMessage;
+use crate::json::{self, Value, quoted};
 
 /// A frame of the dialect, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,77 +51,39 @@ pub(crate) enum JsonFrame<'a> {
     },
 }
 
-/// The members of all frames. What another type of frame has is not looked at, whatever it is.
-#[derive(Deserialize)]
-struct Members<'a> {
-    #[serde(borrow)]
-    t: Cow<'a, str>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    d: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    q: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    ts: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    r: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    sys: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    nodes: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "nodeId")]
-    node_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    from: Option<&'a RawValue>,
-}
-
-/// A `null` is there, too.
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
-}
-
-/// A string that may have escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
 /// Reads a channel message; `None` if it is no frame of the dialect.
 pub(crate) fn read(message: &[u8]) -> Option<JsonFrame<'_>> {
     let text = core::str::from_utf8(message).ok()?;
-    let members: Members<'_> = serde_json::from_str(text).ok()?;
-    let from = match members.from {
-        Some(raw) if raw.get() != "null" => Some(string(Some(raw))?),
-        _ => None,
-    };
-    Some(match members.t.as_ref() {
+    // What another type of frame has is not looked at, whatever it is.
+    let [t, d, q, ts, r, sys, nodes, node_id, from] = json::members(
+        text,
+        ["t", "d", "q", "ts", "r", "sys", "nodes", "nodeId", "from"],
+    )?;
+    let from = json::optional(from, Value::text)?;
+    Some(match t?.text()?.as_ref() {
         "m" => JsonFrame::Message {
             from,
-            payload: members.d?.get(),
+            payload: d?.raw(),
         },
         "s" => JsonFrame::State {
             from,
-            sequence: members.q?.get().parse().ok()?,
-            payload: members.d?.get(),
+            sequence: q?.number()?,
+            payload: d?.raw(),
         },
-        "p" => JsonFrame::Ping {
-            stamp: number(members.ts)?,
-        },
-        "P" => JsonFrame::Pong {
-            stamp: number(members.ts)?,
-        },
+        "p" => JsonFrame::Ping { stamp: stamp(ts?)? },
+        "P" => JsonFrame::Pong { stamp: stamp(ts?)? },
         "R" => JsonFrame::Refused {
-            reason: members
-                .r
-                .and_then(|raw| string(Some(raw)))
-                .unwrap_or_default(),
+            reason: r.and_then(Value::text).unwrap_or_default(),
         },
-        "y" => match string(members.sys)?.as_ref() {
+        "y" => match sys?.text()?.as_ref() {
             "roster" => JsonFrame::Roster {
-                nodes: names(members.nodes)?,
+                nodes: names(nodes?)?,
             },
             "node_joined" => JsonFrame::Joined {
-                node: string(members.node_id)?,
+                node: node_id?.text()?,
             },
             "node_left" => JsonFrame::Left {
-                node: string(members.node_id)?,
+                node: node_id?.text()?,
             },
             _ => return None,
         },
@@ -130,30 +91,22 @@ pub(crate) fn read(message: &[u8]) -> Option<JsonFrame<'_>> {
     })
 }
 
-fn string(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    let text: Text<'_> = serde_json::from_str(raw?.get()).ok()?;
-    Some(text.0)
-}
-
 /// A stamp is a number: nothing else is sent back.
-fn number(raw: Option<&RawValue>) -> Option<&str> {
-    let text = raw?.get();
+fn stamp(value: Value<'_>) -> Option<&str> {
+    let text = value.raw();
     let digit = |byte: &u8| byte.is_ascii_digit() || *byte == b'-';
     (text.len() <= 32 && text.as_bytes().first().is_some_and(digit)).then_some(text)
 }
 
-fn names(raw: Option<&RawValue>) -> Option<Vec<Cow<'_, str>>> {
-    let all: Vec<Text<'_>> = serde_json::from_str(raw?.get()).ok()?;
-    let most = usize::from(MOST_NODES);
-    (all.len() <= most).then(|| all.into_iter().map(|text| text.0).collect())
+fn names(list: Value<'_>) -> Option<Vec<Cow<'_, str>>> {
+    let names = list.elements(MOST_NODES.into())?;
+    names.into_iter().map(Value::text).collect()
 }
 
 /// Whether a payload can be said in the dialect: it is the text of one JSON object.
 pub(crate) fn is_object(payload: &[u8]) -> bool {
-    let raw = core::str::from_utf8(payload)
-        .ok()
-        .and_then(|text| serde_json::from_str::<&RawValue>(text).ok());
-    raw.is_some_and(|raw| raw.get().starts_with('{'))
+    let value = core::str::from_utf8(payload).ok().and_then(Value::read);
+    value.is_some_and(|value| value.raw().starts_with('{'))
 }
 
 /// What stands around the payload of a message or state of ours, at most, besides its origin's name.
@@ -213,10 +166,6 @@ pub(crate) fn left(node: &str) -> ChannelMessage {
 
 fn whole(text: String) -> ChannelMessage {
     Bytes::from(text.into_bytes()).into()
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_else(|_| String::from("\"\""))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use self::shortcut::Shortcut;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::crypto;
-use super::dtls::{self, Window};
+use super::dtls::{self, Draws, Window};
 use super::gather::Local;
 use super::probe::Probes;
 use super::stun::{self, Role, Transaction};
@@ -86,6 +86,8 @@ pub(in crate::native) struct Setup<'a> {
     pub(in crate::native) offerer: bool,
     pub(in crate::native) clock: Clock,
     pub(in crate::native) rng: Rng,
+    /// Whether DTLS draws from `rng`, too, what it may.
+    pub(in crate::native) simulated: bool,
     pub(in crate::native) certificate: &'a DtlsCertificate,
     pub(in crate::native) limits: &'a Limits,
     pub(in crate::native) loopback: bool,
@@ -130,6 +132,7 @@ pub(in crate::native) struct Link {
     /// The types of the remote's candidates.
     kinds: BTreeMap<SocketAddr, CandidateKind>,
     probes: Probes,
+    rng: Rng,
     connected: bool,
     /// There was a path once.
     found: bool,
@@ -161,6 +164,7 @@ impl Link {
             offerer,
             clock,
             mut rng,
+            simulated,
             certificate,
             limits,
             loopback,
@@ -181,7 +185,11 @@ impl Link {
             });
         config.set_initial_stun_rto(CHECK_RTO);
         config.set_max_stun_rto(CHECK_INTERVAL);
-        let window = Arc::new(Window::default());
+        let window = Arc::new(Window::new(if simulated {
+            Draws::seed(&mut rng.fork("dtls"))
+        } else {
+            Draws::System
+        }));
         window.set_round_trip(ROUND_TRIP);
         let mut rtc = dtls::with_window(&window, || config.build(clock.instant(now)));
         rtc.direct_api().set_ice_controlling(offerer);
@@ -211,7 +219,8 @@ impl Link {
             role: None,
             checks: Checks::default(),
             kinds: BTreeMap::new(),
-            probes: Probes::new(rng),
+            probes: Probes::new(rng.fork("probes")),
+            rng,
             connected: false,
             found: false,
             greeted: false,

@@ -23,7 +23,7 @@ impl Link {
         match changes.apply() {
             Some((offer, pending)) => {
                 self.pending = Some(pending);
-                self.describe(offer.to_sdp_string(), out);
+                self.describe(&offer.to_sdp_string(), out);
             }
             None => self.fail(LinkFailure::Platform),
         }
@@ -59,7 +59,7 @@ impl Link {
                 .create(|config| self.rtc.direct_api().create_data_channel(config));
         }
         self.remote = Some(credentials);
-        self.describe(answer.to_sdp_string(), out);
+        self.describe(&answer.to_sdp_string(), out);
         self.add_remote_candidates(&candidates, out);
         self.step(now, out);
     }
@@ -174,7 +174,8 @@ impl Link {
     }
 
     /// Our description is made: tell it, then the candidates, which are not in it.
-    fn describe(&mut self, sdp: String, out: &mut Outbox) {
+    fn describe(&mut self, sdp: &str, out: &mut Outbox) {
+        let sdp = description::own(sdp, &mut self.rng.fork("description"));
         out.updates.push(Update::LocalDescription(sdp));
         self.described = true;
         for local in self.locals.clone() {

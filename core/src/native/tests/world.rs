@@ -118,6 +118,7 @@ impl World {
                     offerer: which == L,
                     clock,
                     rng: rng.fork("link"),
+                    simulated: true,
                     certificate: &certificate,
                     limits: &plan.limits,
                     loopback: false,

@@ -135,7 +135,7 @@ impl Bare {
             led: false,
         };
         let answer = negotiation::answer(&self.connection, &admission);
-        with_source(CODE, &write_relayed(RelayedKind::Answer, "me", answer))
+        with_source(CODE, &write_relayed(RelayedKind::Answer, "me", &answer))
     }
 
     pub(super) fn welcome(&self) -> Frame {

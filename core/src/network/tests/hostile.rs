@@ -66,8 +66,7 @@ fn signaling_frame(rng: &mut Rng, connection: &str, answer: &str) -> String {
     let source = one_of(rng, &[CODE, "hand 0", "peer", "wattle-0", ""]);
     let connection = one_of(rng, &[connection, "dc_0", "dc_1", ""]);
     let node = NodeId::from_bytes([rng.below(40) as u8; 16]);
-    let relay =
-        |kind, payload: serde_json::Value| with_source(source, &write_relayed(kind, "me", payload));
+    let relay = |kind, payload: String| with_source(source, &write_relayed(kind, "me", &payload));
     let text = match rng.below(12) {
         0 => offer_frame(source, connection, node, "by hand"),
         1 => offer_frame(source, connection, HOST_ID, &"v".repeat(20_000)),
@@ -86,7 +85,7 @@ fn signaling_frame(rng: &mut Rng, connection: &str, answer: &str) -> String {
             );
             relay(
                 kind,
-                serde_json::json!({ "connectionId": connection, "type": "data" }),
+                serde_json::json!({ "connectionId": connection, "type": "data" }).to_string(),
             )
         }
         6 => {
@@ -94,10 +93,11 @@ fn signaling_frame(rng: &mut Rng, connection: &str, answer: &str) -> String {
             relay(
                 RelayedKind::Answer,
                 serde_json::json!({ "type": "data", "connectionId": connection,
-                    "wattle": { "version": [1, rng.below(3)], "refused": reason } }),
+                    "wattle": { "version": [1, rng.below(3)], "refused": reason } })
+                .to_string(),
             )
         }
-        7 => relay(RelayedKind::Expire, serde_json::Value::Null),
+        7 => relay(RelayedKind::Expire, "null".into()),
         8 | 9 => {
             let line = one_of(
                 rng,
@@ -112,9 +112,10 @@ fn signaling_frame(rng: &mut Rng, connection: &str, answer: &str) -> String {
             } else {
                 line.into()
             };
-            let candidate = serde_json::to_string(&negotiation::candidate(connection, &line));
-            let candidate = serde_json::from_str(&candidate.unwrap()).unwrap();
-            relay(RelayedKind::Candidate, candidate)
+            relay(
+                RelayedKind::Candidate,
+                negotiation::candidate(connection, &line),
+            )
         }
         10 => one_of(
             rng,

@@ -98,7 +98,7 @@ fn ice_that_finds_nothing_tells_what_was_tried() {
     let _ = bare.update(LinkUpdate::LocalCandidate(REFLEXIVE));
     for line in [LOCAL, REFLEXIVE, OTHER_PORT] {
         let payload = negotiation::candidate(&bare.connection, line);
-        let text = with_source(CODE, &write_relayed(RelayedKind::Candidate, "me", payload));
+        let text = with_source(CODE, &write_relayed(RelayedKind::Candidate, "me", &payload));
         let _ = bare.frame(&text);
     }
     let _ = bare.update(link_report(CandidateKind::Host));

@@ -164,7 +164,7 @@ impl Room {
         };
         let connection = format!("dc_again_{nth}");
         let offer = negotiation::offer("by hand", &connection, &hello);
-        let offer = write_relayed(RelayedKind::Offer, CODE, offer);
+        let offer = write_relayed(RelayedKind::Offer, CODE, &offer);
         self.frame_to(HOST, &with_source(&format!("again {nth}"), &offer));
         let new = self
             .hands
@@ -476,7 +476,7 @@ pub(super) fn offer_frame(source: &str, connection: &str, node: NodeId, sdp: &st
         resume: None,
     };
     let offer = negotiation::offer(sdp, connection, &hello);
-    with_source(source, &write_relayed(RelayedKind::Offer, CODE, offer))
+    with_source(source, &write_relayed(RelayedKind::Offer, CODE, &offer))
 }
 
 /// A seeded stream for a test.

@@ -16,7 +16,6 @@ use alloc::string::{String, ToString as _};
 use core::net::IpAddr;
 use core::time::Duration;
 
-use serde::Serialize;
 use tracing::debug;
 
 use self::connections::{Connections, Counts, Full, Registration};
@@ -25,6 +24,7 @@ use self::waiting::{Expired, Waiting};
 use super::io::{ConnectionId, ServerInput, ServerOutput};
 use super::message::FrameOut;
 use crate::code::LAN_HOST_ID;
+use crate::json::Object;
 use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
@@ -331,7 +331,7 @@ impl Server {
                 }
                 Seat::Connection(_) | Seat::Host => {
                     count(&mut self.counters.refused_id_taken);
-                    let payload = Some(Message { msg: "ID is taken" });
+                    let payload = Some("ID is taken");
                     return self.refuse(connection, "ID-TAKEN", payload);
                 }
             },
@@ -385,16 +385,21 @@ impl Server {
     }
 
     fn refuse_error(&mut self, connection: ConnectionId, msg: &str) {
-        self.refuse(connection, "ERROR", Some(Message { msg }));
+        self.refuse(connection, "ERROR", Some(msg));
     }
 
-    fn refuse(&mut self, connection: ConnectionId, kind: &str, payload: Option<Message<'_>>) {
+    fn refuse(&mut self, connection: ConnectionId, kind: &str, msg: Option<&str>) {
         debug!(?connection, kind, "refused");
+        let payload = msg.map(|msg| {
+            let mut payload = Object::new();
+            payload.text("msg", msg);
+            payload.end()
+        });
         let frame = FrameOut {
             kind,
             src: None,
             dst: None,
-            payload,
+            payload: payload.as_deref(),
         };
         let text = frame.to_text();
         self.outputs.extend([
@@ -416,7 +421,7 @@ impl Server {
             seat,
         };
         self.clients.insert(id.to_string(), client);
-        let open: FrameOut<'_, Message<'_>> = FrameOut {
+        let open = FrameOut {
             kind: "OPEN",
             src: None,
             dst: None,
@@ -460,12 +465,6 @@ impl Server {
         let client = self.clients.get(&registration.id)?;
         (client.number == registration.number).then(|| (registration.id.clone(), client.seat))
     }
-}
-
-/// The payload of ERROR and ID-TAKEN.
-#[derive(Serialize)]
-struct Message<'a> {
-    msg: &'a str,
 }
 
 fn as_usize(limit: u32) -> usize {

@@ -6,7 +6,7 @@ use tracing::debug;
 
 use super::rate::Verdict;
 use super::waiting::{NoRoom, Pair};
-use super::{Message, Seat, Server, as_usize, count};
+use super::{Seat, Server, as_usize, count};
 use crate::signaling::io::{ConnectionId, ServerOutput};
 use crate::signaling::message::{Frame, FrameOut};
 
@@ -122,7 +122,7 @@ impl Server {
     /// Tells the sender of a pair that its target is not there, if it still is there itself.
     pub(super) fn send_expire(&mut self, pair: &Pair) {
         if let Some(seat) = self.clients.get(&pair.src).map(|client| client.seat) {
-            let expire: FrameOut<'_, Message<'_>> = FrameOut {
+            let expire = FrameOut {
                 kind: "EXPIRE",
                 src: Some(&pair.dst),
                 dst: Some(&pair.src),

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde::Serialize;
+use crate::json::Object;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,19 +115,14 @@ fn hex(digit: u8) -> Option<u8> {
 
 /// What `GET /` says, with the members that PeerServer has.
 pub(super) fn greeting() -> String {
-    #[derive(Serialize)]
-    struct Greeting {
-        name: &'static str,
-        description: &'static str,
-        website: &'static str,
-    }
-    // Strings cannot fail to serialize.
-    serde_json::to_string(&Greeting {
-        name: "wattle signaling server",
-        description: "Brings nodes together: they exchange their WebRTC descriptions here.",
-        website: env!("CARGO_PKG_REPOSITORY"),
-    })
-    .unwrap_or_default()
+    let mut greeting = Object::new();
+    greeting.text("name", "wattle signaling server");
+    greeting.text(
+        "description",
+        "Brings nodes together: they exchange their WebRTC descriptions here.",
+    );
+    greeting.text("website", env!("CARGO_PKG_REPOSITORY"));
+    greeting.end()
 }
 
 /// A random UUID (RFC 9562, section 5.4), which is what PeerServer gives to those who ask for an id.
