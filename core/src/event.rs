@@ -62,7 +62,7 @@ pub enum Event {
         node: NodeId,
     },
     /// In a mesh: from now on messages between a node and us go this way. A node that has just joined
-    /// is relayed.
+    /// is relayed. Of one that said goodbye nothing comes but `NodeLeft`.
     NodeRoute {
         /// Which.
         node: NodeId,

@@ -1,6 +1,6 @@
 // The demo: chat over reliable messages, a field of dots over states, and the numbers behind both.
 
-import { Interpolator, Network } from "../pkg/wattle.js";
+import { Interpolator, Network, load } from "../pkg/wattle.js";
 import { qr } from "./qr.js";
 
 const $ = (id) => document.getElementById(id);
@@ -17,6 +17,9 @@ const others = new Map();
 const own = { x: 0.5, y: 0.5, trail: [] };
 
 // -------------------------------------------------------------------------------- beginning
+
+// While a person still reads; what goes wrong is told when it is needed.
+load().catch(() => {});
 
 $("signal").value = query.get("signal") ?? "";
 $("ice").value = query.get("ice") ?? "default";

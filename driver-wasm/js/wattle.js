@@ -1,12 +1,35 @@
 // wattle for JavaScript: small peer-to-peer networks over WebRTC. `wattle.d.ts` describes everything.
 
-import init, { Interpolator as Motion, Node } from "./wattle_wasm.js";
+import init, { Interpolator as Motion, Node, Rehearsal } from "./wattle_wasm.js";
 
 /** The module is loaded once, by the first who needs it. */
 let loading;
+let ready;
 
-/** Loads the WebAssembly module; `host` and `join` do so by themselves. `source` is where it is. */
+/** Loads the WebAssembly module, and has the browser compile it. `source` is where it is. */
 export const load = (source) => {
+  ready ??= fetched(source).then(rehearse, (error) => {
+    ready = undefined;
+    throw error;
+  });
+  return ready;
+};
+
+/** So long the page is kept busy at once, in milliseconds. */
+const STEP = 4;
+
+const rehearse = async () => {
+  const rehearsal = new Rehearsal();
+  for (let more = true; more; ) {
+    await later();
+    const until = performance.now() + STEP;
+    while (more && performance.now() < until) more = rehearsal.step() !== undefined;
+  }
+  rehearsal.free();
+};
+
+/** What `host` and `join` need. */
+const fetched = (source) => {
   loading ??= init(source === undefined ? undefined : { module_or_path: source }).then(
     () => undefined,
     (error) => {
@@ -151,7 +174,7 @@ export class Network extends EventTarget {
       delete rest[name];
     }
     signal?.throwIfAborted();
-    await load(module);
+    await fetched(module);
     signal?.throwIfAborted();
     network.#ended = new Promise((done) => {
       network.addEventListener("ended", ({ reason, message, remedy, clean }) =>

@@ -93,6 +93,11 @@ impl Link {
         Ok(link)
     }
 
+    /// All that needs nobody else, for [`Rehearsal`](crate::rehearsal::Rehearsal).
+    pub(crate) fn rehearse(self) {
+        self.inner.negotiate_channels();
+    }
+
     /// Carries out a command; `Open` and `Close` are our maker's.
     pub(crate) fn command(&mut self, command: LinkCommand, scratch: &mut Vec<u8>) {
         let inner = &self.inner;

@@ -109,6 +109,14 @@ impl Shared {
         Ok(shared)
     }
 
+    /// A node that does nothing, and is gone again: for [`Rehearsal`](crate::rehearsal::Rehearsal).
+    pub(crate) fn rehearse(config: Config) {
+        if let Ok(shared) = Self::start(config, |_, _| Ok(())) {
+            let outside = shared.core.borrow_mut().outside.take();
+            drop(outside);
+        }
+    }
+
     /// News of the world.
     pub(crate) fn input(&self, input: Input<'_>) {
         self.turn(|core| {

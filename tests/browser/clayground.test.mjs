@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { until } from "../interop/processes.mjs";
+import { sleep, until } from "../interop/processes.mjs";
 import { Page, browse, serve, signaling } from "./pages.mjs";
 
 /** A Clayground page; `call` runs one of its functions. */
@@ -14,7 +14,11 @@ const clayground = async (browser, origin, signalingUrl) => {
   const hears = (what, matches) =>
     until(what, 15_000, async () => (await page.evaluate("heard")).some(matches));
   const look = (name) => page.evaluate(name);
-  return { call, hears, look };
+  const freeze = (time) =>
+    page.evaluate((time) => {
+      for (const end = performance.now() + time; performance.now() < end; );
+    }, time);
+  return { call, hears, look, freeze };
 };
 
 const start = async (t) => {
@@ -46,6 +50,39 @@ test("a Clayground page joins a page", async (t) => {
   await talk(ours, theirs);
   await theirs.call("leave");
   await ours.event("nodeleft");
+});
+
+test("a Clayground page that is frozen is given a window of messages and no more, and misses nothing", async (t) => {
+  const { signalingUrl, ours, theirs } = await start(t);
+  await ours.host({ signalingUrl });
+  await theirs.call("join", "frozen-page", ours.code);
+  await ours.event("nodejoined");
+  await ours.call("broadcast", { n: 0 });
+  // It has answered that it took that.
+  await sleep(2_000);
+  const frozen = theirs.freeze(6_000);
+  const given = await ours.page.evaluate(async () => {
+    const text = "x".repeat(10_000);
+    let n = 0;
+    for (const end = performance.now() + 4_000; performance.now() < end; ) {
+      try {
+        for (;;) {
+          window.network.broadcast({ n: n + 1, text });
+          n += 1;
+        }
+      } catch (error) {
+        if (error.kind !== "full") throw error;
+      }
+      await new Promise((done) => setTimeout(done, 50));
+    }
+    return n;
+  });
+  assert.ok(given > 40 && given < 60, `${given} times 10 kB are a window of 512 KiB`);
+  await frozen;
+  await theirs.hears("the last message", (frame) => frame.d?.n === given);
+  await ours.page.evaluate((n) => window.network.broadcastWhenRoom({ n }), given + 1);
+  await theirs.hears("and another", (frame) => frame.d?.n === given + 1);
+  assert.deepEqual(ours.all("nodelost", "nodeleft"), []);
 });
 
 test("a page joins a Clayground page", async (t) => {

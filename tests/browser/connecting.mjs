@@ -5,7 +5,8 @@
 //
 // Counted is the joiner's time: from the call (WebSocket not yet open) until it can send. For PeerJS
 // that is `new Peer` to the connection's `open`, with an id of its own, so that it need not ask for one.
-// A fresh page connects for the first time; its scripts and the module are loaded before.
+// A fresh page connects for the first time; its scripts and the module are loaded before, with all that they do
+// by themselves: both open and close an RTCPeerConnection.
 
 import { PeerServer, Wattle, host } from "../interop/processes.mjs";
 import { Page, browse, serve } from "./pages.mjs";

@@ -283,6 +283,44 @@ fn last_words_arrive_before_the_leaving() {
     }
 }
 
+/// A goodbye goes directly and to the host, who tells it to all: whichever comes first, a node's leaving is one
+/// event, and not a change of the way to it as well.
+#[test]
+fn a_goodbye_is_told_once_whichever_way_comes_first() {
+    let ways = |[direct, to_host, from_host]: [u64; 3]| {
+        let mut world = World::new(direct + to_host);
+        let nodes = mesh(&mut world, 3);
+        for (a, b, delay) in [(1, 2, direct), (1, 0, to_host), (0, 2, from_host)] {
+            let delay = Duration::from_millis(delay);
+            let jitter = Duration::from_millis(3);
+            let path = Path {
+                delay,
+                jitter,
+                loss_per_mille: 50,
+                ..Path::default()
+            };
+            world.set_path(nodes[a], nodes[b], path);
+        }
+        world.run_for(Duration::from_secs(3));
+        let _ = world.take_events(nodes[2]);
+        let id = world.id(nodes[1]).unwrap();
+        world.leave(nodes[1]);
+        world.run_for(Duration::from_secs(5));
+        let reason = LeaveReason::Left;
+        assert_eq!(
+            world.take_events(nodes[2]),
+            [Event::NodeLeft { node: id, reason }],
+            "{direct}, {to_host} and {from_host} ms"
+        );
+    };
+    for times in 0..10 {
+        ways([1, 200 + times, 1]);
+        ways([1, 1, 300 + times]);
+        ways([300 + times, 1, 1]);
+        ways([20 + times, 10, 10]);
+    }
+}
+
 #[test]
 fn nodes_come_and_go_while_others_are_still_connecting() {
     for seed in 0..50 {

@@ -29,6 +29,8 @@ pub(crate) struct Direct {
     pub(crate) in_use: bool,
     /// The host says that the node has left; until then its last words may still come directly.
     pub(crate) leaves: Option<(Timestamp, LeaveReason)>,
+    /// The node itself said goodbye; until then the host's word is awaited, and nothing is said of another way.
+    pub(crate) parting: Option<(Timestamp, LeaveReason)>,
 }
 
 /// Who gives up a link, and so whether the other side has to be told.
@@ -71,6 +73,11 @@ impl Direct {
     /// The link of this attempt, if it is the one under way.
     pub(crate) fn link_of(&self, attempt: u32) -> Option<LinkId> {
         self.link.filter(|_| attempt == self.attempt)
+    }
+
+    /// Why the node has left, as far as anybody said so.
+    pub(crate) fn why_it_left(&self) -> Option<LeaveReason> {
+        self.leaves.or(self.parting).map(|(_, reason)| reason)
     }
 
     /// The link works.

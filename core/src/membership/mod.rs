@@ -8,7 +8,7 @@ mod roster;
 mod stall;
 
 pub(crate) use direct::{Direct, GiveUp};
-pub(crate) use interpreter::{Interpreter, STALE};
+pub(crate) use interpreter::{Interpreter, PING, STALE};
 pub(crate) use pair::{ACK_DELAY, Delivered, Pair, cost};
 pub(crate) use relay::{Passed, Relay};
 pub(crate) use roster::Roster;

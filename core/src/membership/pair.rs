@@ -433,6 +433,11 @@ impl Pair {
         }
     }
 
+    /// Nobody knows whether its application could take more: it gives no account of that.
+    pub(crate) const fn no_account(&mut self) {
+        self.untaken_since = None;
+    }
+
     fn arm(&mut self, now: Timestamp, delay: Duration) {
         let at = now.plus(delay);
         self.ack_at = Some(self.ack_at.map_or(at, |earlier| earlier.min(at)));

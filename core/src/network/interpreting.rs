@@ -10,7 +10,7 @@ use crate::event::{LeaveReason, Refusal};
 use crate::id::LinkId;
 use crate::io::{Channel, LinkCommand, LinkFailure, Output};
 use crate::link::{Aside, Link, Stage};
-use crate::membership::{Interpreter, STALE};
+use crate::membership::{Interpreter, PING, STALE};
 use crate::wire::HOST;
 
 impl Network {
@@ -84,7 +84,8 @@ impl Network {
             Channel::Data if carries.is_none() => data,
             Channel::Data | Channel::State => state,
         };
-        let less = bytes < *place;
+        // A ping that leaves is no word that moves.
+        let less = bytes < *place && *place > PING;
         *place = bytes;
         let moved = less && carries.is_none() && channel == Channel::Data;
         if let Some(link) = self.links.get_mut(&of) {
@@ -141,6 +142,7 @@ impl Network {
                 continue;
             };
             interpreter.acknowledge(now);
+            interpreter.ask(now);
             while let Some((channel, message)) = interpreter.poll_message() {
                 let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
                 let apart = channel == Channel::State && interpreter.has_state;

@@ -84,6 +84,8 @@ impl Network {
             .map_or_else(|| self.config.signaling_url.clone(), SignalingUrl::lan);
         let id = self.client.random_id();
         self.client.register(self.now, url.clone(), id);
+        // First of all: a browser needs its time to make the link, and the way to the server is long.
+        self.pump_signaling();
         let timeouts = self.config.timeouts;
         let deadline = self.now.plus(timeouts.signaling.min(timeouts.connect));
         let hello = Frame::Hello(Hello {

@@ -233,6 +233,12 @@ impl Network {
     /// A joiner said goodbye on our link to it; its leaving is the host's to tell, while there is one.
     fn direct_goodbye(&mut self, id: LinkId, reason: LeaveReason) {
         let number = self.links.get(&id).and_then(Link::direct);
+        let until = self.now.plus(self.config.timeouts.leave);
+        if let Some((number, _)) = number
+            && let Some(direct) = self.directs.get_mut(&number)
+        {
+            direct.parting = Some((until, reason));
+        }
         self.direct_over(id, GiveUp::Theirs, reason);
         if let Some((number, _)) = number
             && let Some(direct) = self.directs.get_mut(&number)
@@ -325,6 +331,10 @@ impl Network {
         let Some(direct) = self.directs.get_mut(&number) else {
             return;
         };
+        // Nobody has a use for another way to a node that is about to have left.
+        if !directly && direct.parting.is_some() {
+            return;
+        }
         if core::mem::replace(&mut direct.in_use, directly) == directly {
             return;
         }
@@ -426,7 +436,10 @@ impl Network {
             .directs
             .iter()
             .filter(|(_, direct)| direct.link().is_none())
-            .map(|(number, direct)| (*number, direct.leaves.map_or(LeaveReason::Lost, |(_, r)| r)))
+            .map(|(number, direct)| {
+                let reason = direct.why_it_left();
+                (*number, reason.unwrap_or(LeaveReason::Lost))
+            })
             .collect();
         for (number, reason) in lost {
             self.node_gone(number, reason);
@@ -468,7 +481,10 @@ impl Network {
         let slow = self.slow_joiner().map(|(at, _)| at);
         self.directs
             .values()
-            .map(|one| earliest(one.retry_at(), one.leaves.map(|(at, _)| at)))
+            .flat_map(|one| {
+                let [told, heard] = [one.leaves, one.parting].map(|gone| Some(gone?.0));
+                [one.retry_at(), told, heard]
+            })
             .fold(slow, earliest)
     }
 
@@ -485,6 +501,17 @@ impl Network {
             .collect();
         for (number, reason) in gone {
             self.node_gone(number, reason);
+        }
+        // The host does not know of it: its own goodbye was lost, perhaps.
+        let mut stay = Vec::new();
+        for (number, one) in &mut self.directs {
+            if one.parting.is_some_and(|(at, _)| due(at)) {
+                one.parting = None;
+                stay.push(*number);
+            }
+        }
+        for number in stay {
+            self.choose_route(number);
         }
         let again: Vec<Number> = self
             .directs

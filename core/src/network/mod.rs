@@ -356,6 +356,10 @@ impl Network {
         }
         self.finish_leaving();
         self.tell_writable();
+        self.pump_signaling();
+    }
+
+    fn pump_signaling(&mut self) {
         while let Some(command) = self.client.poll_command() {
             self.outputs.push_back(Output::Signaling(command));
         }

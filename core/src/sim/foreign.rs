@@ -22,7 +22,7 @@ use crate::code::NetworkCode;
 use crate::error::{EndReason, HostError, JoinError, SendError};
 use crate::event::{Event, Phase};
 use crate::id::{LinkId, NodeId};
-use crate::io::{Input, Output};
+use crate::io::{Channel, Input, Output};
 use crate::network::Hosting;
 use crate::rng::Rng;
 use crate::signaling::{SignalingCommand, SignalingFailure, SignalingId};
@@ -36,6 +36,8 @@ const PING: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How soon a host comes back to a signaling server that went away.
 const RETRY: Duration = Duration::from_secs(1);
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A node that is not wattle's, as a test makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,9 @@ pub struct Foreign {
     pub pings: bool,
     /// How many nodes it lets in, itself included, if it hosts.
     pub most: u8,
+    /// How many messages it handles in a second: `None` is as many as come, 0 a page that is frozen. What waits is
+    /// not lost. [`World::set_reads`] changes it.
+    pub reads: Option<u16>,
 }
 
 impl Foreign {
@@ -64,6 +69,7 @@ impl Foreign {
             page: true,
             pings: true,
             most: 8,
+            reads: None,
         }
     }
 
@@ -124,6 +130,9 @@ pub(super) struct ForeignNode {
     others: BTreeSet<String>,
     counted: u64,
     heard: Vec<ForeignFrame>,
+    /// What it has not handled yet, and when it handles the next.
+    waiting: VecDeque<(LinkId, Channel, Bytes)>,
+    read_at: Option<Timestamp>,
     outputs: VecDeque<Output>,
 }
 
@@ -150,6 +159,8 @@ impl ForeignNode {
             others: BTreeSet::new(),
             counted: 0,
             heard: Vec::new(),
+            waiting: VecDeque::new(),
+            read_at: None,
             outputs: VecDeque::new(),
         }
     }
@@ -202,6 +213,7 @@ impl ForeignNode {
             self.signal(SignalingCommand::Close(id));
         }
         self.role = Role::Idle;
+        self.waiting.clear();
         (self.beat_at, self.ping_at, self.retry_at) = (None, None, None);
         self.others.clear();
         self.outputs
@@ -273,7 +285,8 @@ impl ForeignNode {
         let asks = self.ping_at.filter(|_| self.what.pings);
         let refused = self.peers.values().filter_map(|peer| peer.close_at).min();
         let first = earliest(self.beat_at, self.retry_at);
-        earliest(earliest(first, asks), earliest(deadline, refused))
+        let first = earliest(earliest(first, asks), self.read_at);
+        earliest(first, earliest(deadline, refused))
     }
 
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
@@ -292,11 +305,14 @@ impl ForeignNode {
         }
         if self.ping_at.take_if(is_due).is_some() {
             self.ping_at = Some(now.plus(PING));
-            if self.what.pings {
+            if self.what.pings && self.what.reads != Some(0) {
                 // Its own time, of which nobody else knows anything.
                 let stamp = now.as_millis().saturating_add(1_732_309_200_123);
                 self.say_all(false, &format!(r#"{{"t":"p","ts":{stamp}}}"#));
             }
+        }
+        if self.read_at.take_if(is_due).is_some() {
+            self.read();
         }
         let over = self.peers.iter();
         let over = over.filter(|(_, peer)| peer.close_at.is_some_and(|at| at <= now));
@@ -307,6 +323,27 @@ impl ForeignNode {
             && deadline.take_if(is_due).is_some()
         {
             self.end(EndReason::TimedOut(Phase::Ice));
+        }
+    }
+
+    fn set_reads(&mut self, reads: Option<u16>) {
+        self.what.reads = reads;
+        self.read_at = None;
+        self.read();
+    }
+
+    /// Handles what waits, as far as it is its time.
+    pub(super) fn read(&mut self) {
+        let pause = match self.what.reads {
+            None => Duration::ZERO,
+            Some(0) => return,
+            Some(reads) => SECOND / u32::from(reads),
+        };
+        while self.read_at.is_none()
+            && let Some((link, channel, message)) = self.waiting.pop_front()
+        {
+            self.hear(link, channel, &message);
+            self.read_at = (!pause.is_zero()).then(|| self.now.plus(pause));
         }
     }
 
@@ -343,6 +380,16 @@ impl World {
             return Vec::new();
         };
         core::mem::take(&mut foreign.heard)
+    }
+
+    /// How many messages such a node handles in a second from now on: see [`Foreign::reads`].
+    pub fn set_reads(&mut self, NodeIndex(index): NodeIndex, reads: Option<u16>) {
+        let now = self.now();
+        if let Some(Machine::Foreign(foreign)) = self.machine(index) {
+            foreign.now = foreign.now.max(now);
+            foreign.set_reads(reads);
+            self.drain(index);
+        }
     }
 
     /// The names of the others in its network, as such a node was told.

@@ -170,6 +170,31 @@ impl Drop for Node {
     }
 }
 
+/// A first connection within the page, in steps.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Rehearsal(crate::rehearsal::Rehearsal);
+
+#[wasm_bindgen]
+impl Rehearsal {
+    /// Begins.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        let _ = options::read(&js_sys::Object::new());
+        Self(crate::rehearsal::Rehearsal::new())
+    }
+
+    /// Goes on a little. Gives the event that one of its nodes hears, or `null`; in the end, `undefined`.
+    pub fn step(&mut self) -> JsValue {
+        let mut heard = JsValue::NULL;
+        if self.0.step(|event| heard = value::event(event)) {
+            heard
+        } else {
+            JsValue::UNDEFINED
+        }
+    }
+}
+
 fn error(kind: &str, message: &str, remedy: &str) -> JsValue {
     object(&[
         ("kind", kind.into()),

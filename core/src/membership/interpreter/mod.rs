@@ -7,6 +7,7 @@
 
 mod host;
 mod joiner;
+mod taking;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -14,6 +15,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use self::taking::Taking;
 use super::{Delivered, Pair};
 use crate::config::MOST_NODES;
 use crate::event::Route;
@@ -31,6 +33,9 @@ const BEGUN_ANEW: u8 = 8;
 
 /// Over this many bytes in its channel a state, a ping or a pong is not worth more.
 pub(crate) const STALE: u32 = 64 * 1024;
+
+/// So many bytes are no more than a ping, or two.
+pub(crate) const PING: u32 = 64;
 
 /// What one link to a node of the dialect needs.
 #[derive(Debug)]
@@ -55,6 +60,7 @@ pub(crate) struct Interpreter {
     pub(crate) buffered: [u32; 2],
     pub(crate) skipped: Skipped,
     pings: Pings,
+    taking: Taking,
 }
 
 /// How the node is asked for a sign of life.
@@ -168,6 +174,7 @@ impl Interpreter {
                 waiting: false,
                 vain: true,
             },
+            taking: Taking::new(terms.window),
         }
     }
 
@@ -228,6 +235,11 @@ impl Interpreter {
                 let pong = json::pong(stamp);
                 self.messages.push_back((Channel::State, pong));
             }
+            Some(JsonFrame::Pong { stamp }) if self.taking.answered(stamp).is_some() => {
+                while let Some((number, length)) = self.taking.poll(now) {
+                    self.taken(now, number, length);
+                }
+            }
             Some(JsonFrame::Pong { stamp }) => match stamp.parse() {
                 Ok(stamp) => {
                     self.pings.waiting = false;
@@ -273,7 +285,7 @@ impl Interpreter {
             Part::Host(hosting) => hosting.deadline(),
             Part::Joiner { .. } => None,
         };
-        earliest(acks.min(), welcome)
+        earliest(earliest(acks.min(), welcome), self.taking.poll_timeout())
     }
 
     /// Does what is due.
@@ -284,6 +296,22 @@ impl Interpreter {
             self.welcome(Vec::new());
         }
         self.acknowledge(now);
+    }
+
+    /// Asks whether it has taken what it was told, if that is due.
+    pub(crate) fn ask(&mut self, now: Timestamp) {
+        if let Some(ping) = self.taking.ask(now) {
+            self.tell(ping);
+        }
+    }
+
+    /// It has taken a message.
+    fn taken(&mut self, now: Timestamp, number: Number, length: usize) {
+        if let Some(seat) = self.seats.get_mut(&number) {
+            seat.pair.take(length);
+            seat.pair.taken(now);
+            seat.pair.no_account();
+        }
     }
 
     /// The acknowledgements that are due.
@@ -417,9 +445,12 @@ impl Interpreter {
         let seat = self.seats.get_mut(&number)?;
         match seat.pair.receive(now, Route::Relayed, sequence, piece) {
             Ok(Delivered::Message(payload)) => {
-                // It is on its way: the channel has room for it, or this would not be said.
-                seat.pair.take(payload.len());
-                seat.pair.taken(now);
+                seat.pair.no_account();
+                // The channel has room for it, or this would not be said.
+                let told = (number, payload.len());
+                if let Some((number, length)) = self.taking.tell(now, told) {
+                    self.taken(now, number, length);
+                }
                 Some(payload)
             }
             Ok(Delivered::Partly | Delivered::Repeated) => None,

@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::bare::{Bare, DIRECT, LINK, sent};
-use crate::config::{Config, Topology};
+use crate::config::{Config, Timeouts, Topology};
 use crate::event::{Event, LeaveReason, Route};
 use crate::id::{LinkId, NodeId};
 use crate::io::{LinkCommand, LinkUpdate, Output};
 use crate::stats::Status;
-use crate::wire::{Ack, Body, Frame, Member, Piece, State, Step};
+use crate::wire::{Ack, Body, Farewell, Frame, Member, Piece, State, Step};
 
 /// Number 2, to which there is a link, and number 4, which is relayed.
 const TWO: NodeId = NodeId::from_bytes([52; 16]);
@@ -95,7 +95,7 @@ fn frames_that_are_the_hosts_end_the_link_and_nothing_else() {
         Frame::Joined(member),
         Frame::Left {
             number: 4,
-            why: crate::wire::Farewell::Left,
+            why: Farewell::Left,
         },
         Frame::From {
             origin: 4,
@@ -292,5 +292,43 @@ fn without_the_host_the_linked_stay_and_the_others_have_left() {
     assert!(bare.joiner.events.contains(&lost));
     let _ = bare.say_directly(&[direct(0, b"still here")]);
     assert_eq!(heard(&bare), ["still here"]);
+    bare.joiner.finish();
+}
+
+#[test]
+fn a_goodbye_that_the_host_does_not_know_of_is_not_waited_for_long() {
+    for host_tells in [true, false] {
+        let mut bare = Bare::linked(1);
+        let direct = routes(&bare);
+        let out = bare.say_directly(&[Frame::Goodbye(Farewell::Left)]);
+        assert!(closes(&out, DIRECT));
+        let _ = bare.update(LinkUpdate::Alive { round_trip: None });
+        assert_eq!(routes(&bare), direct, "the way to it is of no use any more");
+        if host_tells {
+            let why = Farewell::Left;
+            let _ = bare.say(&[Frame::Left { number: 2, why }]);
+        }
+        let _ = bare.joiner.wake(bare.now.plus(Timeouts::default().leave));
+        let left = Event::NodeLeft {
+            node: TWO,
+            reason: LeaveReason::Left,
+        };
+        assert_eq!(bare.joiner.events.contains(&left), host_tells);
+        let relayed = routes(&bare).contains(&(TWO, Route::Relayed));
+        assert_eq!(relayed, !host_tells);
+        bare.joiner.finish();
+    }
+}
+
+#[test]
+fn who_said_goodbye_has_left_when_the_host_goes() {
+    let mut bare = Bare::linked(1);
+    let _ = bare.say_directly(&[Frame::Goodbye(Farewell::Left)]);
+    let _ = bare.update(LinkUpdate::Closed);
+    let left = Event::NodeLeft {
+        node: TWO,
+        reason: LeaveReason::Left,
+    };
+    assert!(bare.joiner.events.contains(&left));
     bare.joiner.finish();
 }

@@ -97,7 +97,10 @@ impl ForeignNode {
             LinkUpdate::LocalDescription(sdp) => self.described(link, sdp),
             LinkUpdate::LocalCandidate(candidate) => self.candidate(link, candidate),
             LinkUpdate::ChannelOpened(channel) => self.opened(link, channel),
-            LinkUpdate::Message { channel, payload } => self.hear(link, channel, &payload),
+            LinkUpdate::Message { channel, payload } => {
+                self.waiting.push_back((link, channel, payload));
+                self.read();
+            }
             // Another of its defects: a moment without a path is the end.
             LinkUpdate::Disconnected if !self.what.page => self.gone(link),
             LinkUpdate::Failed(_) | LinkUpdate::Closed => self.gone(link),
@@ -226,7 +229,7 @@ impl ForeignNode {
         self.command(link, LinkCommand::Send { channel, message });
     }
 
-    fn hear(&mut self, link: LinkId, channel: Channel, message: &Bytes) {
+    pub(super) fn hear(&mut self, link: LinkId, channel: Channel, message: &Bytes) {
         let Some(peer) = self.peers.get(&link) else {
             return;
         };

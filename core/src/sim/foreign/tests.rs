@@ -15,10 +15,9 @@ use serde_json::Value;
 use super::super::choices::{Choices, FromSeed};
 use super::super::{Path, SignalingFaults};
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Probing};
 use crate::network::Hosting;
 
-const SECOND: Duration = Duration::from_secs(1);
 const CODE: &str = "ABCDEF";
 
 fn code() -> NetworkCode {
@@ -27,8 +26,17 @@ fn code() -> NetworkCode {
 
 /// A host of ours with its code.
 fn hosted(seed: u64) -> (World, NodeIndex) {
+    hosted_as(seed, Config::default())
+}
+
+/// One whose links ask below the channels, as browsers and native nodes do: who is frozen is not silent.
+fn hosted_on_ice(seed: u64) -> (World, NodeIndex) {
+    hosted_as(seed, Config::default().with_probing(Probing::ByLink))
+}
+
+fn hosted_as(seed: u64, config: Config) -> (World, NodeIndex) {
     let mut world = World::new(seed);
-    let host = world.add_model(Config::default());
+    let host = world.add_model(config);
     world
         .try_host(host, Hosting::Signaling { code: Some(code()) })
         .unwrap();
@@ -237,6 +245,108 @@ fn a_flood_ends_for_the_one_that_makes_it_alone() {
         frames(&mut world, good, "m").pop().as_deref(),
         Some(r#"{"t":"m","d":{}}"#)
     );
+}
+
+/// Of a kilobyte, with its number.
+fn numbered(number: u32) -> String {
+    let filled = "x".repeat(1_000);
+    format!(r#"{{"n":{number},"x":"{filled}"}}"#)
+}
+
+fn numbers(world: &mut World, node: NodeIndex) -> Vec<u64> {
+    let frames = frames(world, node, "m").into_iter();
+    let number = |text: String| serde_json::from_str::<Value>(&text).unwrap()["d"]["n"].as_u64();
+    frames.map(|text| number(text).unwrap()).collect()
+}
+
+/// Says as much as there is room for, up to this many in all.
+fn say_all_that_fits(world: &mut World, node: NodeIndex, said: &mut u32, most: u32) {
+    while *said < most && world.broadcast(node, numbered(*said)).is_ok() {
+        *said += 1;
+        if (*said).is_multiple_of(20) {
+            world.run_for(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn what_a_frozen_page_has_not_handled_is_bounded_and_it_is_too_slow_in_the_end() {
+    for page in [true, false] {
+        let (mut world, host) = hosted_on_ice(5);
+        let ours = world.add_model(Config::default());
+        let what = Foreign {
+            page,
+            ..Foreign::page("slow")
+        };
+        let slow = world.add_foreign(what);
+        joined(&mut world, &[ours, slow]);
+        // It has shown that it answers.
+        world.broadcast(host, numbered(0)).unwrap();
+        world.run_for(2 * SECOND);
+        world.set_reads(slow, Some(0));
+        let mut said = 1;
+        say_all_that_fits(&mut world, host, &mut said, 3_000);
+        assert!(
+            (400..600).contains(&said),
+            "{said} kB are a window of 512 KiB"
+        );
+        let gone = |world: &World| world.nodes(host).len() == 2;
+        let since = world.now();
+        assert!(world.run_until(30 * SECOND, gone));
+        let took = world.now().since(since);
+        assert!((18 * SECOND..22 * SECOND).contains(&took), "{took:?}");
+        let too_slow = |event: &Event| match event {
+            Event::NodeLeft { reason, .. } => *reason == crate::event::LeaveReason::TooSlow,
+            _ => false,
+        };
+        assert_eq!(world.count_events(host, too_slow), 1);
+        world.run_for(SECOND);
+        world.broadcast(host, numbered(said)).unwrap();
+        world.run_for(SECOND);
+        assert_eq!(texts(&mut world, ours).len(), said as usize + 1);
+    }
+}
+
+#[test]
+fn a_page_that_thaws_in_time_and_a_slow_one_miss_nothing() {
+    for reads in [None, Some(200)] {
+        let (mut world, host) = hosted_on_ice(6);
+        let slow = world.add_foreign(Foreign::page("slow"));
+        joined(&mut world, &[slow]);
+        world.broadcast(host, numbered(0)).unwrap();
+        world.run_for(2 * SECOND);
+        world.set_reads(slow, Some(0));
+        let mut said = 1;
+        say_all_that_fits(&mut world, host, &mut said, 3_000);
+        world.run_for(15 * SECOND);
+        world.set_reads(slow, reads);
+        for _ in 0..20 {
+            world.run_for(SECOND);
+            say_all_that_fits(&mut world, host, &mut said, 3_000);
+        }
+        assert!(said > 2_000, "{said}: it goes on");
+        world.run_for(20 * SECOND);
+        let expected: Vec<u64> = (0..said.into()).collect();
+        assert_eq!(numbers(&mut world, slow), expected);
+        assert_eq!(world.count_events(host, is_doubt), 0);
+    }
+}
+
+/// There are nodes that answer no ping: they are trusted to take what their channels take.
+#[test]
+fn who_answers_nothing_is_asked_once() {
+    let (mut world, host) = hosted_on_ice(7);
+    let mute = world.add_foreign(Foreign {
+        pings: false,
+        ..Foreign::native("mute")
+    });
+    joined(&mut world, &[mute]);
+    for number in 0..2_000 {
+        world.broadcast(host, numbered(number)).unwrap();
+        world.run_for(Duration::from_millis(10));
+    }
+    world.run_for(SECOND);
+    assert_eq!(numbers(&mut world, mute).len(), 2_000);
 }
 
 #[test]
@@ -538,7 +648,13 @@ impl Drawn {
         let nth = self.nth();
         let other = self.nth();
         let (node, there) = (self.players[nth].node, self.players[other].node);
-        match self.choices.below(12) {
+        match self.choices.below(14) {
+            // Slow, frozen, or itself again.
+            12 | 13 => {
+                let reads = [None, Some(0), Some(5), Some(100)];
+                let reads = self.choices.pick(&reads).copied().flatten();
+                self.world.set_reads(node, reads);
+            }
             0 => self.world.partition(node, there),
             1 | 2 => self.world.heal(node, there),
             3 if nth > 0 => self.world.isolate(node),
@@ -605,6 +721,9 @@ impl Drawn {
             self.run(time);
         }
         self.world.heal_all();
+        for player in &self.players {
+            self.world.set_reads(player.node, None);
+        }
         for (one, other) in self.pairs() {
             self.world.set_path(one, other, Path::default());
         }
