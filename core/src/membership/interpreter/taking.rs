@@ -20,6 +20,8 @@ const FIRST: u64 = 1 << 32;
 /// How long a few messages wait for more to ask about, and an answer for another question: it may be lost.
 const SOON: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_secs(2);
+/// How often a node is asked that has never answered: its answers may come on a channel that loses.
+const ASKS: u8 = 3;
 
 #[derive(Debug)]
 pub(super) struct Taking {
@@ -27,6 +29,7 @@ pub(super) struct Taking {
     window: u32,
     /// It has answered such a ping. There are nodes that answer none: they take what their channel takes.
     answers: bool,
+    asks: u8,
     /// How many messages it was told, and how many of them it has handled.
     told: u64,
     handled: u64,
@@ -44,6 +47,7 @@ impl Taking {
         Self {
             window,
             answers: false,
+            asks: 0,
             told: 0,
             handled: 0,
             owed: VecDeque::new(),
@@ -115,10 +119,63 @@ impl Taking {
     pub(super) fn ask(&mut self, now: Timestamp) -> Option<ChannelMessage> {
         self.ask_at.take_if(|at| *at <= now)?;
         self.asked = Some(self.told);
-        // Who has never answered is asked once.
-        self.ask_at = self.answers.then(|| now.plus(AGAIN));
+        self.asks = self.asks.saturating_add(1);
+        let again = self.answers || self.asks < ASKS;
+        self.ask_at = again.then(|| now.plus(AGAIN));
         let stamp = FIRST.saturating_add(self.told);
         let text = format!(r#"{{"t":"p","ts":{stamp}}}"#);
         Some(ChannelMessage::new(vec![Bytes::from(text)]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn who_never_answers_is_asked_three_times_and_takes_what_its_channel_takes() {
+        let mut taking = Taking::new(1000);
+        assert_eq!(taking.tell(at(0), (1, 10)), Some((1, 10)));
+        let mut asked = Vec::new();
+        while let Some(due) = taking.poll_timeout() {
+            assert!(taking.ask(due).is_some());
+            assert_eq!(taking.tell(due, (1, 10)), Some((1, 10)));
+            asked.push(due.as_millis());
+        }
+        assert_eq!(asked, [500, 2500, 4500]);
+    }
+
+    #[test]
+    fn an_answer_is_for_what_went_before_the_question() {
+        let mut taking = Taking::new(1000);
+        let stamp = |count| alloc::format!("{}", FIRST + count);
+        let _ = taking.tell(at(0), (1, 10));
+        assert!(taking.ask(at(500)).is_some());
+        assert_eq!(taking.answered("17"), None, "a sign of life");
+        assert_eq!(taking.answered(&stamp(1)), Some(()));
+        // From now on it is known to answer.
+        assert_eq!(taking.tell(at(600), (1, 20)), None);
+        assert_eq!(taking.tell(at(600), (2, 30)), None);
+        assert_eq!(taking.poll(at(700)), None);
+        assert!(taking.ask(at(1100)).is_some());
+        assert_eq!(taking.tell(at(1200), (2, 40)), None);
+        // More than was asked about says nothing.
+        assert_eq!(taking.answered(&stamp(4)), Some(()));
+        assert_eq!(taking.poll(at(1300)), None);
+        assert_eq!(taking.answered(&stamp(3)), Some(()));
+        assert_eq!(taking.poll(at(1300)), Some((1, 20)));
+        assert_eq!(taking.poll(at(1300)), Some((2, 30)));
+        assert_eq!(taking.poll(at(1300)), None);
+        assert_eq!(
+            taking.poll_timeout(),
+            Some(at(1800)),
+            "the last one is asked about, too"
+        );
     }
 }
