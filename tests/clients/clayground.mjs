@@ -1,9 +1,6 @@
-// A Clayground node on another WebRTC stack (werift), as PROTOCOL.md describes those that exist: JSON in
-// binary messages, the channels `data` and `state` on one connection, made in-band by the joiner.
+// A Clayground node on another WebRTC stack (one of `stacks/`), as those that exist are: JSON in binary
+// messages, the channels `data` and `state` on one connection, made in-band by the joiner.
 
-import { createSocket } from "node:dgram";
-
-import { RTCPeerConnection } from "werift";
 import { WebSocket } from "ws";
 
 /** Collects what comes, and lets others wait for it. */
@@ -38,42 +35,18 @@ class Heard {
   }
 }
 
-// werift asks a STUN server, one on the internet if it is given none, and waits for it: this one answers.
-const stun = createSocket("udp4").unref();
-stun.on("message", (request, { address, port }) => {
-  const answer = Buffer.alloc(32);
-  request.copy(answer, 0, 0, 20);
-  answer.writeUInt16BE(0x0101, 0);
-  answer.writeUInt16BE(12, 2);
-  // XOR-MAPPED-ADDRESS, RFC 8489 section 14.2.
-  answer.writeUInt32BE(0x0020_0008, 20);
-  answer.writeUInt16BE(0x0001, 24);
-  answer.writeUInt16BE(port ^ 0x2112, 26);
-  const cookie = [0x21, 0x12, 0xa4, 0x42];
-  address.split(".").forEach((part, at) => answer.writeUInt8(Number(part) ^ cookie[at], 28 + at));
-  stun.send(answer, port, address);
-});
-await new Promise((done) => stun.bind(0, "0.0.0.0", done));
-
-const connection = () =>
-  new RTCPeerConnection({
-    iceServers: [{ urls: `stun:127.0.0.1:${stun.address().port}` }],
-    iceUseIpv6: false,
-    bundlePolicy: "max-bundle",
-  });
-
-const described = ({ localDescription: { type, sdp } }) => ({ type, sdp });
-
 const bytes = (frame) => Buffer.from(JSON.stringify(frame));
 
-/** One node; `id` is its name at the signaling server. */
+/** One node; `id` is its name at the signaling server, `connect` makes connections. */
 export class Clayground {
   heard = new Heard();
+  #connect;
   #socket;
   #links = new Map();
   #state = 0;
 
-  constructor(t, url, id) {
+  constructor(t, connect, url, id) {
+    this.#connect = connect;
     this.id = id;
     this.#socket = new WebSocket(`${url}?key=peerjs&id=${id}&token=t${id}`);
     this.#socket.on("message", (text) => this.#signal(JSON.parse(text)));
@@ -81,7 +54,7 @@ export class Clayground {
     t.after(() => {
       clearInterval(beat);
       this.#socket.terminate();
-      for (const { pc } of this.#links.values()) pc.close();
+      this.leave();
     });
     this.open = this.heard.find("OPEN", (one) => one.type === "OPEN");
   }
@@ -91,12 +64,10 @@ export class Clayground {
     await this.open;
     const connectionId = `dc_${Math.random().toString(36).slice(2)}`;
     const link = this.#link(code, connectionId);
-    this.#channel(link, link.pc.createDataChannel("data"));
-    const state = { ordered: false, maxRetransmits: 0 };
-    this.#channel(link, link.pc.createDataChannel("state", state));
-    await link.pc.setLocalDescription(await link.pc.createOffer());
+    this.#use(link, link.pc.make("data"));
+    this.#use(link, link.pc.make("state", { ordered: false, maxRetransmits: 0 }));
     this.#send("OFFER", link, {
-      sdp: described(link.pc),
+      sdp: await link.pc.offer(),
       label: "data",
       reliable: true,
       serialization: "json",
@@ -105,7 +76,7 @@ export class Clayground {
 
   /** Sends a frame to all that it has a link to, on the channel with this label. */
   say(frame, label = "data") {
-    for (const { channels } of this.#links.values()) channels.get(label)?.send(bytes(frame));
+    for (const { channels } of this.#links.values()) channels.get(label)?.say(bytes(frame));
   }
 
   message(payload) {
@@ -127,45 +98,42 @@ export class Clayground {
   }
 
   #link(peer, connectionId) {
-    const pc = connection();
-    const link = { pc, peer, connectionId, channels: new Map(), early: [] };
+    const link = { peer, connectionId, channels: new Map(), early: [], described: false };
+    const told = (candidate) => this.#send("CANDIDATE", link, { candidate });
+    link.pc = this.#connect(told, (channel, data) => this.#hear(link, channel, data));
     this.#links.set(`${peer} ${connectionId}`, link);
-    pc.onIceCandidate.subscribe((candidate) => {
-      if (candidate) this.#send("CANDIDATE", link, { candidate: candidate.toJSON() });
-    });
     return link;
   }
 
-  #channel(link, channel) {
+  #use(link, channel) {
     link.channels.set(channel.label, channel);
-    channel.onMessage.subscribe((data) => {
-      const frame = JSON.parse(data.toString());
-      if (typeof data === "string") throw new Error("a page would have lost this text message");
-      if (frame.t === "p") channel.send(bytes({ t: "P", ts: frame.ts }));
-      else this.heard.push({ ...frame, on: channel.label, of: link.peer });
-    });
+  }
+
+  #hear(link, channel, data) {
+    if (typeof data === "string") throw new Error("a page would have lost this text message");
+    const frame = JSON.parse(data.toString());
+    if (frame.t === "p") channel.say(bytes({ t: "P", ts: frame.ts }));
+    else this.heard.push({ ...frame, on: channel.label, of: link.peer });
   }
 
   async #signal({ type, src, payload }) {
     if (type === "OFFER") {
       const link = this.#link(src, payload.connectionId);
       // It is a host: what the joiner opens is taken, and answered with a roster.
-      link.pc.onDataChannel.subscribe((channel) => {
-        this.#channel(link, channel);
+      link.pc.taken((channel) => {
+        this.#use(link, channel);
         if (channel.label === "data") this.#welcome(link);
       });
-      await link.pc.setRemoteDescription(payload.sdp);
-      await link.pc.setLocalDescription(await link.pc.createAnswer());
-      const sdp = described(link.pc);
+      const sdp = await link.pc.answer(payload.sdp);
       this.#send("ANSWER", link, { sdp, browser: "libdatachannel" });
       await this.#described(link);
     } else if (type === "ANSWER") {
       const link = this.#links.get(`${src} ${payload.connectionId}`);
-      await link?.pc.setRemoteDescription(payload.sdp);
+      await link?.pc.accept(payload.sdp);
       if (link) await this.#described(link);
     } else if (type === "CANDIDATE") {
       const link = this.#links.get(`${src} ${payload.connectionId}`);
-      if (link?.described) await link.pc.addIceCandidate(payload.candidate);
+      if (link?.described) await link.pc.add(payload.candidate);
       else link?.early.push(payload.candidate);
     } else {
       this.heard.push({ type });
@@ -174,16 +142,16 @@ export class Clayground {
 
   async #described(link) {
     link.described = true;
-    for (const candidate of link.early) await link.pc.addIceCandidate(candidate);
+    for (const candidate of link.early) await link.pc.add(candidate);
   }
 
   #welcome(link) {
     const others = [...this.#links.values()].filter((one) => one !== link && one.channels.size);
     const nodes = others.map((one) => one.peer);
-    link.channels.get("data").send(bytes({ t: "y", sys: "roster", nodes }));
+    link.channels.get("data").say(bytes({ t: "y", sys: "roster", nodes }));
     for (const other of others) {
       const joined = { t: "y", sys: "node_joined", nodeId: link.peer };
-      other.channels.get("data")?.send(bytes(joined));
+      other.channels.get("data")?.say(bytes(joined));
     }
     this.heard.push({ welcomed: link.peer });
   }
@@ -192,7 +160,7 @@ export class Clayground {
   relay(frame) {
     const { on, of, ...rest } = frame;
     for (const { peer, channels } of this.#links.values()) {
-      if (peer !== of) channels.get(on)?.send(bytes({ ...rest, from: of }));
+      if (peer !== of) channels.get(on)?.say(bytes({ ...rest, from: of }));
     }
   }
 

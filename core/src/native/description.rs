@@ -98,16 +98,49 @@ pub(super) fn own(text: &str, rng: &mut Rng) -> String {
 
 /// How the one section of our offers is called, which is also what every candidate says that we signal: others
 /// refuse a candidate for a section that they do not know. str0m draws a name.
-pub(super) const MID: &str = "0";
+const MID: &str = "0";
 
-/// The name of the one section.
-pub(super) fn mid(sdp: &str) -> Option<&str> {
-    let mid = sdp.lines().find_map(|line| line.strip_prefix("a=mid:"))?;
-    Some(mid.trim_end())
+/// SCTP's INIT in the description (SNAP).
+const INIT: &str = "a=sctp-init:";
+
+/// What stands in an offer of str0m's, and is looked for in the answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Offered {
+    mid: String,
+    init: Option<String>,
+}
+
+impl Offered {
+    /// The offer as we tell it, and what was in it.
+    pub(super) fn new(sdp: &str) -> (String, Self) {
+        let value = |name| {
+            sdp.lines()
+                .find_map(|line| line.trim_end().strip_prefix(name))
+        };
+        let offered = Self {
+            mid: value("a=mid:").unwrap_or(MID).into(),
+            init: value(INIT).map(Into::into),
+        };
+        (with_mid(sdp, MID), offered)
+    }
+
+    /// The answer as str0m expects it. libdatachannel repeats in its answer what it does not know, such as our own
+    /// part of SNAP: so the other side would seem to be able to do it, with our own numbers.
+    pub(super) fn answer(&self, sdp: &str) -> String {
+        let is_echo = |line: &&str| {
+            let init = line.trim_end().strip_prefix(INIT);
+            init.is_some() && init == self.init.as_deref()
+        };
+        let heard: String = sdp
+            .split_inclusive('\n')
+            .filter(|line| !is_echo(line))
+            .collect();
+        with_mid(&heard, &self.mid)
+    }
 }
 
 /// The same description with another name for its one section.
-pub(super) fn with_mid(sdp: &str, mid: &str) -> String {
+fn with_mid(sdp: &str, mid: &str) -> String {
     let mut renamed = String::with_capacity(sdp.len());
     for line in sdp.split_inclusive('\n') {
         match ["a=mid:", "a=group:BUNDLE "].map(|name| line.strip_prefix(name).and(Some(name))) {
@@ -158,13 +191,18 @@ mod tests {
     }
 
     #[test]
-    fn the_one_section_is_called_otherwise() {
-        let offer = OFFER.replace("m=application", "a=group:BUNDLE 0\r\nm=application");
-        let renamed = with_mid(&offer, "zHd");
-        assert_eq!(mid(&offer), Some("0"));
-        assert_eq!(mid(&renamed), Some("zHd"));
-        assert!(renamed.contains("a=group:BUNDLE zHd\r\n"));
-        assert_eq!(with_mid(&renamed, "0"), offer);
+    fn the_one_section_is_called_otherwise_and_an_echo_is_no_answer() {
+        let sdp = OFFER.replace(
+            "a=mid:0",
+            "a=group:BUNDLE zHd\r\na=mid:zHd\r\na=sctp-init:AQAAGg==",
+        );
+        let (told, offered) = Offered::new(&sdp);
+        assert!(told.contains("a=group:BUNDLE 0\r\na=mid:0\r\na=sctp-init:AQAAGg==\r\n"));
+        assert_eq!(told.replace("zHd", ""), told);
+        let answer = offered.answer(&told);
+        assert_eq!(answer, sdp.replace("a=sctp-init:AQAAGg==\r\n", ""));
+        let theirs = told.replace("AQAAGg==", "AQAAGh==");
+        assert!(offered.answer(&theirs).contains("a=sctp-init:AQAAGh==\r\n"));
     }
 
     #[test]

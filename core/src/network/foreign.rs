@@ -152,9 +152,13 @@ impl Network {
 
     /// Host: a channel of a link that is no node's is open.
     pub(super) fn aside_opened(&mut self, id: LinkId, on: Channel) {
-        let Some(link) = self.links.get_mut(&id).filter(|link| link.is_joining()) else {
+        let Some(link) = self.links.get_mut(&id) else {
             return;
         };
+        // Who is refused hears it on each channel: nobody knows on which one it listens, or which opens first.
+        if !link.is_joining() && !matches!(link.aside, Aside::Refused(_)) {
+            return;
+        }
         match link.aside {
             Aside::No => {}
             Aside::States(of) => {
@@ -182,7 +186,8 @@ impl Network {
                 let message = json::refused(text);
                 // What says that it is not over before the time, or before the other side closes.
                 let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-                link.channels.buffered(on, length);
+                link.channels.opened(Channel::Data);
+                link.channels.buffered(Channel::Data, length);
                 let farewell = None;
                 link.stage = Stage::Closing { farewell, deadline };
                 let channel = on;

@@ -38,6 +38,7 @@ use self::shortcut::Shortcut;
 use super::clock::Clock;
 use super::credentials::Credentials;
 use super::crypto;
+use super::description::Offered;
 use super::dtls::{self, Draws, Window};
 use super::gather::Local;
 use super::probe::Probes;
@@ -104,8 +105,7 @@ pub(in crate::native) struct Link {
     local: Credentials,
     /// Set with the remote's description.
     remote: Option<Credentials>,
-    /// Our offer, and what str0m calls its section.
-    pending: Option<(SdpPendingOffer, String)>,
+    pending: Option<(SdpPendingOffer, Offered)>,
     /// Our addresses, in the order in which they are signalled.
     locals: Vec<Local>,
     /// Our description is out: candidates may follow.

@@ -7,8 +7,9 @@ use str0m::change::{SdpAnswer, SdpOffer};
 
 use super::{Link, Outbox, Update, candidate};
 use crate::io::{Channel, LinkFailure};
+use crate::native::description::{self, Offered};
 use crate::native::gather::Local;
-use crate::native::{description, hidden};
+use crate::native::hidden;
 use crate::time::Timestamp;
 
 impl Link {
@@ -22,10 +23,9 @@ impl Link {
             .create(|config| changes.add_channel_with_config(config));
         match changes.apply() {
             Some((offer, pending)) => {
-                let sdp = offer.to_sdp_string();
-                let mid = description::mid(&sdp).unwrap_or(description::MID);
-                self.pending = Some((pending, mid.into()));
-                self.describe(&description::with_mid(&sdp, description::MID), out);
+                let (sdp, offered) = Offered::new(&offer.to_sdp_string());
+                self.pending = Some((pending, offered));
+                self.describe(&sdp, out);
             }
             None => self.fail(LinkFailure::Platform),
         }
@@ -98,15 +98,14 @@ impl Link {
         if self.ended {
             return;
         }
-        let Some((pending, mid)) = self.pending.take() else {
+        let Some((pending, offered)) = self.pending.take() else {
             return;
         };
         // Before any check that came early is answered: they are from the controlling side.
         self.rtc.direct_api().set_ice_controlling(!led);
         let limit = self.limits.description as usize;
         let accepted = description::read(sdp, limit, false).and_then(|read| {
-            let sdp = description::with_mid(&read.sdp, &mid);
-            let answer = SdpAnswer::from_sdp_string(&sdp).ok()?;
+            let answer = SdpAnswer::from_sdp_string(&offered.answer(&read.sdp)).ok()?;
             self.rtc.sdp_api().accept_answer(pending, answer).ok()?;
             Some((read.credentials, read.candidates))
         });
