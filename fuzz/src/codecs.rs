@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wattle_core::fuzzing::{self, Frames};
-use wattle_core::{NetworkCode, NodeId, SignalingUrl};
+use wattle_core::{IceServer, NetworkCode, NodeId, SignalingUrl};
 
 /// Frames between two nodes: what was read can be written and is the same when it is read again.
 pub fn frames(data: &[u8]) {
@@ -47,7 +47,7 @@ pub fn codes(data: &[u8]) {
     }
 }
 
-/// Addresses of signaling servers.
+/// Addresses of signaling servers, and STUN and TURN servers.
 pub fn urls(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -60,6 +60,15 @@ pub fn urls(data: &[u8]) {
             // It stands in the request line of an HTTP request: nothing may break out of it.
             assert!(shown.bytes().all(|byte| byte.is_ascii_graphic()), "{shown}");
             assert_eq!(shown.matches('?').count(), 1, "{shown}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    match text.parse::<IceServer>() {
+        Ok(server) => {
+            for url in server.urls() {
+                let shown = url.to_string();
+                assert_eq!(shown.parse().as_ref(), Ok(url), "{shown}");
+            }
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
