@@ -17,6 +17,7 @@ mod integrity;
 mod io;
 mod link;
 mod node;
+mod own_description;
 mod probe;
 mod stun;
 pub(crate) mod turn;

@@ -180,6 +180,7 @@ impl Rehearsal {
     /// Begins.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
+        // Only that it is compiled, too.
         let _ = options::read(&js_sys::Object::new());
         Self(crate::rehearsal::Rehearsal::new())
     }

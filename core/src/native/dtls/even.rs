@@ -76,3 +76,27 @@ impl SigningKey for Key {
         &[HashAlgorithm::SHA256]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
+
+    use super::*;
+
+    #[test]
+    fn every_signature_has_the_one_length_and_is_good() {
+        let signing = ecdsa::SigningKey::from_slice(&[7; 32]).unwrap();
+        let mut key = Key(signing.clone());
+        for nth in 0..50_u8 {
+            let mut out = Buf::new();
+            key.sign(&[nth], HashAlgorithm::SHA256, &mut out).unwrap();
+            assert_eq!(out.len(), LENGTH);
+            let signature = DerSignature::try_from(&out[..]).unwrap();
+            let digest = Sha256::digest([nth]);
+            signing
+                .verifying_key()
+                .verify_prehash(&digest, &signature)
+                .unwrap();
+        }
+    }
+}

@@ -7,9 +7,9 @@ use str0m::change::{SdpAnswer, SdpOffer};
 
 use super::{Link, Outbox, Update, candidate};
 use crate::io::{Channel, LinkFailure};
-use crate::native::description::{self, Offered};
 use crate::native::gather::Local;
-use crate::native::hidden;
+use crate::native::own_description::{self, Offered};
+use crate::native::{description, hidden};
 use crate::time::Timestamp;
 
 impl Link {
@@ -177,7 +177,7 @@ impl Link {
 
     /// Our description is made: tell it, then the candidates, which are not in it.
     fn describe(&mut self, sdp: &str, out: &mut Outbox) {
-        let sdp = description::own(sdp, &mut self.rng.fork("description"));
+        let sdp = own_description::with_origin(sdp, &mut self.rng.fork("description"));
         out.updates.push(Update::LocalDescription(sdp));
         self.described = true;
         for local in self.locals.clone() {
