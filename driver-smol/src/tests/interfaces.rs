@@ -118,7 +118,8 @@ fn inside() {
     namespace::ip("link set far0 down");
     told.until(SECOND * 2, |ips| lacks("10.79.1.1")(ips));
     namespace::ip("link set far0 up");
-    told.until(SECOND * 2, has("10.79.1.1"));
+    // The kernel may take a second to say that it is up.
+    told.until(SECOND * 4, has("10.79.1.1"));
     namespace::ip("link del lan0");
     told.until(SECOND, |ips| {
         ips.iter().all(|ip| ip.starts_with("127.") || ip == "::1")

@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 
 /// Runs the ignored test `name` of this binary in a new network namespace, after the lines of
-/// `setup` (a shell script). Where there are no namespaces it says so and does nothing; with `CI=true`
-/// it fails.
+/// `setup` (a shell script) and with all its interfaces up. Where there are no namespaces it says so
+/// and does nothing; with `CI=true` it fails.
 pub(crate) fn run(name: &str, setup: &str) {
     let unshare = |options: &[&str], program: &[&str]| {
         let mut command = Command::new("unshare");
@@ -27,7 +27,7 @@ pub(crate) fn run(name: &str, setup: &str) {
         eprintln!("skipped: {missing}");
         return;
     };
-    let script = format!("set -e\nip link set lo up\n{setup}\nexec \"$0\" \"$@\"");
+    let script = format!("set -e\nip link set lo up\n{setup}\n{UNTIL_UP}\nexec \"$0\" \"$@\"");
     let exe = std::env::current_exe().unwrap();
     let status = unshare(options, &["sh", "-c", &script])
         .arg(exe)
@@ -36,6 +36,11 @@ pub(crate) fn run(name: &str, setup: &str) {
         .unwrap();
     assert!(status.success(), "{name} failed in its network namespace");
 }
+
+/// An interface is up a while after it was set up: the kernel sees to it later, on a busy machine much
+/// later.
+const UNTIL_UP: &str =
+    "while ip -br link show up | grep -v '^lo ' | grep -qv ' UP '; do sleep 0.02; done";
 
 /// Whether the test that asks runs inside [`run`]: in a network that is not the machine's.
 pub(crate) fn ip(arguments: &str) {
