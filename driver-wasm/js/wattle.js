@@ -100,9 +100,8 @@ const refusal = ({ reason, message, remedy }, signalingUrl) => {
     remedy = "Wait until somebody leaves, or host with a larger maxNodes.";
   } else if (reason === "signaling_unreachable") {
     remedy =
-      "Check the network connection, that the signaling server runs, and its URL with the path (wss://…/peerjs)." +
-      " The browser's console may say more: a certificate that is not valid, a Content-Security-Policy" +
-      " without the server in connect-src.";
+      "Check the network connection, and the signaling server's URL with its path (wss://…/peerjs);" +
+      " the browser's console may say more.";
   } else if (reason === "signaling_protocol" && location.protocol === "https:" && !/^wss:/i.test(signalingUrl)) {
     message = "the signaling server cannot be reached: a page that came by https: may not use ws:";
     remedy = "Use a signaling server at wss:. A LAN code works in pages that came by http: alone.";
