@@ -190,8 +190,17 @@ const checked = (name, value) => {
   return value;
 };
 
-/** Bytes stay bytes; everything else is sent as its JSON. */
+/** The most that `maxMessage` can allow. The module's memory never shrinks: what is larger does not get there. */
+const MOST_BYTES = 16 * 1024 * 1024;
+
 const encode = (payload) => {
+  const bytes = bytesOf(payload);
+  if (bytes.length <= MOST_BYTES) return bytes;
+  throw new WattleError("too_large", `the message is too large: at most ${MOST_BYTES} bytes`);
+};
+
+/** Bytes stay bytes; everything else is sent as its JSON. */
+const bytesOf = (payload) => {
   if (payload instanceof Uint8Array) return payload;
   let json;
   try {

@@ -124,11 +124,13 @@ test("mistakes are told as such, and spoil nothing", async (t) => {
       "iceServers: [{ urls: 'turn:x' }]", "iceServers: [{ urls: ['stun:y', 'TURN:x'], username: 'a' }]",
       "iceTransportPolicy: 'relay'", "signalingUrl: 'https://x'", "maxMessage: 1e9",
     ].map((option) => `wattle.Network.host({ ...options, ${option} })`),
-    "a joiner's": ["", "null", "{}, options", "234567, options", "'', options", "'O0O0O0', options", "'K7QF2M', null"]
-      .map((given) => `wattle.Network.join(${given})`),
+    "a joiner's": [
+      "", "null", "{}, options", "234567, options", "'', options", "'O0O0O0', options", "'K7QF2M', null",
+    ].map((given) => `wattle.Network.join(${given})`),
     "a payload": [
       "undefined", "10n", "() => 1", "Symbol()", "new Blob([])", "new Map()", "new Set()", "Promise.resolve(1)",
-      "{ deep: [new Uint8Array(2)] }", "{ toJSON() { throw new Error('mine') } }", "(() => { const a = []; a.push(a); return a })()",
+      "{ deep: [new Uint8Array(2)] }", "{ toJSON() { throw new Error('mine') } }",
+      "(() => { const a = []; a.push(a); return a })()",
       "(() => { const bytes = new Uint8Array(8); structuredClone(bytes, { transfer: [bytes.buffer] }); return bytes })()",
     ].flatMap((payload) => [`host.broadcast(${payload})`, `host.broadcastWhenRoom(${payload})`]),
     "a node": ["undefined", "null", "5", "{ node: joiner.id }", "'bob'", "Symbol()"]
@@ -146,6 +148,17 @@ test("mistakes are told as such, and spoil nothing", async (t) => {
       assert.ok(said.message.length > 10, call);
     }
   }
+  // What is too large does not even get into the module's memory, which never shrinks.
+  const [kind, memory] = await page.evaluate(async () => {
+    const { memory } = await (await import("/pkg/wattle_wasm.js")).default();
+    try {
+      host.broadcast(new Uint8Array(300_000_000));
+    } catch ({ kind }) {
+      return [kind, memory.buffer.byteLength];
+    }
+  });
+  assert.equal(kind, "too_large");
+  assert.ok(memory < 50_000_000, `${memory} bytes`);
   // Listeners that throw, that remove themselves, that leave.
   const heard = await page.evaluate(async () => {
     const heard = [];
@@ -188,7 +201,8 @@ test("mistakes are told as such, and spoil nothing", async (t) => {
     for (const stage of ["signaling", "ice", "datachannel"]) {
       const given = new AbortController();
       const onphase = ({ phase }) => phase === stage && given.abort();
-      stages.push(await wattle.Network.join(host.code, { ...options, signal: given.signal, onphase }).catch((error) => error.name));
+      const made = wattle.Network.join(host.code, { ...options, signal: given.signal, onphase });
+      stages.push(await made.catch((error) => error.name));
     }
     const last = await wattle.Network.join(host.code, options);
     return [...codes, ...stages, last.nodes.length, host.status];

@@ -101,6 +101,8 @@ export class Page {
 
   static async open(t, browser, origin, name) {
     const context = await browser.newContext();
+    // If the browser is still there then.
+    t.after(() => context.close().catch(() => {}));
     const page = new Page(name, await context.newPage());
     page.errors = [];
     page.page.on("pageerror", (error) => page.errors.push(String(error)));
