@@ -93,7 +93,7 @@ export type EndReason =
   | "host_misbehaved" | "code_not_found" | "code_taken" | "foreign_host" | "network_full" | "node_id_taken"
   | "version" | "too_many_attempts" | "bad_offer" | "place_gone" | "signaling_unreachable" | "signaling_protocol"
   | "signaling_closed" | "signaling_timed_out" | "signaling_id_taken" | "signaling_invalid_key" | "signaling_full"
-  | "signaling_refused" | "link_failed" | "ice_failed" | "fingerprint_mismatch" | "timed_out_signaling"
+  | "signaling_refused" | "link_failed" | "ice_failed" | "dtls_failed" | "fingerprint_mismatch" | "timed_out_signaling"
   | "timed_out_ice" | "timed_out_datachannel" | Other;
 
 /**

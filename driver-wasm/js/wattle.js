@@ -45,7 +45,8 @@ const fetched = (source) => {
 };
 
 const started = async (source) => {
-  if (!globalThis.document && !globalThis.importScripts) throw platform("this is not a page");
+  // Workers may have the module, too.
+  if (!globalThis.importScripts) needPage();
   if (!globalThis.WebAssembly) throw platform("no WebAssembly");
   try {
     const from = source ?? (await inlined.module?.());
@@ -53,7 +54,8 @@ const started = async (source) => {
   } catch (error) {
     const remedy = /content security policy/i.test(error)
       ? "Allow 'wasm-unsafe-eval' for script-src in the page's Content-Security-Policy."
-      : 'Serve wattle_wasm_bg.wasm beside the script, give its address to load(), or import "wattle/inline", which holds it.';
+      : "Serve wattle_wasm_bg.wasm beside the script, give its address to load()," +
+        ' or import "wattle/inline", which holds it.';
     throw new WattleError("load", `the WebAssembly module cannot be loaded: ${error}`, remedy, error);
   }
 };
@@ -78,6 +80,10 @@ const platform = (missing) =>
     "Use a browser with WebRTC, and call this in a page, not in a worker or on a server.",
   );
 
+const needPage = () => {
+  if (!globalThis.document) throw platform("this is not a page");
+};
+
 /** An error of the module, as ours. */
 const asError = (error) => {
   if (error instanceof TypeError) return usage(error.message, "", error);
@@ -95,14 +101,14 @@ const attempt = (call) => {
 };
 
 /** Why a network ended before it began. The page knows more than the module of what its browser does not allow. */
-const refusal = ({ reason, message, remedy }, signalingUrl) => {
+const refusal = ({ reason, message, remedy }) => {
   if (reason === "network_full") {
     remedy = "Wait until somebody leaves, or host with a larger maxNodes.";
   } else if (reason === "signaling_unreachable") {
     remedy =
       "Check the network connection, and the signaling server's URL with its path (wss://…/peerjs);" +
       " the browser's console may say more.";
-  } else if (reason === "signaling_protocol" && location.protocol === "https:" && !/^wss:/i.test(signalingUrl)) {
+  } else if (reason === "signaling_protocol" && location.protocol === "https:") {
     message = "the signaling server cannot be reached: a page that came by https: may not use ws:";
     remedy = "Use a signaling server at wss:. A LAN code works in pages that came by http: alone.";
   }
@@ -146,15 +152,14 @@ const signalOf = (signal) => {
 };
 
 /** What `RTCPeerConnection` would refuse later, at each link. What is no list of objects the module refuses. */
-const checkServers = (servers, policy) => {
-  if (servers !== undefined && !Array.isArray(servers)) return;
+const checkServers = (servers = [], policy) => {
+  if (!Array.isArray(servers)) return;
   const urls = (server) => [server?.urls ?? []].flat().map(String);
-  const relays = (servers ?? []).filter((server) => urls(server).some((url) => /^turns?:/i.test(url)));
-  if (relays.some(({ username, credential }) => username === undefined || credential === undefined)) {
-    throw usage(
-      `${urls(relays.find((one) => one.username === undefined || one.credential === undefined))[0]}: "username" or "credential" is missing`,
-      "A TURN server wants both.",
-    );
+  const relays = servers.filter((server) => urls(server).some((url) => /^turns?:/i.test(url)));
+  const bare = relays.find(({ username, credential }) => username === undefined || credential === undefined);
+  if (bare) {
+    const [url] = urls(bare);
+    throw usage(`${url}: "username" or "credential" is missing`, "A TURN server wants both.");
   }
   if (policy === "relay" && relays.length === 0) {
     throw usage('iceTransportPolicy "relay" wants a TURN server', "Add one to iceServers.");
@@ -323,6 +328,9 @@ export class Network extends EventTarget {
     }
     checkServers(rest.iceServers, rest.iceTransportPolicy);
     signal?.throwIfAborted();
+    // Before anything is fetched for nothing.
+    needPage();
+    if (!globalThis.RTCPeerConnection) throw platform("no RTCPeerConnection");
     await fetched(module);
     signal?.throwIfAborted();
     network.#ended = new Promise((done) => {
@@ -332,7 +340,7 @@ export class Network extends EventTarget {
     });
     const settled = new Promise((done, failed) => {
       network.#connected = done;
-      network.#ended.then((end) => failed(refusal(end, rest.signalingUrl)));
+      network.#ended.then((end) => failed(refusal(end)));
     });
     const abort = () => network.close();
     try {
