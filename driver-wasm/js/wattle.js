@@ -327,6 +327,9 @@ export class Network extends EventTarget {
       delete rest[name];
     }
     checkServers(rest.iceServers, rest.iceTransportPolicy);
+    if (rest.maxMessage < 1 || rest.maxMessage > MOST_BYTES) {
+      throw usage(`maxMessage: 1 to ${MOST_BYTES} bytes, not ${rest.maxMessage}`);
+    }
     signal?.throwIfAborted();
     // Before anything is fetched for nothing.
     needPage();

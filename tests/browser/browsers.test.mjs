@@ -1,6 +1,6 @@
 // The scripts that run on all drivers: here with pages of both browsers, alone, mixed, and with processes.
 
-import { after, suite, test } from "node:test";
+import { after, describe, test } from "node:test";
 
 import { NativeNode } from "../scripts/native.mjs";
 import { PageNode } from "../scripts/page.mjs";
@@ -50,7 +50,7 @@ const perform = async (t, script, cast, hiding) => {
 };
 
 // Two at a time: they wait more than they do.
-suite("scripts", { concurrency: 2 }, () => {
+describe("scripts", { concurrency: 2 }, () => {
   for (const script of scripts()) {
     for (const [name, cast] of Object.entries(CASTS)) {
       const firefox = [cast.a, cast.others].includes("Firefox");

@@ -1,7 +1,7 @@
 // A page of ours and a page with the real PeerJS library, as a Clayground node, in one network.
 
 import assert from "node:assert/strict";
-import { suite, test } from "node:test";
+import { describe, test } from "node:test";
 
 import { sleep, until } from "../interop/processes.mjs";
 import { Page, browse, serve, signaling } from "./pages.mjs";
@@ -98,7 +98,7 @@ const DOUBTS = ["nodesuspect", "nodelost", "nodeback", "nodeleft", "ended"];
 
 // A browser's own signs of life are 2.5 s apart, and those of both sides fall together now and then: so
 // there are several pages.
-suite("quiet", { concurrency: true }, () => {
+describe("quiet", { concurrency: true }, () => {
   for (const mute of [false, true]) {
     test(`nobody is suspected where all is quiet${mute ? " and pings are not known" : ""}`, async (t) => {
       const { signalingUrl, ours, theirs } = await start(t);
