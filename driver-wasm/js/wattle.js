@@ -52,7 +52,7 @@ const started = async (source) => {
     const from = source ?? (await inlined.module?.());
     await init(from === undefined ? undefined : { module_or_path: from });
   } catch (error) {
-    const remedy = /content security policy/i.test(error)
+    const remedy = /content security policy|\bCSP\b/i.test(error)
       ? "Allow 'wasm-unsafe-eval' for script-src in the page's Content-Security-Policy."
       : "Serve wattle_wasm_bg.wasm beside the script, give its address to load()," +
         ' or import "wattle/inline", which holds it.';
@@ -108,9 +108,12 @@ const refusal = ({ reason, message, remedy }) => {
     remedy =
       "Check the network connection, and the signaling server's URL with its path (wss://…/peerjs);" +
       " the browser's console may say more.";
-  } else if (reason === "signaling_protocol" && location.protocol === "https:") {
-    message = "the signaling server cannot be reached: a page that came by https: may not use ws:";
-    remedy = "Use a signaling server at wss:. A LAN code works in pages that came by http: alone.";
+  } else if (reason === "signaling_protocol") {
+    // The browser has not even tried.
+    message = "the signaling server cannot be reached: the browser does not let this page";
+    remedy =
+      "A page that came by https: needs a signaling server at wss:, and cannot use LAN codes;" +
+      " a Content-Security-Policy needs the server in connect-src.";
   }
   return new WattleError(reason, message, remedy);
 };

@@ -208,4 +208,17 @@ test("mistakes are told as such, and spoil nothing", async (t) => {
     return [...codes, ...stages, last.nodes.length, host.status];
   });
   assert.deepEqual(codes, ["AbortError", "STRCTM", "STRCTM", "AbortError", "AbortError", "AbortError", 2, "joined"]);
+
+  // As Firefox under a policy, and all browsers in a page that came by https:.
+  await page.evaluate(() => {
+    window.WebSocket = class {
+      constructor() {
+        throw new DOMException("The operation is insecure.", "SecurityError");
+      }
+    };
+  });
+  const forbidden = await outcome(page, "() => wattle.Network.host(options)");
+  assert.equal(forbidden.kind, "signaling_protocol");
+  assert.match(forbidden.message, /does not let this page/);
+  assert.match(forbidden.remedy, /wss:.*connect-src/);
 });
