@@ -125,6 +125,7 @@ pub mod plan;
 mod ports;
 mod quirks;
 mod run;
+mod search;
 mod signaling;
 #[cfg(feature = "native")]
 mod stun;
@@ -150,6 +151,7 @@ pub use nat::{Dependence, NatConfig, PortChoice};
 pub use oracle::{Knowledge, Reach};
 pub use path::{Burst, Path};
 pub use quirks::Quirks;
+pub use search::{Failure, search};
 pub use signaling::SignalingFaults;
 #[cfg(feature = "native")]
 pub use stun::{StunAnswer, StunConfig};
