@@ -178,7 +178,6 @@ impl Player {
 /// Where a walker is after so many states: once round in three seconds.
 fn place(count: u32) -> [f32; 2] {
     let turn = f64::from(count) / 60.0 * std::f64::consts::TAU;
-    #[expect(clippy::cast_possible_truncation, reason = "as exact as is drawn")]
     [turn.cos(), turn.sin()].map(|coordinate| coordinate as f32)
 }
 
