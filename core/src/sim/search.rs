@@ -83,7 +83,7 @@ pub fn search(
                 changes: without(&shown.planned, &left_out),
                 // If it does not fail again, the scenario is not the same twice.
                 is_repeatable: again.is_some(),
-                wrong: again.or(wrong).unwrap_or_default(),
+                wrong: shown.trace.with_names(again.or(wrong).unwrap_or_default()),
                 timeline: shown.timeline().into(),
             });
         }
@@ -186,7 +186,8 @@ fn without(
 pub struct Failure {
     /// The seed: `search([seed], …)` runs this world alone.
     pub seed: u64,
-    /// What the scenario said, or the panic's message, with the changes below.
+    /// What the scenario said, or the panic's message, with the changes below; nodes' names stand for their
+    /// ids.
     pub wrong: String,
     /// What was given to [`World::at`] and is needed for the failure, in the order of time.
     pub changes: Vec<(Timestamp, Change)>,
@@ -280,12 +281,12 @@ mod tests {
             world.run_for(Duration::from_secs(60));
             match world.nodes(anna).len() {
                 3 => Ok(()),
-                left => Err(format!("{left} are left").into()),
+                _ => Err(format!("{:?} are left", world.nodes(anna)).into()),
             }
         });
         let failure = found.unwrap_err();
         assert_eq!((failure.seed, failure.planned), (3, 8));
-        assert_eq!(failure.wrong, "2 are left");
+        assert_eq!(failure.wrong, "[anna, ben] are left");
         let carla = NodeIndex(2);
         let needed = failure.changes.iter().map(|(_, change)| change);
         let expected = [
@@ -295,7 +296,7 @@ mod tests {
         assert!(needed.eq(&expected), "{failure}");
         let text = failure.to_string();
         assert!(
-            text.starts_with("seed 3: 2 are left\nIt takes 2 of 8"),
+            text.starts_with("seed 3: [anna, ben] are left\nIt takes 2 of 8"),
             "{text}"
         );
         assert!(

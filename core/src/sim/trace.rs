@@ -122,13 +122,18 @@ impl Trace {
         let name = self.name(node);
         let _ = write!(line, "{:>13} {name:<8} {arrow} ", at.to_string());
         let _ = write!(Short::new(&mut line), "{what:?}");
+        self.text.push_str(&self.with_names(line));
+        self.text.push('\n');
+    }
+
+    /// The text with nodes' names where their ids stand.
+    pub(super) fn with_names(&self, mut text: String) -> String {
         for (id, node) in &self.ids {
-            if line.contains(id.as_str()) {
-                line = line.replace(id.as_str(), &self.name(*node));
+            if text.contains(id.as_str()) {
+                text = text.replace(id.as_str(), &self.name(*node));
             }
         }
-        self.text.push_str(&line);
-        self.text.push('\n');
+        text
     }
 
     pub(super) fn name(&self, node: usize) -> String {
