@@ -12,7 +12,7 @@
 //!     println!("join with {}", network.code().map(|code| code.to_string()).unwrap_or_default());
 //!     while let Some(event) = network.next_event().await {
 //!         if let Event::Message { from, payload } = event {
-//!             network.send_to_when_room(from, payload).await?; // an echo
+//!             let _ = network.send_to_when_room(from, payload).await; // an echo, if it is still there
 //!         }
 //!     }
 //!     Ok(())

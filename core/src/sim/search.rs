@@ -23,8 +23,8 @@ const SHOWN: usize = 60;
 ///
 /// Of a failure the troubles that it does not need are left out, as far as they were given with
 /// [`World::at`]: the scenario runs again with fewer of them, at most 300 times. A trouble and what ends
-/// it (`Isolate` and `Reconnect`, `Crash` and `Restart`) stay together. All that is left to chance has to
-/// follow from [`World::choices`].
+/// it (`Isolate` and `Reconnect`, `Crash` and `Restart`) stay together. So plan them first, and not as an
+/// answer to what happens; and let all that is left to chance follow from [`World::choices`].
 ///
 /// Rust reports a panic each time it happens, so a failure that is one shows more than once.
 ///
