@@ -105,6 +105,11 @@ pub enum Change {
         /// Which node.
         node: NodeIndex,
     },
+    /// As [`World::leave`]: its player has had enough.
+    Leave {
+        /// Which node.
+        node: NodeIndex,
+    },
     /// As [`World::sleep`].
     Sleep {
         /// Which node.
@@ -183,6 +188,7 @@ impl Change {
             | Self::Quirks(_)
             | Self::Clock { .. }
             | Self::PauseApplication { .. }
+            | Self::Leave { .. }
             | Self::Roam { .. }
             | Self::Rebind { .. }
             | Self::Reboot { .. }
@@ -256,6 +262,7 @@ impl World {
             Change::Quirks(quirks) => self.set_quirks(*quirks),
             Change::Crash { node } => self.crash(*node),
             Change::Restart { node } => self.restart(*node),
+            Change::Leave { node } => self.leave(*node),
             Change::Sleep { node, time } => self.sleep(*node, *time),
             Change::Clock { node, clock } => self.set_clock(*node, *clock),
             Change::PauseApplication { node, paused } => self.pause_application(*node, *paused),

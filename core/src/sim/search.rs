@@ -250,6 +250,7 @@ impl Error for Failure {}
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::event::Event;
     use crate::sim::NodeIndex;
     use crate::sim::choices::Choices as _;
     use alloc::format;
@@ -327,6 +328,32 @@ mod tests {
         let failure = one.unwrap_err();
         assert_eq!((failure.seed, failure.wrong.as_str()), (7, "nought"));
         assert!(failure.is_repeatable && failure.changes.is_empty());
+    }
+
+    #[test]
+    fn a_player_leaves_when_it_is_planned() {
+        let none_leaves = search([1], |world| {
+            let [anna, _, carla] = star(world);
+            let at = world.now().plus(Duration::from_secs(1));
+            world.at(at, Change::Leave { node: carla });
+            world.run_for(Duration::from_secs(2));
+            let left = |event: &Event| matches!(event, Event::NodeLeft { .. });
+            match world.find_event(anna, left) {
+                Some((when, event)) => Err(format!("{when}: {event:?}").into()),
+                None => Ok(()),
+            }
+        });
+        let failure = none_leaves.unwrap_err();
+        assert!(
+            failure
+                .wrong
+                .ends_with("NodeLeft { node: carla, reason: Left }"),
+            "{failure}"
+        );
+        assert!(
+            failure.to_string().contains("!! Leave { node: carla }"),
+            "{failure}"
+        );
     }
 
     #[test]
