@@ -268,7 +268,7 @@ impl Network {
             }),
             (Stage::Open { number, .. }, Role::Host(_)) => match failure {
                 Some(failure) => self.lose_link(id, number, LeaveReason::LinkFailed(failure)),
-                None => self.expel(number, LeaveReason::Lost, None),
+                None => self.link_closed(id, number, LeaveReason::Lost),
             },
             (
                 Stage::Joining { .. }

@@ -381,7 +381,7 @@ impl Link {
         self.drain(now, out);
         if self.window.records() != records {
             self.news.heard = true;
-            self.hear(now, (local, remote));
+            self.hear_data(now, (local, remote), out);
         }
         self.step(now, out);
         received.is_ok()

@@ -170,6 +170,33 @@ fn what_comes_on_such_a_link_before_its_token_ends_it_and_nothing_else() {
 }
 
 #[test]
+fn who_gives_up_before_it_knows_that_it_is_back_keeps_its_place() {
+    let (mut room, _, old, node, number) = three();
+    let secret = token(&room, old);
+    let gone = |room: &Room| {
+        let gone = |event: &&Event| matches!(event, Event::NodeLeft { .. });
+        events(room, HOST).iter().filter(gone).count()
+    };
+    // Its network changes while RESUMED is on its way.
+    for _ in 0..3 {
+        let new = room.offer_again(node, number).unwrap();
+        room.say(new, &[resume(node, number, secret)]);
+        room.tell_host(new, LinkUpdate::Closed);
+        assert_eq!(gone(&room), 0);
+    }
+    let new = room.offer_again(node, number).unwrap();
+    room.say(new, &[resume(node, number, secret)]);
+    let body = Body::Message {
+        sequence: 0,
+        piece: whole(b"here I am"),
+    };
+    room.say(new, &[Frame::Direct(body)]);
+    assert_eq!(gone(&room), 0);
+    room.tell_host(new, LinkUpdate::Closed);
+    assert_eq!(gone(&room), 1, "it knew, and closed it");
+}
+
+#[test]
 fn places_that_are_not_there_and_too_many_attempts_are_refused() {
     let (mut room, _, _, node, number) = three();
     assert_eq!(room.offer_again(node, number + 1), None, "another's number");
