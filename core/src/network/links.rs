@@ -381,6 +381,10 @@ impl Network {
                     if let Some(node) = self.roster.node(number) {
                         self.tell(Event::NodeSuspect { node });
                     }
+                    // However often it was silent for less without need.
+                    if number == HOST {
+                        self.look_for_host();
+                    }
                 }
                 Silence::Lost => self.lost(id, number),
             }

@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use super::bare::Bare;
 use super::room::{HOST, Room};
 use crate::config::Config;
 use crate::event::{Event, LeaveReason};
 use crate::id::{LinkId, NodeId};
-use crate::io::{LinkFailure, LinkUpdate};
+use crate::io::{LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::wire::{Body, Farewell, Frame, Hello, Number, Piece, Resume, Resumed, Token, Version};
 
 fn events(room: &Room, node: usize) -> &[Event] {
@@ -167,6 +168,29 @@ fn what_comes_on_such_a_link_before_its_token_ends_it_and_nothing_else() {
         assert_eq!(room.nodes[HOST].network.nodes().count(), 3);
         assert_eq!(room.messages(HOST), vec![]);
     }
+}
+
+#[test]
+fn after_false_alarms_the_host_is_looked_for_once_it_is_suspected() {
+    let opens = |output: &Output| match output {
+        Output::Link { command, .. } => *command == LinkCommand::Open { offerer: true },
+        _ => false,
+    };
+    let mut bare = Bare::welcomed(Config::default(), 1);
+    let mut looked = Vec::new();
+    for _ in 0..4 {
+        let round_trip = Some(Duration::from_millis(20));
+        let _ = bare.update(LinkUpdate::Alive { round_trip });
+        let heard = bare.now;
+        let mut outputs = Vec::new();
+        while !outputs.iter().any(opens) {
+            bare.now = bare.joiner.network.poll_timeout().unwrap();
+            outputs = bare.joiner.wake(bare.now);
+        }
+        looked.push(bare.now.since(heard).as_millis());
+    }
+    assert_eq!(looked, [1_280, 1_280, 2_000, 2_000]);
+    bare.joiner.finish();
 }
 
 #[test]
