@@ -283,6 +283,10 @@ impl Link {
         let Stage::Closing { farewell, .. } = &self.stage else {
             return false;
         };
+        // Who is refused closes it, or time does: what was said is not in the channels.
+        if matches!(self.aside, Aside::Refused(_)) {
+            return false;
+        }
         !self.channels.is_open(Channel::Data) || farewell.is_none() && self.channels.is_flushed()
     }
 }
