@@ -244,7 +244,11 @@ impl Network {
                 Ok(())
             }
             Frame::Goodbye(why) => {
-                self.end(end_of(why));
+                if let Some(link) = self.link_of_node(HOST) {
+                    self.close_link(link);
+                }
+                // In a mesh the others hear it from us, too, and do not look for another way to us.
+                self.leave_as(Farewell::Left, end_of(why));
                 Ok(())
             }
             Frame::SignalFrom { origin, signal } => {
