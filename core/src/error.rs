@@ -185,6 +185,7 @@ impl EndReason {
             Self::SignalingRefused(ServerRefusal::Other) => "signaling_refused",
             Self::LinkFailed(LinkFailure::FingerprintMismatch) => "fingerprint_mismatch",
             Self::LinkFailed(LinkFailure::Ice) => "ice_failed",
+            Self::LinkFailed(LinkFailure::Dtls) => "dtls_failed",
             Self::LinkFailed(_) => "link_failed",
             Self::TimedOut(Phase::Signaling) => "timed_out_signaling",
             Self::TimedOut(Phase::Ice) => "timed_out_ice",
@@ -228,6 +229,9 @@ impl EndReason {
             Self::SignalingRefused(_) => "Try again later or use another signaling server.",
             Self::LinkFailed(LinkFailure::FingerprintMismatch) => {
                 "Somebody may be listening in between: use a signaling server that you trust."
+            }
+            Self::LinkFailed(LinkFailure::Dtls) => {
+                "The other node's WebRTC must have an ECDSA certificate, as browsers do: with RSA alone it cannot connect."
             }
             Self::LinkFailed(_) | Self::TimedOut(Phase::Ice) => {
                 "Check that UDP is not blocked between the nodes; both must be in networks that reach each other."

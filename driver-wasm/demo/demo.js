@@ -26,11 +26,14 @@ $("ice").value = query.get("ice") ?? "default";
 $("topology").value = query.get("topology") ?? "star";
 $("code").value = location.hash.slice(1);
 
-$("start").addEventListener("submit", async (event) => {
+$("start").addEventListener("submit", (event) => {
   event.preventDefault();
+  start("join");
+});
+$("start").querySelector("[value=host]").addEventListener("click", () => start("host"));
+
+const start = async (way) => {
   const code = $("code").value.trim();
-  // Enter joins if there is a code.
-  const way = event.submitter?.value === "join" || (!event.submitter && code) ? "join" : "host";
   const options = { onphase: ({ phase }) => say(`connecting: ${phase}`) };
   if ($("signal").value) options.signalingUrl = $("signal").value;
   if ($("ice").value === "none") options.iceServers = [];
@@ -48,7 +51,7 @@ $("start").addEventListener("submit", async (event) => {
     say("not connected");
   }
   busy(false);
-});
+};
 
 const busy = (is) => {
   for (const button of $("start").querySelectorAll("button")) button.disabled = is;
@@ -60,6 +63,8 @@ const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;
 const begin = () => {
   $("start").hidden = true;
   $("network").hidden = $("leave").hidden = false;
+  // For those who do not see that the page is another one now.
+  $("network").focus();
   $("lines").replaceChildren();
   others.clear();
   showInvitation();
@@ -94,6 +99,7 @@ const begin = () => {
     clearInterval(looking);
     $("network").hidden = $("leave").hidden = true;
     $("start").hidden = false;
+    $("code").focus({ preventScroll: true });
     say("not connected");
     if (!clean || message !== "left the network") {
       $("problem").textContent = `${sentence(message)} ${remedy}`;
@@ -141,7 +147,13 @@ const showInvitation = () => {
 };
 
 $("copy").addEventListener("click", async () => {
-  await navigator.clipboard?.writeText(link()).catch(() => {});
+  try {
+    await navigator.clipboard.writeText(link());
+  } catch {
+    // Pages that came by http: may not copy, except from this machine.
+    prompt("The link", link());
+    return;
+  }
   $("copy").textContent = "Copied";
   setTimeout(() => ($("copy").textContent = "Copy the link"), 1500);
 });
@@ -150,11 +162,15 @@ $("copy").addEventListener("click", async () => {
 
 const nameOf = (node) => node.slice(0, 4);
 
+/** The style sheet's, which knows whether the page is dark or light. */
+const color = (name) => colors.getPropertyValue(`--${name}`).trim();
+const colors = getComputedStyle(document.documentElement);
+
 /** A color of its own for each node. */
 const colorOf = (node) => {
   let sum = 0;
   for (const letter of node) sum = (sum * 31 + letter.charCodeAt(0)) % 360;
-  return `hsl(${sum} 72% 64%)`;
+  return `hsl(${sum} 72% ${color("node")})`;
 };
 
 const element = (tag, className, text = "") =>
@@ -230,10 +246,10 @@ const chart = ({ chart, times }) => {
     width - ((times.length - 1 - number) * width) / (SAMPLES - 1),
     height - 2 - (time / most) * (height - 4),
   ];
-  paper.strokeStyle = "#3a3228";
+  paper.strokeStyle = color("line");
   paper.lineWidth = 1;
   paper.strokeRect(0, height - 0.5, width, 0);
-  paper.strokeStyle = "#e0824f";
+  paper.strokeStyle = color("clay");
   paper.lineWidth = 1.5;
   paper.beginPath();
   times.forEach((time, number) => time !== null && paper.lineTo(...at(time, number)));
@@ -262,6 +278,18 @@ for (const type of ["pointermove", "pointerdown"]) {
   });
 }
 
+/** So far one press of an arrow key goes, in widths of the field. */
+const STRIDE = 0.03;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+field.addEventListener("keydown", (event) => {
+  const arrow = ARROWS[event.key];
+  if (!arrow) return;
+  event.preventDefault();
+  own.x = Math.min(1, Math.max(0, own.x + arrow[0] * STRIDE));
+  own.y = Math.min(1, Math.max(0, own.y + arrow[1] * STRIDE));
+});
+
 const tick = () => {
   // Between leaving and the end there is nobody to send to.
   if (network.status !== "joined") return;
@@ -273,7 +301,7 @@ const draw = () => {
   if (!network || $("network").hidden) return;
   const [paper, width, height] = sized(field);
   paper.clearRect(0, 0, width, height);
-  paper.strokeStyle = "#2a241c";
+  paper.strokeStyle = color("grid");
   paper.lineWidth = 1;
   for (let x = 20; x < width; x += 40) stroke(paper, [x, 0], [x, height]);
   for (let y = 20; y < height; y += 40) stroke(paper, [0, y], [width, y]);
@@ -294,10 +322,10 @@ const stroke = (paper, from, to) => {
   paper.stroke();
 };
 
-const dot = (paper, trail, x, y, color, name) => {
+const dot = (paper, trail, x, y, paint, name) => {
   trail.push([x, y]);
   if (trail.length > 24) trail.shift();
-  paper.strokeStyle = color;
+  paper.strokeStyle = paint;
   paper.lineCap = "round";
   trail.forEach((place, at) => {
     if (!at) return;
@@ -306,12 +334,12 @@ const dot = (paper, trail, x, y, color, name) => {
     stroke(paper, trail[at - 1], place);
   });
   paper.globalAlpha = 1;
-  paper.fillStyle = color;
+  paper.fillStyle = paint;
   paper.beginPath();
   paper.arc(x, y, 11, 0, 7);
   paper.fill();
   paper.font = "600 13px system-ui, sans-serif";
-  paper.fillStyle = "#f1e9dd";
+  paper.fillStyle = color("text");
   const beside = x > paper.canvas.clientWidth - 70 ? -16 - paper.measureText(name).width : 16;
   paper.fillText(name, x + beside, y + 4);
 };

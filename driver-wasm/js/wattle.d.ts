@@ -12,6 +12,9 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 /**
  * What is sent: bytes as they are, anything else as its JSON. Text is a JSON value, too: it is sent
  * in quotes. To send bare text to a native node, use `new TextEncoder().encode(text)`.
+ *
+ * What JSON would lose is refused with the kind `usage`: `undefined`, a `BigInt`, a `Blob`, `Map` or `Set`, and
+ * bytes within JSON. As in all JSON, `NaN` becomes `null`.
  */
 export type Payload = ArrayBuffer | ArrayBufferView | Json;
 
@@ -46,17 +49,17 @@ export interface JoinOptions extends Listeners {
   /** The PeerJS signaling server; default `wss://0.peerjs.com/peerjs?key=peerjs`. A game that matters
    * runs its own: `wattle serve`. */
   signalingUrl?: string;
-  /** STUN and TURN servers as for `RTCPeerConnection`; default: two public STUN servers. With `[]` only
-   * nodes in one LAN and those with public addresses connect. */
+  /** STUN and TURN servers as for `RTCPeerConnection`, those of TURN with `username` and `credential`; default: two
+   * public STUN servers. With `[]` only nodes in one LAN and those with public addresses connect. */
   iceServers?: RTCIceServer[];
-  /** `relay`: only through a TURN server. */
+  /** `relay`: only through a TURN server, of which `iceServers` must have one. */
   iceTransportPolicy?: "all" | "relay";
   timeouts?: Timeouts;
   /** Whether there are `diagnostic` events. */
   verbose?: boolean;
   /** Gives up connecting; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
-  /** Where the WebAssembly module is, if not beside `wattle.js`. */
+  /** Where the WebAssembly module is, if not beside `wattle.js`; `wattle/inline` needs to know nothing. */
   module?: string | URL | Request | Response | BufferSource | WebAssembly.Module;
 }
 
@@ -81,10 +84,32 @@ export interface Timing {
   readonly total_ms: number | null;
 }
 
+/** What later versions may add. */
+type Other = string & {};
+
+/** Why a network ended, or did not begin. */
+export type EndReason =
+  | "left" | "host_closed" | "host_lost" | "host_link_failed" | "kicked" | "too_slow" | "misbehaved"
+  | "host_misbehaved" | "code_not_found" | "code_taken" | "foreign_host" | "network_full" | "node_id_taken"
+  | "version" | "too_many_attempts" | "bad_offer" | "place_gone" | "signaling_unreachable" | "signaling_protocol"
+  | "signaling_closed" | "signaling_timed_out" | "signaling_id_taken" | "signaling_invalid_key" | "signaling_full"
+  | "signaling_refused" | "link_failed" | "ice_failed" | "dtls_failed" | "fingerprint_mismatch" | "timed_out_signaling"
+  | "timed_out_ice" | "timed_out_datachannel" | Other;
+
+/**
+ * What went wrong: `usage` is a mistake of the caller, `platform` is no page with WebRTC, `load` a module that
+ * cannot be loaded; the others come from sending, from removing, or are why `host` or `join` failed.
+ */
+export type ErrorKind =
+  | "usage" | "platform" | "load" | "full" | "too_large" | "not_joined" | "unknown_node" | "myself" | "not_relayed"
+  | "not_taking" | "not_json" | "broadcast_only" | "not_host" | EndReason;
+
+/** Why a node left. */
+export type LeaveReason = "left" | "kicked" | "lost" | "too_slow" | "misbehaved" | "link_failed" | Other;
+
 /** Why a network ended. */
 export interface End {
-  /** `left`, `host_closed`, `host_lost`, `kicked`, `too_slow`, `code_not_found`, … */
-  readonly reason: string;
+  readonly reason: EndReason;
   /** The same for a person. */
   readonly message: string;
   /** What a person can do about it; empty where there is nothing to do. */
@@ -164,7 +189,7 @@ export interface NetworkEventMap {
   noderoute: With<{ node: NodeId; route: "direct" | "relayed" }>;
   /** In a mesh: it takes nothing; broadcasts leave it out until `nodeback`. */
   nodestalled: OfNode;
-  nodeleft: With<{ node: NodeId; reason: string; message: string }>;
+  nodeleft: With<{ node: NodeId; reason: LeaveReason; message: string }>;
   /** In a mesh: the host is gone; the others go on, and nobody can join any more. */
   hostlost: With<{ reason: string; message: string }>;
   /** A reliable message. */
@@ -206,8 +231,8 @@ export class Network extends EventTarget {
   static host(options?: HostOptions): Promise<Network>;
 
   /**
-   * Joins the network with this code (a 6-character one, or a LAN code); ready when the host has let
-   * us in.
+   * Joins the network with this code (a 6-character one, or a LAN code; small letters and spaces are fine); ready
+   * when the host has let us in.
    *
    * @throws {WattleError} with the `kind` of what is wrong: `code_not_found`, `network_full`, …
    */
@@ -270,7 +295,7 @@ export interface Network extends Listeners {}
 /** What went wrong. */
 export class WattleError extends Error {
   /** For programs: the same words as `kind` in the JSON lines of the command `wattle`. */
-  readonly kind: string;
+  readonly kind: ErrorKind;
   /** What a person can do about it; empty where there is nothing to do. */
   readonly remedy: string;
 }

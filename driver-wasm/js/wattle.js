@@ -1,9 +1,11 @@
 // wattle for JavaScript: small peer-to-peer networks over WebRTC. `wattle.d.ts` describes everything.
 
+import { inlined } from "./inlined.js";
 import init, { Interpolator as Motion, Node, Rehearsal } from "./wattle_wasm.js";
 
 /** The module is loaded once, by the first who needs it. */
 let loading;
+let loaded = false;
 let ready;
 
 /** Loads the WebAssembly module, and has the browser compile it. `source` is where it is. */
@@ -30,14 +32,32 @@ const rehearse = async () => {
 
 /** What `host` and `join` need. */
 const fetched = (source) => {
-  loading ??= init(source === undefined ? undefined : { module_or_path: source }).then(
-    () => undefined,
+  loading ??= started(source).then(
+    () => {
+      loaded = true;
+    },
     (error) => {
       loading = undefined;
-      throw new WattleError("load", `the WebAssembly module cannot be loaded: ${error}`, "", error);
+      throw error;
     },
   );
   return loading;
+};
+
+const started = async (source) => {
+  // Workers may have the module, too.
+  if (!globalThis.importScripts) needPage();
+  if (!globalThis.WebAssembly) throw platform("no WebAssembly");
+  try {
+    const from = source ?? (await inlined.module?.());
+    await init(from === undefined ? undefined : { module_or_path: from });
+  } catch (error) {
+    const remedy = /content security policy|\bCSP\b/i.test(error)
+      ? "Allow 'wasm-unsafe-eval' for script-src in the page's Content-Security-Policy."
+      : "Serve wattle_wasm_bg.wasm beside the script, give its address to load()," +
+        ' or import "wattle/inline", which holds it.';
+    throw new WattleError("load", `the WebAssembly module cannot be loaded: ${error}`, remedy, error);
+  }
 };
 
 /** What went wrong: `kind` is for programs, `message` and `remedy` are for people. */
@@ -50,11 +70,27 @@ export class WattleError extends Error {
   }
 }
 
+const usage = (message, remedy, cause) => new WattleError("usage", message, remedy, cause);
+
+/** In the words of the module, which says the same of a worker. */
+const platform = (missing) =>
+  new WattleError(
+    "platform",
+    `WebRTC is not there: ${missing}`,
+    "Use a browser with WebRTC, and call this in a page, not in a worker or on a server.",
+  );
+
+const needPage = () => {
+  if (!globalThis.document) throw platform("this is not a page");
+};
+
 /** An error of the module, as ours. */
-const asError = (error) =>
-  typeof error?.kind === "string" && !(error instanceof Error)
+const asError = (error) => {
+  if (error instanceof TypeError) return usage(error.message, "", error);
+  return typeof error?.kind === "string" && !(error instanceof Error)
     ? new WattleError(error.kind, error.message, error.remedy)
     : error;
+};
 
 const attempt = (call) => {
   try {
@@ -64,19 +100,129 @@ const attempt = (call) => {
   }
 };
 
+/** Why a network ended before it began. The page knows more than the module of what its browser does not allow. */
+const refusal = ({ reason, message, remedy }) => {
+  if (reason === "network_full") {
+    remedy = "Wait until somebody leaves, or host with a larger maxNodes.";
+  } else if (reason === "signaling_unreachable") {
+    remedy =
+      "Check the network connection, and the signaling server's URL with its path (wss://…/peerjs);" +
+      " the browser's console may say more.";
+  } else if (reason === "signaling_protocol") {
+    // The browser has not even tried.
+    message = "the signaling server cannot be reached: the browser does not let this page";
+    remedy =
+      "A page that came by https: needs a signaling server at wss:, and cannot use LAN codes;" +
+      " a Content-Security-Policy needs the server in connect-src.";
+  }
+  return new WattleError(reason, message, remedy);
+};
+
+// Mistakes of those who have no types. -------------------------------------------------------------
+
+/** How to call it that is none of what is wanted. */
+const kindOf = (value) => {
+  if (value === null || typeof value !== "object") return String(value);
+  const name = value.constructor?.name;
+  return !name || name === "Object" ? "an object" : Array.isArray(value) ? "a list" : `a ${name}`;
+};
+
+const optionsOf = (given = {}) => {
+  if (given === null || typeof given !== "object" || Array.isArray(given)) {
+    throw usage(`options: an object is wanted, not ${kindOf(given)}`);
+  }
+  return given;
+};
+
+const textOf = (what, given) => {
+  if (typeof given !== "string") throw usage(`${what}: a text is wanted, not ${kindOf(given)}`);
+  return given;
+};
+
+const nodeOf = (given) => {
+  if (typeof given === "string") return given;
+  throw usage(
+    `a node is named by a text, not by ${kindOf(given)}`,
+    "Names are in network.nodes, and in an event's node or from.",
+  );
+};
+
+const signalOf = (signal) => {
+  if (signal === undefined || signal === null || typeof signal.throwIfAborted === "function") {
+    return signal ?? undefined;
+  }
+  throw usage(`signal: an AbortSignal is wanted, not ${kindOf(signal)}`);
+};
+
+/** What `RTCPeerConnection` would refuse later, at each link. What is no list of objects the module refuses. */
+const checkServers = (servers = [], policy) => {
+  if (!Array.isArray(servers)) return;
+  const urls = (server) => [server?.urls ?? []].flat().map(String);
+  const relays = servers.filter((server) => urls(server).some((url) => /^turns?:/i.test(url)));
+  const bare = relays.find(({ username, credential }) => username === undefined || credential === undefined);
+  if (bare) {
+    const [url] = urls(bare);
+    throw usage(`${url}: "username" or "credential" is missing`, "A TURN server wants both.");
+  }
+  if (policy === "relay" && relays.length === 0) {
+    throw usage('iceTransportPolicy "relay" wants a TURN server', "Add one to iceServers.");
+  }
+};
+
+// Payloads. ----------------------------------------------------------------------------------------
+
 const utf8 = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true });
 
-/** Bytes stay bytes; everything else is sent as its JSON. */
-const encode = (payload) => {
-  if (payload instanceof Uint8Array) return payload;
-  if (payload instanceof ArrayBuffer) return new Uint8Array(payload);
-  if (ArrayBuffer.isView(payload)) {
-    return new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+const isBytes = (value) => ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
+
+/** Of what `JSON.stringify` would silently leave nothing. */
+const LOST = ["Blob", "File", "Map", "Set", "Promise", "SharedArrayBuffer"];
+
+/** Called by `JSON.stringify` with each value. */
+const checked = (name, value) => {
+  if (value !== null && typeof value === "object") {
+    if (isBytes(value)) {
+      throw usage(
+        `"${name}" is ${kindOf(value)}: bytes within JSON would be lost`,
+        "Send bytes alone, or as a list of numbers: Array.from(bytes).",
+      );
+    }
+    if (LOST.includes(value[Symbol.toStringTag])) {
+      throw usage(
+        `${name === "" ? "a payload" : `"${name}"`} cannot be ${kindOf(value)}: JSON has nothing for it`,
+        "Send what is in it: for example await blob.arrayBuffer(), or [...map].",
+      );
+    }
   }
-  const json = JSON.stringify(payload);
+  return value;
+};
+
+/** The most that `maxMessage` can allow. The module's memory never shrinks: what is larger does not get there. */
+const MOST_BYTES = 16 * 1024 * 1024;
+
+const encode = (payload) => {
+  const bytes = bytesOf(payload);
+  if (bytes.length <= MOST_BYTES) return bytes;
+  throw new WattleError("too_large", `the message is too large: at most ${MOST_BYTES} bytes`);
+};
+
+/** Bytes stay bytes; everything else is sent as its JSON. */
+const bytesOf = (payload) => {
+  if (payload instanceof Uint8Array) return payload;
+  let json;
+  try {
+    if (payload instanceof ArrayBuffer) return new Uint8Array(payload);
+    if (ArrayBuffer.isView(payload)) {
+      return new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength);
+    }
+    json = JSON.stringify(payload, checked);
+  } catch (error) {
+    if (error instanceof WattleError) throw error;
+    throw usage(`this payload cannot be sent: ${error?.message ?? error}`, "", error);
+  }
   if (json === undefined) {
-    throw new WattleError("usage", "a payload is a Uint8Array or a JSON value");
+    throw usage(`a payload is bytes or a JSON value, not ${typeof payload}`, "For nothing, send null.");
   }
   return utf8.encode(json);
 };
@@ -155,25 +301,42 @@ export class Network extends EventTarget {
   }
 
   /** Hosts a network; ready when it can be joined. */
-  static host(options = {}) {
-    const { code, ...rest } = options;
+  static async host(options) {
+    const { code, ...rest } = optionsOf(options);
+    if (code !== undefined) textOf("code", code);
     return Network.#connect(rest, (options, take) => Node.host(code, options, take));
   }
 
   /** Joins the network with this code; ready when the host has let us in. */
-  static join(code, options = {}) {
-    return Network.#connect(options, (options, take) => Node.join(String(code), options, take));
+  static async join(code, options) {
+    // A code is read out, written down in groups, and pasted.
+    const written = textOf("code", code).replace(/\s/g, "");
+    return Network.#connect(optionsOf(options), (options, take) => Node.join(written, options, take));
   }
 
   static async #connect(options, begin) {
     const network = new Network(secret);
-    const { signal, module, ...rest } = options;
+    const { signal: given, module, ...rest } = options;
+    const signal = signalOf(given);
     for (const name of Object.keys(rest).filter((name) => name.startsWith("on"))) {
-      if (!EVENTS.includes(name.slice(2))) throw new WattleError("usage", `no event for ${name}`);
-      network[name] = rest[name];
+      const type = name.slice(2).toLowerCase();
+      if (!EVENTS.includes(type)) throw usage(`there is no event for ${name}`);
+      if (name !== `on${type}`) throw usage(`there is no option ${name}`, `It is written on${type}.`);
+      const listener = rest[name] ?? null;
+      if (listener !== null && typeof listener !== "function") {
+        throw usage(`${name}: a function is wanted, not ${kindOf(listener)}`);
+      }
+      network[name] = listener;
       delete rest[name];
     }
+    checkServers(rest.iceServers, rest.iceTransportPolicy);
+    if (rest.maxMessage < 1 || rest.maxMessage > MOST_BYTES) {
+      throw usage(`maxMessage: 1 to ${MOST_BYTES} bytes, not ${rest.maxMessage}`);
+    }
     signal?.throwIfAborted();
+    // Before anything is fetched for nothing.
+    needPage();
+    if (!globalThis.RTCPeerConnection) throw platform("no RTCPeerConnection");
     await fetched(module);
     signal?.throwIfAborted();
     network.#ended = new Promise((done) => {
@@ -183,9 +346,7 @@ export class Network extends EventTarget {
     });
     const settled = new Promise((done, failed) => {
       network.#connected = done;
-      network.#ended.then(({ reason, message, remedy }) =>
-        failed(new WattleError(reason, message, remedy)),
-      );
+      network.#ended.then((end) => failed(refusal(end)));
     });
     const abort = () => network.close();
     try {
@@ -223,7 +384,7 @@ export class Network extends EventTarget {
 
   /** Sends a reliable message to one node. */
   sendTo(node, payload) {
-    attempt(() => this.#node.sendTo(node, encode(payload)));
+    attempt(() => this.#node.sendTo(nodeOf(node), encode(payload)));
   }
 
   /** Sends our state to all other nodes: the newest counts, losses are not repaired. */
@@ -232,15 +393,17 @@ export class Network extends EventTarget {
   }
 
   /** Like `broadcast`, but waits for room where that is `full`. */
-  broadcastWhenRoom(payload, options = {}) {
-    const bytes = encode(payload).slice();
-    return this.#whenRoom(() => this.#node.broadcast(bytes), options.signal);
+  async broadcastWhenRoom(payload, options) {
+    const signal = signalOf(optionsOf(options).signal);
+    const bytes = attempt(() => encode(payload).slice());
+    return this.#whenRoom(() => this.#node.broadcast(bytes), signal);
   }
 
   /** Like `sendTo`, but waits for room where that is `full`. */
-  sendToWhenRoom(node, payload, options = {}) {
-    const bytes = encode(payload).slice();
-    return this.#whenRoom(() => this.#node.sendTo(node, bytes), options.signal);
+  async sendToWhenRoom(node, payload, options) {
+    const [name, signal] = [nodeOf(node), signalOf(optionsOf(options).signal)];
+    const bytes = attempt(() => encode(payload).slice());
+    return this.#whenRoom(() => this.#node.sendTo(name, bytes), signal);
   }
 
   async #whenRoom(send, signal) {
@@ -266,11 +429,12 @@ export class Network extends EventTarget {
 
   /** Host: removes a node. */
   kick(node) {
-    attempt(() => this.#node.kick(node));
+    attempt(() => this.#node.kick(nodeOf(node)));
   }
 
   /** Other STUN and TURN servers from now on. */
   setIceServers(servers) {
+    checkServers(servers);
     attempt(() => this.#node.setIceServers(servers));
   }
 
@@ -350,13 +514,24 @@ export class Interpolator {
   #values;
 
   /** To be made when the module is there: after `Network.host`, `Network.join` or `load`. */
-  constructor(components, { delay, extrapolation } = {}) {
+  constructor(components, options) {
+    if (!loaded) throw usage("the module is not loaded yet", "Await load() before, or Network.host or join.");
+    if (!Array.isArray(components)) {
+      throw usage(`components: a list is wanted, not ${kindOf(components)}`);
+    }
+    const { delay, extrapolation } = optionsOf(options);
+    for (const [name, time] of Object.entries({ delay, extrapolation })) {
+      if (time !== undefined && !(time >= 0)) throw usage(`${name}: milliseconds are wanted`);
+    }
     this.#motion = attempt(() => new Motion(components, delay, extrapolation));
     this.#values = new Float32Array(components.length);
   }
 
   /** Takes a snapshot that its sender made at `sent`, milliseconds of its own clock. */
   push(sent, values, { arrived = performance.now(), teleport = false } = {}) {
+    if (!(values?.length >= this.#values.length)) {
+      throw usage(`a snapshot has ${this.#values.length} numbers here, this has ${values?.length ?? "none"}`);
+    }
     return this.#motion.push(arrived, sent, values, teleport);
   }
 

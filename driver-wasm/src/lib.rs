@@ -19,7 +19,8 @@
 //! ```
 //!
 //! Everything happens on the page's own thread, in the browser's events: there is nothing to be run.
-//! A game loop takes events with [`Network::try_next_event`] once per frame.
+//! A game loop takes events with [`Network::try_next_event`] once per frame; a hidden page has no frames, so in a
+//! timer, too.
 //!
 //! From JavaScript, use the package that `driver-wasm/build` makes of this crate; its README tells how.
 //!

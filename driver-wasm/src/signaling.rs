@@ -57,6 +57,8 @@ impl Socket {
         socket.set_onopen(Some(function(&onopen)));
         socket.set_onmessage(Some(function(&onmessage)));
         socket.set_onclose(Some(function(&onclose)));
+        // Nothing but this comes for what the page's Content-Security-Policy forbids.
+        socket.set_onerror(Some(function(&onclose)));
         Ok(Self {
             socket,
             _callbacks: [onopen, onmessage, onclose],
@@ -74,6 +76,7 @@ impl Drop for Socket {
         self.socket.set_onopen(None);
         self.socket.set_onmessage(None);
         self.socket.set_onclose(None);
+        self.socket.set_onerror(None);
         let _ = self.socket.close();
     }
 }

@@ -1,7 +1,7 @@
 // A page of ours and a page with the real PeerJS library, as a Clayground node, in one network.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 
 import { sleep, until } from "../interop/processes.mjs";
 import { Page, browse, serve, signaling } from "./pages.mjs";
@@ -98,15 +98,17 @@ const DOUBTS = ["nodesuspect", "nodelost", "nodeback", "nodeleft", "ended"];
 
 // A browser's own signs of life are 2.5 s apart, and those of both sides fall together now and then: so
 // there are several pages.
-for (const mute of [false, true]) {
-  test(`nobody is suspected where all is quiet${mute ? " and pings are not known" : ""}`, async (t) => {
-    const { signalingUrl, ours, theirs } = await start(t);
-    await theirs.look(`mute = ${mute}`);
-    await theirs.call("host", "ABCDEF");
-    const all = [ours];
-    while (all.length < 5) all.push(await ours.another(t));
-    for (const page of all) await page.join("ABCDEF", { signalingUrl });
-    await new Promise((done) => setTimeout(done, 40_000));
-    for (const page of all) assert.deepEqual(page.all(...DOUBTS), [], page.name);
-  });
-}
+describe("quiet", { concurrency: true }, () => {
+  for (const mute of [false, true]) {
+    test(`nobody is suspected where all is quiet${mute ? " and pings are not known" : ""}`, async (t) => {
+      const { signalingUrl, ours, theirs } = await start(t);
+      await theirs.look(`mute = ${mute}`);
+      await theirs.call("host", "ABCDEF");
+      const all = [ours];
+      while (all.length < 5) all.push(await ours.another(t));
+      for (const page of all) await page.join("ABCDEF", { signalingUrl });
+      await new Promise((done) => setTimeout(done, 40_000));
+      for (const page of all) assert.deepEqual(page.all(...DOUBTS), [], page.name);
+    });
+  }
+});

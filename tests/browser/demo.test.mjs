@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { sleep } from "../interop/processes.mjs";
+import { sleep, until } from "../interop/processes.mjs";
 import { browse, serve, signaling } from "./pages.mjs";
 
 /** Where pictures go, if somebody wants to look at them. */
@@ -16,7 +16,8 @@ test("host, join by the link, chat, move, leave", async (t) => {
   const demo = `${origin}/demo/index.html?signal=${encodeURIComponent(url)}&ice=none`;
   const errors = [];
   const open = async (size, address, scale = 1) => {
-    const context = await browser.newContext({ viewport: SIZES[size], deviceScaleFactor: scale });
+    const colorScheme = size === "phone" ? "light" : "dark";
+    const context = await browser.newContext({ viewport: SIZES[size], deviceScaleFactor: scale, colorScheme });
     const page = await context.newPage();
     page.on("pageerror", (error) => errors.push(String(error)));
     await page.goto(address);
@@ -41,7 +42,7 @@ test("host, join by the link, chat, move, leave", async (t) => {
   await second.waitForSelector("#nodes li");
   const third = await open("desktop", `${demo}#${code}`);
   await third.fill("#code", code.toLowerCase());
-  await third.click("button[value=join]");
+  await third.press("#code", "Enter");
   await third.waitForSelector("#nodes li:nth-child(2)");
 
   await third.fill("#text", "hello from the third");
@@ -52,6 +53,13 @@ test("host, join by the link, chat, move, leave", async (t) => {
   await second.fill("#text", "a phone is here, too");
   await second.press("#text", "Enter");
   await first.waitForSelector("#lines li:has-text('a phone is here, too')");
+
+  // Without a pointer.
+  const place = () => first.evaluate(() => document.getElementById("field").toDataURL());
+  const before = await place();
+  await first.focus("#field");
+  for (let step = 0; step < 5; step += 1) await first.press("#field", "ArrowLeft");
+  await until("the dot has moved", 5_000, async () => (await place()) !== before);
 
   // Everybody moves around.
   for (let step = 0; step < 40; step += 1) {

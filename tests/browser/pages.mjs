@@ -14,7 +14,7 @@ import { chromium } from "playwright-core";
 import { Process, freePort, isListening, program, until } from "../interop/processes.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const pkg = process.env.WATTLE_PKG ?? path(root, "driver-wasm", "pkg");
+export const pkg = process.env.WATTLE_PKG ?? path(root, "driver-wasm", "pkg");
 
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -24,18 +24,20 @@ const TYPES = {
 };
 
 /**
- * Serves the package at `/pkg/`, the demo at `/demo/`, an empty page at `/`, and a Clayground page with the
- * real PeerJS library at `/clients/page.html`.
+ * Serves the package at `/pkg/`, the demo at `/demo/`, an empty page at `/` (with `?policy=…` under this
+ * Content-Security-Policy), and a Clayground page with the real PeerJS library at `/clients/page.html`.
  */
 export const serve = async (t) => {
   const clients = path(root, "tests", "clients");
   const folders = { pkg, demo: path(root, "driver-wasm", "demo"), clients };
   const peerjs = path(clients, "node_modules", "peerjs", "dist", "peerjs.min.js");
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, "http://x");
+    const { pathname, searchParams } = new URL(request.url, "http://x");
     const [, folder, ...rest] = normalize(pathname).split("/");
     if (pathname === "/") {
       response.setHeader("content-type", TYPES[".html"]);
+      const policy = searchParams.get("policy");
+      if (policy) response.setHeader("content-security-policy", policy);
       return response.end("<!doctype html><title>a node</title>");
     }
     try {
@@ -99,6 +101,8 @@ export class Page {
 
   static async open(t, browser, origin, name) {
     const context = await browser.newContext();
+    // If the browser is still there then.
+    t.after(() => context.close().catch(() => {}));
     const page = new Page(name, await context.newPage());
     page.errors = [];
     page.page.on("pageerror", (error) => page.errors.push(String(error)));

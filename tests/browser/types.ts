@@ -1,6 +1,7 @@
 // The types of the package, used as a game would. Only the compiler reads this.
 
-import { Network, WattleError, load, type End, type Stats } from "wattle";
+import { Network, WattleError, load, type End, type ErrorKind, type Stats } from "wattle";
+import { Network as Inline } from "wattle/inline";
 
 export const play = async (signal: AbortSignal): Promise<End> => {
   await load();
@@ -36,5 +37,7 @@ export const play = async (signal: AbortSignal): Promise<End> => {
   return network.leave();
 };
 
-export const kind = (error: unknown): string | undefined =>
+export const kind = (error: unknown): ErrorKind | undefined =>
   error instanceof WattleError ? error.kind : undefined;
+
+export const same: typeof Network = Inline;

@@ -124,7 +124,7 @@ export class Process {
    * The first event of this name, with these members, after the mark `after`; waits for it at most
    * `within` milliseconds.
    */
-  async event(name, { with: members = {}, after = 0, within = 10_000 } = {}) {
+  async event(name, { with: members = {}, after = 0, within = 20_000 } = {}) {
     const matches = (each) =>
       each.event === name &&
       Object.entries(members).every(([key, value]) => each[key] === value);
@@ -158,7 +158,7 @@ export class Process {
   }
 
   /** Waits for its end; gives the exit status. */
-  async exit({ within = 10_000 } = {}) {
+  async exit({ within = 20_000 } = {}) {
     let timer;
     const late = new Promise((_, failed) => {
       timer = setTimeout(
@@ -176,7 +176,7 @@ export class Process {
   }
 
   /** Waits for a failed end: an error of this kind, and exit status 1. */
-  async failsWith(kind, { within = 10_000 } = {}) {
+  async failsWith(kind, { within = 20_000 } = {}) {
     const error = await this.event("error", { within });
     assert.equal(error.kind, kind, `${this.#name}: ${JSON.stringify(error)}`);
     assert.ok(error.message.length > 0, "an error says something to a person, too");
@@ -242,7 +242,7 @@ export class PeerServer {
   async restart() {
     const args = [program("PEERSERVER"), "--host", "127.0.0.1", "--port", String(this.port)];
     this.#child = spawn(process.execPath, [...args, ...this.#args], { stdio: "ignore" });
-    await until("PeerServer listens", 10_000, () => isListening(this.port));
+    await until("PeerServer listens", 30_000, () => isListening(this.port));
   }
 
   /** Kills it and waits until it is gone. */

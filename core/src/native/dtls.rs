@@ -65,6 +65,8 @@ pub(super) struct Window {
     round_trip: AtomicU64,
     /// There was a sign of life outside of DTLS.
     heard: AtomicBool,
+    /// One side has refused the other's handshake, and nothing has gone on since.
+    refused: AtomicBool,
     /// [`u64::MAX`] if there is nothing to be sent again.
     echo: AtomicU64,
     draws: Draws,
@@ -103,6 +105,7 @@ impl Window {
             now: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
             heard: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             echo: AtomicU64::new(u64::MAX),
             draws,
         }
@@ -132,6 +135,12 @@ impl Window {
     /// The remote has given an authentic sign of life outside of DTLS.
     pub(super) fn set_heard(&self) {
         self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether one side has refused the other's handshake, and nothing has gone on since. Anybody can say so: nothing
+    /// of it is authentic.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// When DTLS is to be called, for what it sends again.
@@ -205,6 +214,11 @@ fn make_settings(mtu: Option<usize>, draws: Draws) -> Result<Arc<Config>, Crypto
         settings = settings.mtu(mtu);
     }
     Ok(Arc::new(settings.build()?))
+}
+
+/// An alert in the clear that ends the handshake: RFC 6347 section 4.1, RFC 8446 section 6.
+const fn is_fatal_alert(packet: &[u8]) -> bool {
+    matches!(packet, [21, _, _, 0, 0, _, _, _, _, _, _, _, _, 2, _, ..])
 }
 
 /// Makes dimpl instances.
@@ -300,7 +314,18 @@ impl DtlsInstance for Instance {
             self.dtls.handle_timeout(self.clock)?;
         }
         self.done = None;
-        self.dtls.handle_packet(packet)
+        let taken = self.dtls.handle_packet(packet);
+        let refused = &self.window.refused;
+        match taken {
+            Err(Error::SecurityError(_) | Error::CertificateError(_)) => {
+                refused.store(true, Ordering::Relaxed);
+            }
+            // To dimpl it is no answer that it knows as long as it does not know the version.
+            Err(_) if is_fatal_alert(packet) => refused.store(true, Ordering::Relaxed),
+            Ok(()) if !self.dtls.is_closed() => refused.store(false, Ordering::Relaxed),
+            Ok(()) | Err(_) => {}
+        }
+        taken
     }
 
     #[expect(

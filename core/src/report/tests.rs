@@ -537,6 +537,7 @@ fn all_verdicts() -> Vec<Verdict> {
         Verdict::FingerprintMismatch,
         Verdict::PeerSilent,
         Verdict::LinkFailed(LinkFailure::Dtls),
+        Verdict::LinkFailed(LinkFailure::Platform),
     ];
     for side in [Side::Local, Side::Remote] {
         all.push(Verdict::NoCandidates(side));
@@ -621,7 +622,7 @@ fn row(verdict: Verdict) -> String {
         .replace("486", "…")
         .replace("404", "…")
         .replace(
-            &LinkFailure::Dtls.to_string(),
+            &LinkFailure::Platform.to_string(),
             "the link could not be made, for the reason that is shown",
         );
     let mut first = meaning.chars();

@@ -114,6 +114,7 @@ impl Verdict {
             Self::OneWay => "one_way",
             Self::FingerprintMismatch => "fingerprint_mismatch",
             Self::PeerSilent => "peer_silent",
+            Self::LinkFailed(LinkFailure::Dtls) => "dtls_failed",
             Self::LinkFailed(_) => "link_failed",
             Self::TimedOut(Phase::Signaling) => "timed_out_signaling",
             Self::TimedOut(Phase::Ice) => "timed_out_ice",
@@ -188,6 +189,9 @@ impl Verdict {
             }
             Self::PeerSilent => {
                 "Check that the other node still runs and is online, then try again."
+            }
+            Self::LinkFailed(LinkFailure::Dtls) => {
+                EndReason::LinkFailed(LinkFailure::Dtls).remedy()
             }
             Self::LinkFailed(_) => "Try again, with the same version of wattle on both nodes.",
             Self::TimedOut(Phase::Signaling) => EndReason::TimedOut(Phase::Signaling).remedy(),

@@ -87,7 +87,7 @@ fn inside() {
     let mdns = Mdns::new(None);
     let (found, took) = resolve(&mdns, NAME);
     assert_eq!(found, [IpAddr::from(address)]);
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(took < DEADLINE, "{took:?}");
     let (found, took) = resolve(&mdns, OTHER);
     assert_eq!(found, [IpAddr::from(other_address)], "asked again");
     assert!(took < DEADLINE, "{took:?}");
@@ -103,13 +103,19 @@ fn inside() {
     assert_eq!(found, [IpAddr::from(address)]);
 
     assert!(mdns.daemon.lock().unwrap().upgrade().is_none());
-    // The threads: this one, the test runner's and the responders'.
-    std::thread::sleep(Duration::from_millis(200));
-    let threads = std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .filter(|task| {
-            let name = task.as_ref().unwrap().path().join("comm");
-            std::fs::read_to_string(name).unwrap().starts_with("mDNS")
-        });
-    assert_eq!(threads.count(), 0, "the daemon's thread has ended");
+    // The daemon's thread ends soon; the others are this one, the test runner's and the responders'.
+    let begun = Instant::now();
+    while daemon_runs() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn daemon_runs() -> bool {
+    let mut threads = std::fs::read_dir("/proc/self/task").unwrap();
+    threads.any(|thread| {
+        let name = thread.unwrap().path().join("comm");
+        // Nothing to be read of a thread that has just ended.
+        std::fs::read_to_string(name).is_ok_and(|name| name.starts_with("mDNS"))
+    })
 }

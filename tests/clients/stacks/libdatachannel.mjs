@@ -17,8 +17,8 @@ const channel = (one, heard) => {
 let open = 0;
 
 /** A connection; `told` is called with its candidates, `heard` with what comes on a channel. */
-export const connect = (told, heard) => {
-  const pc = new PeerConnection("clayground", { iceServers: [] });
+export const connect = (told, heard, iceServers = []) => {
+  const pc = new PeerConnection("clayground", { iceServers });
   open += 1;
   let closed = false;
   // It makes its description by itself as soon as there is something to be described.

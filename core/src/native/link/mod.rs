@@ -73,6 +73,9 @@ const ADDRESSES: usize = 64;
 /// str0m keeps checks that come before the remote's description, at most this many.
 const EARLY_CHECKS: u8 = 100;
 
+/// How long a refused handshake is given to go on all the same: the refusal may be forged, or of an earlier link.
+const REFUSAL_STANDS: Duration = Duration::from_secs(1);
+
 /// RFC 9147 section 4.1: the first byte of a handshake record in the clear.
 const HANDSHAKE: u8 = 22;
 
@@ -139,6 +142,8 @@ pub(in crate::native) struct Link {
     found: bool,
     /// The remote has said its DTLS hello.
     greeted: bool,
+    /// Since when one side's DTLS refuses the other's.
+    refused: Option<Timestamp>,
     /// DTLS is done: the remote is the one of the fingerprint.
     secured: bool,
     ended: bool,
@@ -225,6 +230,7 @@ impl Link {
             connected: false,
             found: false,
             greeted: false,
+            refused: None,
             secured: false,
             ended: false,
             due: None,
@@ -262,7 +268,7 @@ impl Link {
             return self.due;
         }
         let doubt = self.elsewhere().and_then(|_| self.detour.due());
-        let ours = earliest(doubt, self.shortcut.due());
+        let ours = earliest(earliest(doubt, self.shortcut.due()), self.refusal());
         earliest(earliest(self.due, self.window.echo()), ours)
     }
 
@@ -379,6 +385,8 @@ impl Link {
             trace!(%error, "datagram refused");
         }
         self.drain(now, out);
+        let is_refused = self.window.is_refused() && !self.secured;
+        self.refused = is_refused.then(|| self.refused.unwrap_or(now));
         if self.window.records() != records {
             self.news.heard = true;
             self.hear_data(now, (local, remote), out);
@@ -395,6 +403,9 @@ impl Link {
         if !is_due(self.poll_timeout()) {
             return;
         }
+        if is_due(self.refusal()) {
+            self.fail(LinkFailure::Dtls);
+        }
         self.probe_both(now, out);
         if self.shortcut.take_turn(now) && self.is_by_relay() {
             self.knock(out);
@@ -407,6 +418,11 @@ impl Link {
         }
         self.step(now, out);
         self.rest(now);
+    }
+
+    /// When a refusal of one side's DTLS is the last word.
+    fn refusal(&self) -> Option<Timestamp> {
+        self.refused.map(|since| since.plus(REFUSAL_STANDS))
     }
 
     /// After everything that a wake-up led to: what str0m still wants at once has to wait a moment

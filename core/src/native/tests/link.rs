@@ -624,6 +624,43 @@ fn a_wrong_fingerprint_has_a_name_of_its_own() {
     }
 }
 
+/// A fatal alert in the clear: no set of parameters is acceptable.
+const HANDSHAKE_FAILURE: &[u8] = &[21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40];
+
+/// R says hello; L's DTLS says this, and it takes hellos or not.
+fn refusing(takes_hellos: bool) -> World {
+    let mut world = World::new(&Plan::default());
+    world.deaf = [!takes_hellos, false];
+    world.start();
+    let hello = |world: &World| {
+        let mut sent = world.wire.iter();
+        sent.any(|(_, side, datagram)| *side == R && is_client_hello(datagram))
+    };
+    assert!(world.run_until(SECOND, hello));
+    world.settle(world.delay);
+    let (local, remote) = (address("192.0.2.2:2000"), address("192.0.2.1:1000"));
+    world.deliver(R, local, remote, HANDSHAKE_FAILURE);
+    world
+}
+
+#[test]
+fn whose_dtls_is_refused_says_so_a_second_later() {
+    let mut world = refusing(false);
+    let refused = world.now;
+    world.settle(5 * SECOND);
+    let failed = world.when(R, |u| *u == Update::Failed(LinkFailure::Dtls));
+    assert_eq!(failed, Some(refused.plus(SECOND).as_millis()));
+    assert_eq!(world.count(R, is_last), 1);
+}
+
+#[test]
+fn a_forged_refusal_does_not_keep_a_link_from_opening() {
+    let mut world = refusing(true);
+    world.settle(5 * SECOND);
+    assert!(world.opened(L) && world.opened(R));
+    assert_eq!(world.count(L, is_last) + world.count(R, is_last), 0);
+}
+
 fn spoiled(sdp: &str) -> String {
     let at = sdp.find("a=fingerprint:sha-256 ").unwrap() + "a=fingerprint:sha-256 ".len();
     let digit = if sdp[at..].starts_with('A') { "B" } else { "A" };

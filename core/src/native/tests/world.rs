@@ -68,6 +68,8 @@ pub(super) struct World {
     pub(super) signaling: Duration,
     /// Addresses that nothing reaches and nothing leaves.
     pub(super) dead: BTreeSet<SocketAddr>,
+    /// Sides that DTLS does not reach.
+    pub(super) deaf: [bool; 2],
     /// Changes what is signalled.
     pub(super) tamper: fn(Parcel) -> Vec<Parcel>,
     pub(super) datagrams: u64,
@@ -144,6 +146,7 @@ impl World {
             twice: false,
             signaling: TRIP,
             dead: BTreeSet::new(),
+            deaf: [false; 2],
             tamper: |parcel| alloc::vec![parcel],
             datagrams: 0,
             wire: Vec::new(),
@@ -264,7 +267,7 @@ impl World {
         if self.sides[side].gather.by_given(local).is_none() {
             return;
         }
-        let at = (local, remote);
+        let (at, deaf) = ((local, remote), self.deaf[side]);
         let taken = self.with(side, |link, now, out| match classify(payload) {
             Kind::Request { local_ufrag } => {
                 local_ufrag == link.ufrag() && link.receive_check(now, at, payload, out)
@@ -275,6 +278,7 @@ impl World {
             Kind::Response { transaction } => {
                 link.receive_answer(now, at, &transaction, payload, out)
             }
+            Kind::Dtls if deaf => false,
             Kind::Dtls => link.receive(now, at, payload, out),
             Kind::Other => false,
         });

@@ -1,6 +1,6 @@
 // The scripts that run on all drivers: here with pages of both browsers, alone, mixed, and with processes.
 
-import { test } from "node:test";
+import { after, describe, test } from "node:test";
 
 import { NativeNode } from "../scripts/native.mjs";
 import { PageNode } from "../scripts/page.mjs";
@@ -9,7 +9,18 @@ import { Server } from "../scripts/server.mjs";
 import { browseFirefox } from "./firefox.mjs";
 import { HIDING, browse, serve } from "./pages.mjs";
 
-const BROWSERS = { Chromium: browse, Firefox: browseFirefox };
+/** A Chromium for all tests: a page has a profile of its own. Firefox does not bear pages that come while others go. */
+const begun = new Map();
+const ends = [];
+after(() => Promise.all(ends.map((end) => end())));
+
+const BROWSERS = {
+  Chromium: (t, hiding) => {
+    if (!begun.has(hiding)) begun.set(hiding, browse({ after: (end) => ends.push(end) }, hiding));
+    return begun.get(hiding);
+  },
+  Firefox: browseFirefox,
+};
 
 /** Which nodes are what: `a` is the first that hosts. */
 const CASTS = {
@@ -38,15 +49,18 @@ const perform = async (t, script, cast, hiding) => {
   await play(script, make, server);
 };
 
-for (const script of scripts()) {
-  for (const [name, cast] of Object.entries(CASTS)) {
-    const firefox = [cast.a, cast.others].includes("Firefox");
-    // Nothing makes a page of Firefox crash from outside.
-    if (firefox && script.steps.some(({ verb }) => verb === "crash")) continue;
-    // For Chromium `networks.test.mjs` has both.
-    const hidings = firefox && script.name === "star.txt" ? Object.keys(HIDING) : ["shown"];
-    for (const hiding of hidings) {
-      test(`${script.name} with ${name}, addresses ${hiding}`, (t) => perform(t, script, cast, hiding));
+// Two at a time: they wait more than they do.
+describe("scripts", { concurrency: 2 }, () => {
+  for (const script of scripts()) {
+    for (const [name, cast] of Object.entries(CASTS)) {
+      const firefox = [cast.a, cast.others].includes("Firefox");
+      // Nothing makes a page of Firefox crash from outside.
+      if (firefox && script.steps.some(({ verb }) => verb === "crash")) continue;
+      // For Chromium `networks.test.mjs` has both.
+      const hidings = firefox && script.name === "star.txt" ? Object.keys(HIDING) : ["shown"];
+      for (const hiding of hidings) {
+        test(`${script.name} with ${name}, addresses ${hiding}`, (t) => perform(t, script, cast, hiding));
+      }
     }
   }
-}
+});

@@ -1,0 +1,113 @@
+// The matrix with another stack: a Clayground node with libdatachannel at one end, `wattle` at the other.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { Process } from "../interop/processes.mjs";
+import { Coturn, CREDENTIAL, USERNAME } from "./coturn.mjs";
+import { Internet, KINDS } from "./internet.mjs";
+import { failsInIce, host, ice, joiner, scope, signaling } from "./nodes.mjs";
+import * as theory from "./theory.mjs";
+
+const NODE = fileURLToPath(new URL("../clients/node.mjs", import.meta.url));
+
+const own = scope();
+let internet;
+let url;
+let coturn;
+// By kind: the sites of hosts and of joiners.
+const hosts = {};
+const joiners = {};
+
+before(async () => {
+  internet = new Internet();
+  for (const kind of KINDS) {
+    hosts[kind] = internet.site(kind);
+    joiners[kind] = internet.site(kind);
+  }
+  url = await signaling(own, internet);
+  coturn = await Coturn.start(own, internet, [internet.server(), internet.server()]);
+});
+
+after(async () => {
+  await own.end();
+  internet.remove();
+});
+
+let names = 0;
+
+/** A name at the signaling server that is a code, too. */
+const name = () => {
+  names += 1;
+  return `CLAY${"23456789ABCDEFGH"[names >> 4]}${"23456789ABCDEFGH"[names & 15]}`;
+};
+
+/** A Clayground node at `site`. */
+const clayground = (t, site, role, id, code, servers) => {
+  const [command, ...inside] = site.node.inside;
+  const args = [NODE, role, url.ipv4, id, code, ...servers.map((server) => JSON.stringify(server))];
+  return new Process(t, `clayground (${site.kind})`, command, [...inside, process.execPath, ...args]);
+};
+
+/** What both kinds of node are given, and which pairs have to connect by it. */
+const SERVERS = {
+  "two STUN servers": {
+    wattle: () => ice(...coturn.stuns),
+    clayground: () => coturn.stuns,
+    connects: (ours, its) => theory.WITH_STUN[ours][its],
+  },
+  TURN: {
+    wattle: () => ice(...coturn.stuns, coturn.turn("udp"), coturn.turn("tcp")),
+    clayground: () => {
+      const turn = { hostname: coturn.ipv4, port: 3478, username: USERNAME, password: CREDENTIAL };
+      return [...coturn.stuns, { ...turn, relayType: "TurnUdp" }];
+    },
+    // libdatachannel asks a TURN server over UDP alone.
+    connects: (ours, its) => its !== "blocked",
+  },
+};
+
+/** All cells that are `wanted`: a test each, some at a time. */
+const matrix = (title, wanted, cell) =>
+  test(title, { concurrency: 12 }, async (t) => {
+    const all = KINDS.flatMap((ours) => KINDS.map((its) => [ours, its]));
+    const cells = all.filter(([ours, its]) => wanted(ours, its));
+    await Promise.all(
+      cells.map(([ours, its]) =>
+        t.test(`wattle ${ours}, Clayground ${its}`, (each) => cell(each, ours, its)),
+      ),
+    );
+  });
+
+for (const [which, { wattle, clayground: given, connects }] of Object.entries(SERVERS)) {
+  matrix(`a Clayground joiner, with ${which}`, connects, async (t, ours, its) => {
+    const { node, code } = await host(t, hosts[ours], url.ipv4, ...wattle());
+    const clay = clayground(t, joiners[its], "join", name(), code, given());
+    const { node: id } = await node.event("node_joined", { within: 30_000 });
+    const { text } = await node.event("message", { with: { from: id } });
+    assert.deepEqual(JSON.parse(text), { i: "am clay" });
+    node.command('broadcast {"i":"host"}');
+    const { payload } = await clay.event("message");
+    assert.deepEqual(payload, { i: "host" });
+  });
+
+  // Those that cannot connect, too: a joiner of ours says so.
+  const all = () => true;
+  matrix(`a Clayground host, with ${which}`, all, async (t, ours, its) => {
+    const code = name();
+    const clay = clayground(t, hosts[its], "host", code, code, given());
+    await clay.event("open", { within: 30_000 });
+    const node = joiner(t, joiners[ours], code, url.ipv4, ...wattle());
+    if (!connects(ours, its)) {
+      await failsInIce(node);
+      return;
+    }
+    await node.event("joined", { within: 30_000 });
+    node.command('broadcast {"i":"joiner"}');
+    const { payload } = await clay.event("message");
+    assert.deepEqual(payload, { i: "joiner" });
+    const { text } = await node.event("message");
+    assert.deepEqual(JSON.parse(text), { i: "am clay" });
+  });
+}
