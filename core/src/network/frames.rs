@@ -248,7 +248,7 @@ impl Network {
                     self.close_link(link);
                 }
                 // In a mesh the others hear it from us, too, and do not look for another way to us.
-                self.leave_as(Farewell::Left, end_of(why));
+                self.leave_as(why, end_of(why));
                 Ok(())
             }
             Frame::SignalFrom { origin, signal } => {
@@ -432,7 +432,7 @@ impl Network {
 }
 
 /// Why a joiner goes of its own accord.
-pub(super) const fn own_reason(why: Farewell) -> LeaveReason {
+const fn own_reason(why: Farewell) -> LeaveReason {
     if matches!(why, Farewell::TooSlow) {
         LeaveReason::TooSlow
     } else {

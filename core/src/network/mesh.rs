@@ -8,8 +8,8 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::frames::{Handled, Misbehaved, own_reason};
-use super::links::link_to;
+use super::frames::{Handled, Misbehaved};
+use super::links::{link_to, reason_of};
 use super::{Network, Role};
 use crate::config::MOST_NODES;
 use crate::error::EndReason;
@@ -273,7 +273,8 @@ impl Network {
         match frame {
             Frame::Direct(body) => self.handle_body(number, Route::Direct, body),
             Frame::Goodbye(why) => {
-                self.direct_goodbye(id, own_reason(why));
+                // Whom the host has sent away says so itself.
+                self.direct_goodbye(id, reason_of(why));
                 Ok(())
             }
             Frame::Ping { .. } | Frame::Pong { .. } => {
