@@ -29,7 +29,7 @@ pub(crate) const LAN_HOST_ID: &str = "HOST";
 /// assert_eq!(code.to_string(), "L1HGE14A-6Y0");
 /// # Ok::<(), wattle_core::CodeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NetworkCode(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,6 +154,13 @@ const fn is_usable_v6(ip: Ipv6Addr) -> bool {
         && !ip.is_multicast()
         && !ip.is_unicast_link_local()
         && ip.to_ipv4_mapped().is_none()
+}
+
+/// The code as people write it: events are read in logs and timelines.
+impl fmt::Debug for NetworkCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NetworkCode({self})")
+    }
 }
 
 impl fmt::Display for NetworkCode {

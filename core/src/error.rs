@@ -37,7 +37,8 @@ pub enum SendError {
     /// Not in a network.
     #[error("this node is in no network")]
     NotJoined,
-    /// Nobody of that name is in the network.
+    /// Nobody of that name is in the network. Where events wait in a queue, as with the drivers, it may have
+    /// left although the application has not come to its `NodeLeft`: no reason for a program to stop.
     #[error("no such node in the network")]
     UnknownNode,
     /// A node does not send to itself.

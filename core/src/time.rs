@@ -7,7 +7,8 @@ use core::time::Duration;
 ///
 /// It is never read from a clock in this crate: the driver passes it to every call.
 /// `std::time::Instant` does not exist in a browser, which is why this type does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A driver's is `Timestamp::ZERO.plus(begin.elapsed())`, with the `Instant` at which it began.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -49,6 +50,13 @@ impl Timestamp {
     pub fn plus(self, duration: Duration) -> Self {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(nanos))
+    }
+}
+
+/// In seconds, as `Display`: nobody reads nanoseconds.
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

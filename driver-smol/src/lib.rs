@@ -12,7 +12,7 @@
 //!     println!("join with {}", network.code().map(|code| code.to_string()).unwrap_or_default());
 //!     while let Some(event) = network.next_event().await {
 //!         if let Event::Message { from, payload } = event {
-//!             network.send_to_when_room(from, payload).await?; // an echo
+//!             let _ = network.send_to_when_room(from, payload).await; // an echo, if it is still there
 //!         }
 //!     }
 //!     Ok(())
@@ -74,22 +74,24 @@ pub use network::Network;
 pub use options::{Hosting, Options};
 pub use server::SignalingServer;
 
+/// What messages are made of and come as.
+pub use bytes::Bytes;
+
 pub use wattle_core::doctor;
 pub use wattle_core::signaling::{
     ServerConfig, ServerCounters, SignalingFailure, SignalingUrl, SignalingUrlError,
 };
 pub use wattle_core::{
-    CandidateCounts, CandidateKind, CandidateReport, Checks, CodeError, Config, ConfigError,
-    ConnectReport, Counters, Diagnostic, EndReason, Event, HostError, IceHost, IcePolicy,
-    IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError, JoinError, KickError,
-    LeaveReason, Limits, LinkFailure, LinkState, NatMapping, NetworkCode, NodeId, NodeIdError,
-    NodeStats, Observation, Phase, PhaseTiming, Refusal, Route, SelectedPair, SendError,
-    ServerRefusal, ServerReport, ServerResult, Side, SignalingDiagnostic, StateStats, Stats,
-    Status, StreamFailure, Timeouts, Topology, Verdict,
+    CandidateCounts, CandidateKind, CandidateReport, Checks, CodeError, Component, Config,
+    ConfigError, ConnectReport, Counters, Diagnostic, EndReason, Event, HostError, IceHost,
+    IcePolicy, IceScheme, IceServer, IceServerError, IceTransport, IceUrl, IceUrlError,
+    Interpolator, JoinError, KickError, LeaveReason, Limits, LinkFailure, LinkState, NatMapping,
+    NetworkCode, NodeId, NodeIdError, NodeStats, Observation, Phase, PhaseTiming, Refusal, Route,
+    SelectedPair, SendError, ServerRefusal, ServerReport, ServerResult, Side, SignalingDiagnostic,
+    StateStats, Stats, Status, StreamFailure, Timeouts, Timestamp, Topology, Verdict,
 };
 
 use std::time::Instant;
-use wattle_core::Timestamp;
 
 /// The driver's clock: `Timestamp::ZERO` is when it was made.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use event_listener::listener;
+use smol::Async;
 use smol::net::TcpListener;
 use smol::stream::Stream;
 use wattle_core::native::Node;
@@ -28,6 +29,20 @@ use crate::{Clock, seed};
 /// All calls take `&self`: put it into an `Arc` to send from one task and to read events in
 /// another. Sends are immediate; those that end in `_when_room` wait until the receivers have
 /// taken enough of what was sent before.
+///
+/// # In a game loop
+///
+/// Nothing here needs an executor but what is `async`. A loop that draws frames begins with
+/// [`start_host`](Self::start_host) or [`start_join`](Self::start_join), which return at once, takes
+/// all events of a frame with [`try_next_event`](Self::try_next_event), sends, and ends with
+/// [`start_leave`](Self::start_leave) and frames until `Ended`. The handle is `Send` and `Sync`, so it
+/// can be a resource of an engine. The example `game_loop` is such a program.
+///
+/// # Somebody joins
+///
+/// What was sent before is not for who comes later: a game tells a newcomer where it stands, at
+/// [`Event::NodeJoined`], with [`send_to`](Self::send_to). Everything that the same node sends from
+/// then on, to all or to one, arrives behind it, so nothing is missed and nothing comes twice.
 ///
 /// # Events
 ///
@@ -59,7 +74,7 @@ impl Network {
     /// [`ConnectError::Ended`] with the reason if the signaling server cannot be used, the others
     /// if this machine does not allow it.
     pub async fn host(hosting: Hosting, options: impl Into<Options>) -> Result<Self, ConnectError> {
-        let network = Self::start_host(hosting, options).await?;
+        let network = Self::start_host(hosting, options)?;
         network.connected().await?;
         Ok(network)
     }
@@ -80,26 +95,24 @@ impl Network {
         Ok(network)
     }
 
-    /// Like [`host`](Self::host), but ready at once: the events tell how it goes.
+    /// Like [`host`](Self::host), but returns at once: the events tell how it goes, `NetworkCreated`
+    /// with the code or `Ended` with the reason.
     ///
     /// # Errors
     /// If it cannot even be tried.
-    pub async fn start_host(
-        hosting: Hosting,
-        options: impl Into<Options>,
-    ) -> Result<Self, ConnectError> {
+    pub fn start_host(hosting: Hosting, options: impl Into<Options>) -> Result<Self, ConnectError> {
         let options = options.into();
         let mut parts = Parts::new(options, None)?;
         let (hosting, listener) = match hosting {
             Hosting::Signaling => (wattle_core::Hosting::Signaling { code: None }, None),
             Hosting::Code(code) => (wattle_core::Hosting::Signaling { code: Some(code) }, None),
             Hosting::Lan => {
-                let listener = parts.lan_listener().await?;
+                let listener = parts.lan_listener()?;
                 let address = listener.local_addr()?;
                 (wattle_core::Hosting::Lan { address }, Some(listener))
             }
             Hosting::LanAt(address) => {
-                let listener = bind_tcp(address).await?;
+                let listener = bind_tcp(address)?;
                 let address = listener.local_addr()?;
                 parts.allow_loopback(address.ip());
                 (wattle_core::Hosting::Lan { address }, Some(listener))
@@ -108,7 +121,8 @@ impl Network {
         parts.start(listener, |node, now| Ok(node.host(now, hosting)?))
     }
 
-    /// Like [`join`](Self::join), but ready at once: the events tell how it goes.
+    /// Like [`join`](Self::join), but returns at once: the events tell how it goes, `Joined` or `Ended`
+    /// with the reason.
     ///
     /// # Errors
     /// If it cannot even be tried.
@@ -162,7 +176,8 @@ impl Network {
         Poll::Pending
     }
 
-    /// Sends a reliable message to all other nodes.
+    /// Sends a reliable message to all other nodes: it arrives once and in order at each that
+    /// [`nodes`](Self::nodes) has now. Up to 256 KiB ([`Limits::message`](crate::Limits::message)).
     ///
     /// # Errors
     /// [`SendError::Full`] if a receiver has not taken what was sent before; see
@@ -174,7 +189,7 @@ impl Network {
     }
 
     /// Sends a reliable message to one node, directly or through the host: whichever way there is
-    /// now. It stays in order and arrives once if that changes.
+    /// now. It arrives once, in order with [`broadcast`](Self::broadcast), also if that way changes.
     ///
     /// # Errors
     /// [`SendError::Full`] if the receiver has not taken what was sent before; see
@@ -186,6 +201,10 @@ impl Network {
     }
 
     /// Sends a state to all other nodes: unreliable, latest wins. Gives its number.
+    ///
+    /// There is one state per node: put all that changes into it (the host of a game all positions).
+    /// Up to 16 KiB ([`Limits::piece`](crate::Limits::piece)), but best under 1,000 bytes, which fit
+    /// into one packet.
     ///
     /// # Errors
     /// See [`SendError`]; a state is never [`SendError::Full`].
@@ -382,14 +401,14 @@ impl Parts {
     }
 
     /// Listens at the address that joiners on the LAN most likely reach.
-    async fn lan_listener(&mut self) -> Result<TcpListener, ConnectError> {
+    fn lan_listener(&mut self) -> Result<TcpListener, ConnectError> {
         let addresses = interfaces::addresses(self.options.bind, self.loopback);
         let address = interfaces::lan_address(&addresses).map_or_else(
             || SocketAddr::from(([127, 0, 0, 1], 0)),
             |best| best.socket(0),
         );
         self.allow_loopback(address.ip());
-        bind_tcp(address).await
+        bind_tcp(address)
     }
 
     /// Makes the node, begins with `begin` and drives it on a thread.
@@ -434,9 +453,9 @@ impl Parts {
     }
 }
 
-async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ConnectError> {
-    TcpListener::bind(address)
-        .await
+fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ConnectError> {
+    Async::<std::net::TcpListener>::bind(address)
+        .map(TcpListener::from)
         .map_err(|source| ConnectError::Bind {
             address: address.ip(),
             source,

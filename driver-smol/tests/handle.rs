@@ -92,6 +92,48 @@ fn joining_and_leaving() {
     });
 }
 
+/// As a game loop does, which has no executor, and looks at its events when its frame comes.
+#[test]
+fn a_loop_of_frames_needs_no_executor() {
+    let begin = Instant::now();
+    let frames_until = |is_it: &mut dyn FnMut() -> bool| {
+        while !is_it() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "too late");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let host = Network::start_host(Hosting::Lan, options()).unwrap();
+    frames_until(&mut || host.code().is_some());
+    let code = host.code().unwrap();
+    let taken = Hosting::LanAt(code.lan_address().unwrap());
+    let refused = Network::start_host(taken, options());
+    assert!(matches!(refused, Err(ConnectError::Bind { .. })));
+    let joiner = Network::start_join(&code, options()).unwrap();
+    frames_until(&mut || joiner.status() == Status::Joined && host.nodes().len() == 2);
+    joiner.start_leave();
+    frames_until(&mut || host.nodes().len() == 1);
+    // The joiner has left, but of that the host's application comes to hear later.
+    let mut told = Vec::new();
+    frames_until(&mut || {
+        while let Some(event) = host.try_next_event() {
+            if let Event::NodeJoined { node } = event {
+                let welcome = host.send_to(node, "welcome");
+                assert_eq!(welcome, Err(SendError::UnknownNode));
+            }
+            told.push(event);
+        }
+        matches!(told.last(), Some(Event::NodeLeft { .. }))
+    });
+    assert!(matches!(
+        told[..],
+        [
+            Event::NetworkCreated { .. },
+            Event::NodeJoined { .. },
+            Event::NodeLeft { .. }
+        ]
+    ));
+}
+
 #[test]
 fn a_dropped_handle_says_goodbye() {
     smol::block_on(async {

@@ -1,9 +1,15 @@
 //! What a test lets the applications of a world's nodes do.
 
+use alloc::format;
+use alloc::string::String;
+#[cfg(feature = "native")]
+use alloc::vec::Vec;
 use bytes::Bytes;
+use core::fmt::Write as _;
 use core::time::Duration;
 
 use super::machine::Machine;
+use super::oracle::Reach;
 use super::world::{NodeIndex, World};
 use crate::code::NetworkCode;
 use crate::error::{HostError, JoinError, KickError, SendError};
@@ -34,7 +40,7 @@ impl World {
     pub fn host(&mut self, node: NodeIndex) -> NetworkCode {
         let before = self.nodes.get(node.0).map_or(0, |node| node.events.len());
         if let Err(error) = self.try_host(node, Hosting::Signaling { code: None }) {
-            panic!("{node:?} cannot host: {error}");
+            panic!("{} cannot host: {error}", self.name(node));
         }
         let deadline = self.now.plus(Duration::from_secs(10));
         loop {
@@ -48,7 +54,12 @@ impl World {
             if let Some(code) = code {
                 return code;
             }
-            assert!(self.step(deadline), "no code came for {node:?}");
+            assert!(
+                self.step(deadline),
+                "no code came for {}: {}",
+                self.name(node),
+                self.standing(node)
+            );
         }
     }
 
@@ -76,8 +87,56 @@ impl World {
             nodes_of.all(|seen| seen == nodes.len())
         };
         let together = self.run_until(Duration::from_secs(60), whole);
-        assert!(together, "{nodes:?} did not get together");
+        assert!(together, "{}", self.apart(nodes));
         code
+    }
+
+    /// Why these nodes are no network.
+    fn apart(&self, nodes: &[NodeIndex]) -> String {
+        let mut text = format!(
+            "{} nodes did not get together within a minute:",
+            nodes.len()
+        );
+        let host = nodes.first().copied();
+        for node in nodes {
+            let seen = self.nodes(*node).len();
+            // Writing to a string cannot fail.
+            let _ = write!(
+                text,
+                "\n  {} sees {seen}: {}",
+                self.name(*node),
+                self.standing(*node)
+            );
+            let Some(host) = host.filter(|host| host != node) else {
+                continue;
+            };
+            if self.is_native(host.0) != self.is_native(node.0) {
+                text.push_str("; model nodes and full nodes cannot talk to each other");
+            } else if self.reach(host, *node) == Reach::Unreachable {
+                text.push_str("; it and the host cannot reach each other through their NATs");
+            }
+        }
+        text
+    }
+
+    /// What a node is up to, and how it ended last.
+    fn standing(&self, node: NodeIndex) -> String {
+        let mut text = self.status(node).map_or_else(
+            || "crashed".into(),
+            |status| format!("{status:?}").to_lowercase(),
+        );
+        let ended = self.events(node).filter_map(|event| {
+            if let Event::Ended { reason } = event {
+                Some(reason)
+            } else {
+                None
+            }
+        });
+        if let Some(reason) = ended.last() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, ", ended: {reason}");
+        }
+        text
     }
 
     /// Writes a line of the test's own into the [`timeline`](Self::timeline) (after `--`): what the
@@ -104,7 +163,7 @@ impl World {
         result
     }
 
-    /// Starts to join.
+    /// Starts to join; does nothing at a node that [is not running](Self::is_running).
     ///
     /// # Panics
     /// If the node is in a network already.
@@ -114,11 +173,11 @@ impl World {
     )]
     pub fn join(&mut self, node: NodeIndex, code: &NetworkCode) {
         if let Err(error) = self.try_join(node, code) {
-            panic!("{node:?} cannot join: {error}");
+            panic!("{} cannot join: {error}", self.name(node));
         }
     }
 
-    /// Starts to join.
+    /// Starts to join; does nothing at a node that [is not running](Self::is_running).
     ///
     /// # Errors
     /// As [`Network::join`](crate::Network::join).
@@ -154,7 +213,7 @@ impl World {
     /// As [`Network::broadcast`](crate::Network::broadcast).
     ///
     /// # Errors
-    /// As there; `NotJoined` for a crashed node.
+    /// As there; `NotJoined` for a node that is crashed or asleep.
     pub fn broadcast(
         &mut self,
         node: NodeIndex,
@@ -168,7 +227,7 @@ impl World {
     /// As [`Network::send_to`](crate::Network::send_to).
     ///
     /// # Errors
-    /// As there; `NotJoined` for a crashed node.
+    /// As there; `NotJoined` for a node that is crashed or asleep.
     pub fn send_to(
         &mut self,
         node: NodeIndex,
@@ -183,7 +242,7 @@ impl World {
     /// As [`Network::broadcast_state`](crate::Network::broadcast_state).
     ///
     /// # Errors
-    /// As there; `NotJoined` for a crashed node.
+    /// As there; `NotJoined` for a node that is crashed or asleep.
     pub fn broadcast_state(
         &mut self,
         node: NodeIndex,
@@ -234,8 +293,8 @@ impl World {
 
     /// The time for a call, of a node that can be called.
     fn awake(&mut self, index: usize) -> Option<Timestamp> {
-        let node = self.nodes.get(index)?;
-        (node.machine.is_some() && node.asleep.is_none()).then(|| self.node_time(index))
+        self.is_running(NodeIndex(index))
+            .then(|| self.node_time(index))
     }
 }
 
@@ -262,12 +321,64 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "did not get together")]
+    #[should_panic(expected = "node-1 sees 0: idle, ended: no path between")]
     fn a_network_that_cannot_be_assembled_is_told() {
         let mut world = World::new(1);
         let nodes = [(); 2].map(|()| world.add_model(Config::default()));
         world.partition(nodes[0], nodes[1]);
         world.assemble(&nodes);
+    }
+
+    #[test]
+    #[should_panic(expected = "ben sees 0: idle, ended: the network is full")]
+    fn who_does_not_fit_into_a_network_is_named() {
+        let mut world = World::new(1);
+        let two = Config::default().with_max_nodes(2).unwrap();
+        let nodes = [(); 3].map(|()| world.add_model(two.clone()));
+        world.set_name(nodes[1], "anna");
+        world.set_name(nodes[2], "ben");
+        world.assemble(&nodes);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot reach each other through their NATs")]
+    fn nats_that_are_too_strict_are_named() {
+        let mut world = World::new(1);
+        let nodes = [(); 2].map(|()| {
+            let nat = world.add_nat(crate::sim::NatConfig::symmetric());
+            world.add_model_behind(Config::default(), nat)
+        });
+        world.assemble(&nodes);
+    }
+
+    #[cfg(feature = "native")]
+    #[test]
+    #[should_panic(expected = "model nodes and full nodes cannot talk to each other")]
+    fn kinds_that_do_not_mix_are_named() {
+        let mut world = World::new(1);
+        let nodes = [
+            world.add_model(Config::default()),
+            world.add_native(Config::default()),
+        ];
+        world.assemble(&nodes);
+    }
+
+    #[test]
+    fn a_game_runs_only_where_its_machine_does() {
+        let mut world = World::new(1);
+        let nodes = [(); 2].map(|()| world.add_model(Config::default()));
+        world.assemble(&nodes);
+        let ben = nodes[1];
+        assert!(world.is_running(ben));
+        world.sleep(ben, Duration::from_secs(1));
+        assert!(!world.is_running(ben));
+        world.run_for(Duration::from_secs(2));
+        assert!(world.is_running(ben));
+        let life = world.id(ben);
+        world.crash(ben);
+        assert!(!world.is_running(ben) && world.id(ben).is_none());
+        world.restart(ben);
+        assert!(world.is_running(ben) && world.id(ben) != life);
     }
 
     #[test]

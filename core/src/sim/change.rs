@@ -105,6 +105,11 @@ pub enum Change {
         /// Which node.
         node: NodeIndex,
     },
+    /// As [`World::leave`]: its player has had enough.
+    Leave {
+        /// Which node.
+        node: NodeIndex,
+    },
     /// As [`World::sleep`].
     Sleep {
         /// Which node.
@@ -159,17 +164,86 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whether the call that it stands for writes the line of the timeline.
+    const fn marks_itself(&self) -> bool {
+        match self {
+            Self::Partition { .. }
+            | Self::PartitionOneWay { .. }
+            | Self::Heal { .. }
+            | Self::Isolate { .. }
+            | Self::Reconnect { .. }
+            | Self::HealAll
+            | Self::Clog { .. }
+            | Self::Unclog { .. }
+            | Self::StopServer
+            | Self::StartServer
+            | Self::Crash { .. }
+            | Self::Restart { .. }
+            | Self::Sleep { .. } => true,
+            Self::DefaultPath(_)
+            | Self::Path { .. }
+            | Self::OneWay { .. }
+            | Self::SignalingFaults(_)
+            | Self::Quirks(_)
+            | Self::Clock { .. }
+            | Self::PauseApplication { .. }
+            | Self::Leave { .. }
+            | Self::Roam { .. }
+            | Self::Rebind { .. }
+            | Self::Reboot { .. }
+            | Self::ChangeOutsideAddress { .. }
+            | Self::BlockUdp { .. } => false,
+        }
+    }
+
+    /// Whether this ends or replaces what `earlier` began: of such two neither is left out without the
+    /// other, as a trouble that never ends is another one.
+    pub(super) fn ends(&self, earlier: &Self) -> bool {
+        let same_pair = |x, y, a, b| (x, y) == (a, b) || (x, y) == (b, a);
+        match (self, earlier) {
+            (
+                Self::Heal { a, b },
+                Self::Partition { a: x, b: y } | Self::PartitionOneWay { from: x, to: y },
+            )
+            | (Self::Path { a, b, .. }, Self::Path { a: x, b: y, .. }) => same_pair(x, y, a, b),
+            (Self::Unclog { from, to }, Self::Clog { from: x, to: y })
+            | (Self::OneWay { from, to, .. }, Self::OneWay { from: x, to: y, .. }) => {
+                (from, to) == (x, y)
+            }
+            (Self::Reconnect { node }, Self::Isolate { node: other })
+            | (Self::Restart { node }, Self::Crash { node: other })
+            | (Self::Clock { node, .. }, Self::Clock { node: other, .. })
+            | (Self::PauseApplication { node, .. }, Self::PauseApplication { node: other, .. })
+            | (Self::Roam { node, .. }, Self::Roam { node: other, .. }) => node == other,
+            (Self::BlockUdp { nat, .. }, Self::BlockUdp { nat: other, .. }) => nat == other,
+            (Self::StartServer, Self::StopServer)
+            | (Self::DefaultPath(_), Self::DefaultPath(_))
+            | (Self::SignalingFaults(_), Self::SignalingFaults(_))
+            | (Self::Quirks(_), Self::Quirks(_)) => true,
+            _ => false,
+        }
+    }
+}
+
 impl World {
     /// Lets a change happen at a time; at once if that is over.
     ///
     /// Changes of the same time happen in the order in which they were given.
     pub fn at(&mut self, time: Timestamp, change: Change) {
         let time = time.max(self.now);
-        self.schedule(time, What::Change(Box::new(change)));
+        let number = self.planned.len();
+        self.planned.push((time, change.clone()));
+        if !self.left_out.contains(&number) {
+            self.schedule(time, What::Change(Box::new(change)));
+        }
     }
 
     /// Lets a change happen now.
     pub fn apply(&mut self, change: &Change) {
+        if !change.marks_itself() {
+            self.mark(change);
+        }
         match change {
             Change::DefaultPath(path) => self.set_default_path(*path),
             Change::Path { a, b, path } => self.set_path(*a, *b, *path),
@@ -188,6 +262,7 @@ impl World {
             Change::Quirks(quirks) => self.set_quirks(*quirks),
             Change::Crash { node } => self.crash(*node),
             Change::Restart { node } => self.restart(*node),
+            Change::Leave { node } => self.leave(*node),
             Change::Sleep { node, time } => self.sleep(*node, *time),
             Change::Clock { node, clock } => self.set_clock(*node, *clock),
             Change::PauseApplication { node, paused } => self.pause_application(*node, *paused),
@@ -201,17 +276,20 @@ impl World {
 
     /// Cuts both directions between two nodes; links that exist go silent.
     pub fn partition(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.mark(&Change::Partition { a, b });
         self.edit(a, b, |path| path.cut = true);
         self.edit(b, a, |path| path.cut = true);
     }
 
     /// Cuts one direction: `to` does not hear `from` any more, but is heard.
     pub fn partition_one_way(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.mark(&Change::PartitionOneWay { from, to });
         self.edit(from, to, |path| path.cut = true);
     }
 
     /// Undoes [`partition`](Self::partition) and [`partition_one_way`](Self::partition_one_way).
     pub fn heal(&mut self, a: NodeIndex, b: NodeIndex) {
+        self.mark(&Change::Heal { a, b });
         self.edit(a, b, |path| path.cut = false);
         self.edit(b, a, |path| path.cut = false);
     }
@@ -219,6 +297,7 @@ impl World {
     /// Pulls a node's plug: it reaches nobody, nor the signaling server, and nobody reaches it,
     /// whatever the paths say. Connections to signaling servers stay open, and what is sent waits.
     pub fn isolate(&mut self, node: NodeIndex) {
+        self.mark(&Change::Isolate { node });
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.isolated = true;
         }
@@ -227,6 +306,11 @@ impl World {
 
     /// Undoes [`isolate`](Self::isolate).
     pub fn reconnect(&mut self, node: NodeIndex) {
+        self.mark(&Change::Reconnect { node });
+        self.plug_in(node);
+    }
+
+    fn plug_in(&mut self, node: NodeIndex) {
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.isolated = false;
         }
@@ -236,6 +320,7 @@ impl World {
 
     /// Undoes every partition, isolation and clog; the rest of the paths stays as it is.
     pub fn heal_all(&mut self) {
+        self.mark(&Change::HealAll);
         let paths = self
             .ways
             .iter_mut()
@@ -246,19 +331,26 @@ impl World {
             path.clogged = false;
         }
         for index in 0..self.nodes.len() {
-            self.reconnect(NodeIndex(index));
+            self.plug_in(NodeIndex(index));
         }
         self.paths_changed();
     }
 
     /// Holds back everything that is sent from one node to another.
     pub fn clog(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.mark(&Change::Clog { from, to });
         self.edit(from, to, |path| path.clogged = true);
     }
 
     /// Undoes [`clog`](Self::clog): what was held back arrives at once, in order.
     pub fn unclog(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.mark(&Change::Unclog { from, to });
         self.edit(from, to, |path| path.clogged = false);
+    }
+
+    /// A line of the timeline.
+    pub(super) fn mark(&mut self, change: &Change) {
+        self.trace.add_change(self.now, change);
     }
 
     fn edit(&mut self, from: NodeIndex, to: NodeIndex, edit: impl FnOnce(&mut Path)) {

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::change::Change;
 use super::draw::{self, Draw, Kind};
 use super::laws::Laws;
 use super::machine::Machine;
@@ -71,10 +72,12 @@ impl World {
     }
 
     /// Lets a node's machine sleep, as a laptop does: it is not called at all for this long, and
-    /// calls of its application do nothing ([`NotJoined`](crate::SendError::NotJoined)). What
+    /// calls of its application do nothing ([`NotJoined`](crate::SendError::NotJoined)): it sleeps, too,
+    /// so let no game run at a node that [is not running](Self::is_running). What
     /// arrives meanwhile is kept (datagrams and states up to 208 KiB). Then comes one late wake-up,
     /// and all that was kept at once.
     pub fn sleep(&mut self, node: NodeIndex, time: Duration) {
+        self.mark(&Change::Sleep { node, time });
         let until = self.now.plus(time);
         let Some(sleeper) = self.nodes.get_mut(node.0) else {
             return;

@@ -375,7 +375,8 @@ impl World {
     }
 
     /// What such a node heard since it was last asked: all but pings.
-    pub fn take_frames(&mut self, NodeIndex(index): NodeIndex) -> Vec<ForeignFrame> {
+    pub fn take_frames(&mut self, node: NodeIndex) -> Vec<ForeignFrame> {
+        let NodeIndex(index) = node;
         let Some(Machine::Foreign(foreign)) = self.machine(index) else {
             return Vec::new();
         };
@@ -383,7 +384,8 @@ impl World {
     }
 
     /// How many messages such a node handles in a second from now on: see [`Foreign::reads`].
-    pub fn set_reads(&mut self, NodeIndex(index): NodeIndex, reads: Option<u16>) {
+    pub fn set_reads(&mut self, node: NodeIndex, reads: Option<u16>) {
+        let NodeIndex(index) = node;
         let now = self.now();
         if let Some(Machine::Foreign(foreign)) = self.machine(index) {
             foreign.now = foreign.now.max(now);
@@ -394,7 +396,8 @@ impl World {
 
     /// The names of the others in its network, as such a node was told.
     #[must_use]
-    pub fn foreign_roster(&self, NodeIndex(index): NodeIndex) -> Vec<String> {
+    pub fn foreign_roster(&self, node: NodeIndex) -> Vec<String> {
+        let NodeIndex(index) = node;
         let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
         let Some(Machine::Foreign(foreign)) = node else {
             return Vec::new();
@@ -404,7 +407,8 @@ impl World {
 
     /// As [`Network::foreign_name`](crate::Network::foreign_name), of a model node.
     #[must_use]
-    pub fn foreign_name(&self, NodeIndex(index): NodeIndex, of: NodeId) -> Option<&str> {
+    pub fn foreign_name(&self, node: NodeIndex, of: NodeId) -> Option<&str> {
+        let NodeIndex(index) = node;
         let node = self.nodes.get(index).and_then(|node| node.machine.as_ref());
         let Some(Machine::Model(network)) = node else {
             return None;
@@ -413,7 +417,8 @@ impl World {
     }
 
     /// Lets such a node send this to everybody that it has a link to, whatever it is.
-    pub fn say_raw(&mut self, NodeIndex(index): NodeIndex, is_state: bool, text: &str) {
+    pub fn say_raw(&mut self, node: NodeIndex, is_state: bool, text: &str) {
+        let NodeIndex(index) = node;
         if let Some(Machine::Foreign(foreign)) = self.machine(index) {
             foreign.say_all(is_state, text);
             self.drain(index);

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::choices::FromSeed;
 use super::machine::Machine;
 use super::path::Path;
 use super::world::{NodeIndex, World};
@@ -31,7 +32,24 @@ impl World {
             .unwrap_or(&self.default_path)
     }
 
-    /// The node's name.
+    /// Choices that follow from the world's seed: for what players do, and what troubles they have.
+    ///
+    /// Take them once, at the scenario's begin: each call begins anew.
+    #[must_use]
+    pub fn choices(&self) -> FromSeed {
+        FromSeed::new(self.seed)
+    }
+
+    /// Whether the node's program runs: it has neither [crashed](Self::crash) nor does its machine
+    /// [sleep](Self::sleep). Where not, no game runs, either: a test's loop passes over it.
+    #[must_use]
+    pub fn is_running(&self, node: NodeIndex) -> bool {
+        let node = self.nodes.get(node.0);
+        node.is_some_and(|node| node.machine.is_some() && node.asleep.is_none())
+    }
+
+    /// The node's name; `None` if it is crashed. Another one after a [restart](Self::restart), which
+    /// tells a test that a game's state is that of a former life.
     #[must_use]
     pub fn id(&self, node: NodeIndex) -> Option<NodeId> {
         Some(self.nodes.get(node.0)?.machine.as_ref()?.id())

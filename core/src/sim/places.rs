@@ -137,7 +137,8 @@ impl World {
 
     /// Adds a NAT box in the LAN of another one, as at homes behind a carrier-grade NAT; as deep as
     /// you like.
-    pub fn add_nat_behind(&mut self, config: NatConfig, NatIndex(outer): NatIndex) -> NatIndex {
+    pub fn add_nat_behind(&mut self, config: NatConfig, outer: NatIndex) -> NatIndex {
+        let NatIndex(outer) = outer;
         self.places.internet.add_nat(config, Some(outer))
     }
 
@@ -167,7 +168,8 @@ impl World {
 
     /// Moves a node, as when a phone leaves its home: its old addresses are gone, it gets new ones,
     /// also if it stays in the same LAN. A native node is told at once.
-    pub fn roam(&mut self, NodeIndex(index): NodeIndex, place: Place) {
+    pub fn roam(&mut self, node: NodeIndex, place: Place) {
+        let NodeIndex(index) = node;
         if index >= self.nodes.len() {
             return;
         }
@@ -219,7 +221,8 @@ impl World {
 
     /// The address under which the outside sees a box.
     #[must_use]
-    pub fn outside_address(&self, NatIndex(nat): NatIndex) -> Option<IpAddr> {
+    pub fn outside_address(&self, nat: NatIndex) -> Option<IpAddr> {
+        let NatIndex(nat) = nat;
         let gate = self.places.internet.gates.get(nat)?;
         Some(gate.nat.outside().into())
     }
@@ -228,7 +231,8 @@ impl World {
     ///
     /// Nodes with model links stand for browsers that have a STUN server ([`Knowledge::Stun`]);
     /// native nodes have their interfaces' addresses alone ([`Knowledge::Host`]).
-    pub fn set_knowledge(&mut self, NodeIndex(node): NodeIndex, knowledge: Knowledge) {
+    pub fn set_knowledge(&mut self, node: NodeIndex, knowledge: Knowledge) {
+        let NodeIndex(node) = node;
         self.places.knowledge.insert(node, knowledge);
         self.links_may_be_dark();
     }

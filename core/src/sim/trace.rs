@@ -94,6 +94,24 @@ impl Trace {
         self.add(at, node, To::Nobody, &Note(text));
     }
 
+    /// Whether all is kept as lines from here on.
+    pub(super) const fn is_timeline(&self) -> bool {
+        self.wanted.end == u64::MAX
+    }
+
+    /// A line of what changes in the world itself; nothing that a node did, so the hash does not count it.
+    pub(super) fn add_change(&mut self, at: Timestamp, change: &dyn fmt::Debug) {
+        if !self.is_timeline() {
+            return;
+        }
+        let mut text = format!("{change:?}");
+        for node in (0..self.names.len().max(self.ids.len())).rev() {
+            text = text.replace(&format!("NodeIndex({node})"), &self.name(node));
+        }
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{:>13} world    !! {text}", at.to_string());
+    }
+
     fn write_line(&mut self, at: Timestamp, node: usize, to: To, what: &dyn fmt::Debug) {
         let mut line = String::new();
         let arrow = match to {
@@ -102,16 +120,20 @@ impl Trace {
             To::Nobody => "--",
         };
         let name = self.name(node);
-        // Writing to a string cannot fail.
         let _ = write!(line, "{:>13} {name:<8} {arrow} ", at.to_string());
         let _ = write!(Short::new(&mut line), "{what:?}");
+        self.text.push_str(&self.with_names(line));
+        self.text.push('\n');
+    }
+
+    /// The text with nodes' names where their ids stand.
+    pub(super) fn with_names(&self, mut text: String) -> String {
         for (id, node) in &self.ids {
-            if line.contains(id.as_str()) {
-                line = line.replace(id.as_str(), &self.name(*node));
+            if text.contains(id.as_str()) {
+                text = text.replace(id.as_str(), &self.name(*node));
             }
         }
-        self.text.push_str(&line);
-        self.text.push('\n');
+        text
     }
 
     pub(super) fn name(&self, node: usize) -> String {

@@ -1,12 +1,14 @@
 //! The world as a test sees it.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::agenda::{Agenda, Wakes};
+use super::change::Change;
 use super::clock::Clock;
 use super::foreign::{Foreign, ForeignNode};
 use super::laws::{Laws, Watch};
@@ -35,7 +37,7 @@ use crate::id::NodeId;
 #[cfg(feature = "native")]
 use crate::native;
 #[cfg(feature = "native")]
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 
 /// Names a node of a world, in the order in which they were added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +67,9 @@ pub struct World {
     server_starts: u64,
     pub(super) connections: Connections,
     pub(super) trace: Trace,
+    /// What was given to [`at`](Self::at), and which of it is to do nothing.
+    pub(super) planned: Vec<(Timestamp, Change)>,
+    pub(super) left_out: BTreeSet<usize>,
     pub(super) watch: Watch,
     /// The addresses that each life of a native node was told to be its own.
     #[cfg(feature = "native")]
@@ -147,6 +152,8 @@ impl World {
             server_starts: 0,
             connections: Connections::default(),
             trace: Trace::new(),
+            planned: Vec::new(),
+            left_out: BTreeSet::new(),
             watch: Watch::default(),
             #[cfg(feature = "native")]
             own_addresses: BTreeMap::new(),
@@ -219,7 +226,7 @@ impl World {
         let ways = (0..=index).map(|to| Way::new(self.seed, index, to));
         self.ways.push(ways.collect());
         self.places.settle(index);
-        self.restart(NodeIndex(index));
+        self.begin_life(index);
         NodeIndex(index)
     }
 
@@ -234,7 +241,12 @@ impl World {
     ///
     /// Datagrams that were on their way to a native node reach the new life, as they have the same
     /// address; of old model links and signaling connections it hears nothing.
-    pub fn restart(&mut self, NodeIndex(index): NodeIndex) {
+    pub fn restart(&mut self, node: NodeIndex) {
+        self.mark(&Change::Restart { node });
+        self.begin_life(node.0);
+    }
+
+    fn begin_life(&mut self, index: usize) {
         let Some(node) = self
             .nodes
             .get_mut(index)
@@ -281,7 +293,9 @@ impl World {
     }
 
     /// Ends a node without a word; what is on the way to it finds nobody.
-    pub fn crash(&mut self, NodeIndex(index): NodeIndex) {
+    pub fn crash(&mut self, node: NodeIndex) {
+        self.mark(&Change::Crash { node });
+        let NodeIndex(index) = node;
         if let Some(node) = self.nodes.get_mut(index) {
             node.machine = None;
             node.laws = Laws::default();
@@ -337,6 +351,11 @@ impl World {
 
     /// Stops the signaling server: its connections break, and nobody answers.
     pub fn stop_server(&mut self) {
+        self.mark(&Change::StopServer);
+        self.end_server();
+    }
+
+    fn end_server(&mut self) {
         self.server = None;
         self.server_wake = NEVER;
         self.break_connections(Served::World);
@@ -346,7 +365,8 @@ impl World {
     ///
     /// If it runs, it starts over: its connections break.
     pub fn start_server(&mut self) {
-        self.stop_server();
+        self.mark(&Change::StartServer);
+        self.end_server();
         self.server_starts = self.server_starts.saturating_add(1);
         let label = alloc::format!("signaling server {}", self.server_starts);
         let seed = self.rng.fork(&label).bytes();

@@ -25,9 +25,12 @@ export const connect = (told, heard, iceServers = []) => {
   const described = new Promise((done) => {
     pc.onLocalDescription((sdp, type) => done({ type, sdp }));
   });
+  // It gives an answer to ICE before it knows the fingerprint in it, and refuses (alert 48) whoever is so near that
+  // he gets there in between. So nobody is told where it is before both descriptions are known to it.
+  let tell;
+  const agreed = new Promise((done) => (tell = done));
   pc.onLocalCandidate((candidate, sdpMid) => {
-    // The description goes first.
-    described.then(() => told({ candidate, sdpMid, sdpMLineIndex: 0 }));
+    agreed.then(() => told({ candidate, sdpMid, sdpMLineIndex: 0 }));
   });
   return {
     make: (label, { ordered = true, ...more } = {}) =>
@@ -41,9 +44,13 @@ export const connect = (told, heard, iceServers = []) => {
     offer: () => described,
     answer: ({ sdp, type }) => {
       pc.setRemoteDescription(sdp, type);
+      described.then(tell);
       return described;
     },
-    accept: ({ sdp, type }) => pc.setRemoteDescription(sdp, type),
+    accept: ({ sdp, type }) => {
+      pc.setRemoteDescription(sdp, type);
+      tell();
+    },
     add: ({ candidate, sdpMid }) => pc.addRemoteCandidate(candidate, sdpMid),
     close: () => {
       if (closed) return;

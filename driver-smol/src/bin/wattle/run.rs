@@ -40,7 +40,7 @@ pub(crate) async fn host(args: Host) -> ExitCode {
         None => Hosting::Signaling,
     };
     let is_free = args.lan && args.common.bind.is_none();
-    let started = Network::start_host(hosting, args.common.options(config)).await;
+    let started = Network::start_host(hosting, args.common.options(config));
     begin(started, output, is_free).await
 }
 
