@@ -543,6 +543,59 @@ fn a_server_that_forgets_everything_is_asked_anew() {
     talk(&mut world, &nodes);
 }
 
+/// A host behind a box that lets nobody in is reached by its relay alone. It cannot tell its joiners that this is
+/// gone; they find out by its silence. It has another one at once, from a second server or the same.
+#[test]
+fn a_host_that_lost_its_relay_is_found_again_soon() {
+    for (second, talks) in [(false, true), (false, false), (true, true), (true, false)] {
+        let mut world = World::new(21);
+        let servers = [(); 2].map(|()| world.add_turn_server(TurnConfig::default())[0]);
+        let homes = [(); 2].map(|()| world.add_nat(strict()));
+        let host = asking(&servers[..1 + usize::from(second)]);
+        let host = native(&mut world, host, homes[0].into());
+        let joiner = native(&mut world, stun(servers[1]), homes[1].into());
+        assert!(joins(&mut world, host, joiner));
+        pause(&mut world, [host, joiner], talks, 2_000);
+        if second {
+            let silent = TurnConfig {
+                fault: TurnFault::Silence,
+                ..TurnConfig::default()
+            };
+            world.set_turn_server(servers[0], silent);
+        }
+        world.restart_turn_server(servers[0]);
+        let longest = pause(&mut world, [host, joiner], talks, 12_000);
+        println!("second {second}, talks {talks}: {longest:?}");
+        assert!(longest <= Duration::from_millis(1_500), "{longest:?}");
+    }
+}
+
+/// The longest that one of two heard nothing of the other while both talked for so long, or until each heard the
+/// only word that was said.
+fn pause(world: &mut World, nodes: [NodeIndex; 2], talks: bool, millis: u64) -> Duration {
+    let begin = world.now();
+    let count = |world: &World, node| messages(world, node).len();
+    let mut last = nodes.map(|node| (count(world, node), begin));
+    let first = last;
+    let mut longest = Duration::ZERO;
+    while world.now().since(begin) < Duration::from_millis(millis) {
+        if talks || world.now() == begin {
+            for node in nodes {
+                world.broadcast(node, "tick").unwrap();
+            }
+        }
+        world.run_for(Duration::from_millis(20));
+        for ((node, last), first) in nodes.into_iter().zip(&mut last).zip(first) {
+            let count = count(world, node);
+            if count > last.0 || (!talks && count > first.0) {
+                *last = (count, world.now());
+            }
+            longest = longest.max(world.now().since(last.1));
+        }
+    }
+    longest
+}
+
 #[test]
 fn a_redirection_is_followed_and_bad_servers_harm_nobody() {
     let mut world = World::new(8);

@@ -9,8 +9,14 @@ use crate::time::Timestamp;
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Silence after which we begin to ask.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long we may ask in vain, round trips apart, until the path is in doubt: there may be another one,
-/// and it takes a second to find it.
+/// The same where packets came all the time until now: there silence says more, and games talk all the time.
+const HUSHED: Duration = Duration::from_millis(500);
+/// What is all the time: so many packets, each so soon after the one before. (Not fewer: where nothing is
+/// said, both sides ask, and question and answer may come together.)
+const STEADY: u8 = 8;
+const SOON: Duration = Duration::from_millis(250);
+/// How long we may ask in vain, beside a round trip and a half, until the path is in doubt: there may be
+/// another one, and it takes a second to find it. (Two were asked by then, and could have been answered.)
 const IN_VAIN: Duration = Duration::from_millis(250);
 /// A round trip before one is measured.
 const ROUND_TRIP: Duration = Duration::from_millis(250);
@@ -37,6 +43,8 @@ pub(crate) struct Liveness {
     heard: Timestamp,
     /// When the last packet came at all, life or not.
     came: Timestamp,
+    /// How many came soon after the one before, in a row, up to `STEADY`.
+    steady: u8,
     /// When we began to ask without being answered.
     in_vain: Option<Timestamp>,
     /// `None`: never yet, so at once, for a first round-trip time.
@@ -50,8 +58,6 @@ pub(crate) struct Liveness {
     /// Whether signs of life are rare, though all is well.
     rare: bool,
     round_trip: RoundTrip,
-    /// The silence after which the path is in doubt: it follows from the round trip.
-    patience: Duration,
 }
 
 /// Round-trip times, smoothed as RFC 6298 does.
@@ -87,6 +93,7 @@ impl Liveness {
         Self {
             heard: now,
             came: now,
+            steady: 0,
             in_vain: None,
             asked: None,
             first_asked: None,
@@ -95,7 +102,6 @@ impl Liveness {
             lost: false,
             rare: false,
             round_trip: RoundTrip::default(),
-            patience: patience(ROUND_TRIP),
         }
     }
 
@@ -109,11 +115,15 @@ impl Liveness {
     ) -> bool {
         if let Some(sample) = round_trip {
             self.round_trip.add(sample);
-            self.patience = patience(self.round_trip.smoothed.unwrap_or(ROUND_TRIP));
             self.in_vain = None;
         }
         let gap = now.since(self.came);
         self.came = now;
+        self.steady = if gap <= SOON {
+            self.steady.saturating_add(1).min(STEADY)
+        } else {
+            0
+        };
         if gap > QUIET {
             // Nobody could have answered: there was no path at all.
             self.in_vain = None;
@@ -144,6 +154,11 @@ impl Liveness {
         self.rare = rare;
     }
 
+    /// The silence after which we begin to ask.
+    const fn quiet(&self) -> Duration {
+        if self.steady < STEADY { QUIET } else { HUSHED }
+    }
+
     /// The silence after which the path is in doubt, the node is suspected, and it is lost.
     fn limits(&self, timeouts: &Timeouts) -> [Duration; 3] {
         let (suspect, lost) = (timeouts.suspect_after, timeouts.lost_after);
@@ -151,7 +166,13 @@ impl Liveness {
             let suspect = suspect.max(RARE);
             return [suspect, suspect, lost.max(RARE.saturating_mul(2))];
         }
-        [self.patience.min(suspect), suspect, lost]
+        let round_trip = self.round_trip.smoothed.unwrap_or(ROUND_TRIP);
+        let in_vain = IN_VAIN.saturating_add(round_trip.saturating_mul(3) / 2);
+        [
+            self.quiet().saturating_add(in_vain).min(suspect),
+            suspect,
+            lost,
+        ]
     }
 
     pub(crate) const fn is_suspect(&self) -> bool {
@@ -184,9 +205,10 @@ impl Liveness {
     /// When so much silence counts: the other side has had the time to answer, too, that it has when we
     /// ask as soon as it is quiet. `None`: not before we have asked.
     fn judged_at(&self, limit: Duration) -> Option<Timestamp> {
+        let quiet = self.quiet();
         let asked = match self.first_asked {
-            _ if limit <= QUIET => self.heard,
-            asked => asked?.plus(limit.saturating_sub(QUIET)),
+            _ if limit <= quiet => self.heard,
+            asked => asked?.plus(limit.saturating_sub(quiet)),
         };
         Some(asked.max(self.heard.plus(limit)))
     }
@@ -204,7 +226,7 @@ impl Liveness {
             ),
             None => PROBE_INTERVAL,
         });
-        let quiet = self.heard.plus(QUIET).max(asked.plus(RETRY));
+        let quiet = self.heard.plus(self.quiet()).max(asked.plus(RETRY));
         idle.min(quiet)
     }
 
@@ -232,13 +254,6 @@ impl Liveness {
         }
         None
     }
-}
-
-/// The silence after which the path is in doubt.
-const fn patience(round_trip: Duration) -> Duration {
-    QUIET
-        .saturating_add(IN_VAIN)
-        .saturating_add(round_trip.saturating_mul(2))
 }
 
 #[cfg(test)]
@@ -286,6 +301,33 @@ mod tests {
     }
 
     #[test]
+    fn who_talked_all_the_time_is_asked_and_doubted_sooner() {
+        let timeouts = Timeouts::default();
+        for (apart, asked, doubted) in [(20, 500, 825), (250, 500, 825), (251, 1_000, 1_325)] {
+            let mut liveness = Liveness::new(Timestamp::ZERO);
+            for step in 1..=20 {
+                let now = Timestamp::from_millis(step * apart);
+                // What is asked all the same, now and then, is not meant.
+                while liveness.check(now, &timeouts).is_some() {}
+                liveness.heard(now, Some(Duration::from_millis(50)), true);
+            }
+            let last = Timestamp::from_millis(20 * apart);
+            let mut seen = Vec::new();
+            while liveness.next(&timeouts).since(last) < timeouts.suspect_after {
+                let now = liveness.next(&timeouts);
+                while let Some(verdict) = liveness.check(now, &timeouts) {
+                    seen.push((verdict, now.since(last).as_millis()));
+                }
+            }
+            seen.dedup_by_key(|(verdict, _)| *verdict);
+            assert!(
+                seen.starts_with(&[(Verdict::Probe, asked), (Verdict::Doubt, doubted)]),
+                "{apart}: {seen:?}"
+            );
+        }
+    }
+
+    #[test]
     fn silence_counts_once_we_have_asked() {
         let timeouts = Timeouts::default();
         let mut liveness = Liveness::new(Timestamp::ZERO);
@@ -295,8 +337,8 @@ mod tests {
         };
         // A hidden tab is woken once a minute.
         assert_eq!(verdicts(60_000), [Verdict::Probe]);
-        assert_eq!(verdicts(60_749), [Verdict::Probe]);
-        assert_eq!(verdicts(60_750), [Verdict::Doubt]);
+        assert_eq!(verdicts(60_624), [Verdict::Probe]);
+        assert_eq!(verdicts(60_625), [Verdict::Doubt]);
         assert_eq!(verdicts(60_999), [Verdict::Probe]);
         assert_eq!(verdicts(61_000), [Verdict::Suspect]);
         assert_eq!(verdicts(63_999), [Verdict::Probe]);
@@ -361,7 +403,7 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (Verdict::Doubt, 6_250),
+                (Verdict::Doubt, 6_130),
                 (Verdict::Suspect, 6_500),
                 (Verdict::Lost, 9_500)
             ]

@@ -227,11 +227,15 @@ impl Link {
 
     /// Until when a joiner that was welcomed must have said its hello.
     pub(crate) fn greeting_deadline(&self, patience: Duration) -> Option<Timestamp> {
-        if let Stage::Open { greeted: false, .. } = self.stage {
-            self.clock.welcomed.map(|at| at.plus(patience))
-        } else {
-            None
-        }
+        let welcomed = self.clock.welcomed.filter(|_| self.greets());
+        welcomed
+            .filter(|_| self.resumes().is_none())
+            .map(|at| at.plus(patience))
+    }
+
+    /// Whether it is a node's that has yet to say its first word on it.
+    pub(crate) const fn greets(&self) -> bool {
+        matches!(self.stage, Stage::Open { greeted: false, .. })
     }
 
     /// When it wants something next.
@@ -279,6 +283,10 @@ impl Link {
         let Stage::Closing { farewell, .. } = &self.stage else {
             return false;
         };
+        // Who is refused closes it, or time does: what was said is not in the channels.
+        if matches!(self.aside, Aside::Refused(_)) {
+            return false;
+        }
         !self.channels.is_open(Channel::Data) || farewell.is_none() && self.channels.is_flushed()
     }
 }

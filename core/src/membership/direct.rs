@@ -27,10 +27,18 @@ pub(crate) struct Direct {
     offered: Option<Timestamp>,
     /// Messages go directly, and the application knows.
     pub(crate) in_use: bool,
-    /// The host says that the node has left; until then its last words may still come directly.
-    pub(crate) leaves: Option<(Timestamp, LeaveReason)>,
-    /// The node itself said goodbye; until then the host's word is awaited, and nothing is said of another way.
-    pub(crate) parting: Option<(Timestamp, LeaveReason)>,
+    /// Somebody said that the node leaves.
+    pub(crate) leaves: Option<Leaves>,
+}
+
+/// A node that leaves: the other of the two who know it is heard first, but not waited for for long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leaves {
+    pub(crate) until: Timestamp,
+    pub(crate) reason: LeaveReason,
+    /// The host says so, and the node's last words may still come directly. Else the node itself did, and the
+    /// host's word is awaited.
+    pub(crate) by_host: bool,
 }
 
 /// Who gives up a link, and so whether the other side has to be told.
@@ -75,9 +83,9 @@ impl Direct {
         self.link.filter(|_| attempt == self.attempt)
     }
 
-    /// Why the node has left, as far as anybody said so.
-    pub(crate) fn why_it_left(&self) -> Option<LeaveReason> {
-        self.leaves.or(self.parting).map(|(_, reason)| reason)
+    /// What the host says of its leaving.
+    pub(crate) fn left(&self) -> Option<Leaves> {
+        self.leaves.filter(|leaves| leaves.by_host)
     }
 
     /// The link works.

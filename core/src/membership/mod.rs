@@ -7,7 +7,7 @@ mod relay;
 mod roster;
 mod stall;
 
-pub(crate) use direct::{Direct, GiveUp};
+pub(crate) use direct::{Direct, GiveUp, Leaves};
 pub(crate) use interpreter::{Interpreter, PING, STALE};
 pub(crate) use pair::{ACK_DELAY, Delivered, Pair, cost};
 pub(crate) use relay::{Passed, Relay};

@@ -184,10 +184,6 @@ impl Network {
                     | Refusal::PlaceGone => "Refused",
                 };
                 let message = json::refused(text);
-                // What says that it is not over before the time, or before the other side closes.
-                let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-                link.channels.opened(Channel::Data);
-                link.channels.buffered(Channel::Data, length);
                 let farewell = None;
                 link.stage = Stage::Closing { farewell, deadline };
                 let channel = on;

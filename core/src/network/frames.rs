@@ -100,7 +100,7 @@ impl Network {
                     number,
                     greeted: false,
                 },
-            ) => self.handle_greeting(id, number, &frame),
+            ) => self.handle_greeting(id, number, frame),
             (
                 Role::Host(_),
                 Stage::Open {
@@ -131,12 +131,19 @@ impl Network {
         Err(Misbehaved)
     }
 
-    /// The joiner's first frame must repeat what its OFFER said.
-    fn handle_greeting(&mut self, id: LinkId, number: Number, frame: &Frame) -> Handled {
+    /// The joiner's first frame must repeat what its OFFER said, unless it has come back.
+    fn handle_greeting(&mut self, id: LinkId, number: Number, frame: Frame) -> Handled {
         let Some(link) = self.links.get_mut(&id) else {
             return Ok(());
         };
-        match (frame, link.hello) {
+        if link.resumes().is_some() {
+            link.stage = Stage::Open {
+                number,
+                greeted: true,
+            };
+            return self.handle_from_joiner(id, number, frame);
+        }
+        match (&frame, link.hello) {
             (Frame::Hello(hello), Some(promised))
                 if hello.node == promised.node && hello.version.major == Version::OURS.major =>
             {
@@ -237,7 +244,11 @@ impl Network {
                 Ok(())
             }
             Frame::Goodbye(why) => {
-                self.end(end_of(why));
+                if let Some(link) = self.link_of_node(HOST) {
+                    self.close_link(link);
+                }
+                // In a mesh the others hear it from us, too, and do not look for another way to us.
+                self.leave_as(why, end_of(why));
                 Ok(())
             }
             Frame::SignalFrom { origin, signal } => {
@@ -421,7 +432,7 @@ impl Network {
 }
 
 /// Why a joiner goes of its own accord.
-pub(super) const fn own_reason(why: Farewell) -> LeaveReason {
+const fn own_reason(why: Farewell) -> LeaveReason {
     if matches!(why, Farewell::TooSlow) {
         LeaveReason::TooSlow
     } else {

@@ -268,7 +268,7 @@ impl Network {
                     Stage::Open {
                         number,
                         greeted: false,
-                    } => self.expel(number, LeaveReason::Left, None),
+                    } => self.link_closed(link, number, LeaveReason::Left),
                     Stage::Open { .. } | Stage::Carrying { .. } | Stage::Closing { .. } => {}
                 }
                 Some(())

@@ -268,7 +268,7 @@ impl Network {
             }),
             (Stage::Open { number, .. }, Role::Host(_)) => match failure {
                 Some(failure) => self.lose_link(id, number, LeaveReason::LinkFailed(failure)),
-                None => self.expel(number, LeaveReason::Lost, None),
+                None => self.link_closed(id, number, LeaveReason::Lost),
             },
             (
                 Stage::Joining { .. }
@@ -380,6 +380,10 @@ impl Network {
                 Silence::Suspect => {
                     if let Some(node) = self.roster.node(number) {
                         self.tell(Event::NodeSuspect { node });
+                    }
+                    // However often it was silent for less without need.
+                    if number == HOST {
+                        self.look_for_host();
                     }
                 }
                 Silence::Lost => self.lost(id, number),

@@ -8,8 +8,8 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::frames::{Handled, Misbehaved, own_reason};
-use super::links::link_to;
+use super::frames::{Handled, Misbehaved};
+use super::links::{link_to, reason_of};
 use super::{Network, Role};
 use crate::config::MOST_NODES;
 use crate::error::EndReason;
@@ -18,7 +18,7 @@ use crate::id::{LinkId, NodeId};
 use crate::io::LinkCommand;
 use crate::link::negotiation::Terms;
 use crate::link::{Link, Stage, Via};
-use crate::membership::{Direct, GiveUp, Pair};
+use crate::membership::{Direct, GiveUp, Leaves, Pair};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
@@ -218,8 +218,8 @@ impl Network {
             return;
         };
         direct.failed(now, ours);
-        if let Some((_, reason)) = direct.leaves {
-            return self.node_gone(number, reason);
+        if let Some(left) = direct.left() {
+            return self.node_gone(number, left.reason);
         }
         if !self.has_host() {
             return self.node_gone(number, reason);
@@ -237,7 +237,11 @@ impl Network {
         if let Some((number, _)) = number
             && let Some(direct) = self.directs.get_mut(&number)
         {
-            direct.parting = Some((until, reason));
+            direct.leaves.get_or_insert(Leaves {
+                until,
+                reason,
+                by_host: false,
+            });
         }
         self.direct_over(id, GiveUp::Theirs, reason);
         if let Some((number, _)) = number
@@ -269,7 +273,8 @@ impl Network {
         match frame {
             Frame::Direct(body) => self.handle_body(number, Route::Direct, body),
             Frame::Goodbye(why) => {
-                self.direct_goodbye(id, own_reason(why));
+                // Whom the host has sent away says so itself.
+                self.direct_goodbye(id, reason_of(why));
                 Ok(())
             }
             Frame::Ping { .. } | Frame::Pong { .. } => {
@@ -332,7 +337,7 @@ impl Network {
             return;
         };
         // Nobody has a use for another way to a node that is about to have left.
-        if !directly && direct.parting.is_some() {
+        if !directly && direct.leaves.is_some() {
             return;
         }
         if core::mem::replace(&mut direct.in_use, directly) == directly {
@@ -363,7 +368,13 @@ impl Network {
         let until = self.now.plus(self.config.timeouts.leave);
         let last_words = reason == LeaveReason::Left && self.goes_directly(number);
         match self.directs.get_mut(&number).filter(|_| last_words) {
-            Some(direct) => direct.leaves = Some((until, reason)),
+            Some(direct) => {
+                direct.leaves = Some(Leaves {
+                    until,
+                    reason,
+                    by_host: true,
+                });
+            }
             None => self.node_gone(number, reason),
         }
     }
@@ -374,7 +385,7 @@ impl Network {
         let leaving: Vec<_> = self
             .directs
             .iter()
-            .filter_map(|(number, direct)| Some((*number, direct.leaves?.1)))
+            .filter_map(|(number, direct)| Some((*number, direct.left()?.reason)))
             .filter(|(number, _)| full || self.roster.node(*number) == Some(node))
             .collect();
         for (number, reason) in leaving {
@@ -437,7 +448,7 @@ impl Network {
             .iter()
             .filter(|(_, direct)| direct.link().is_none())
             .map(|(number, direct)| {
-                let reason = direct.why_it_left();
+                let reason = direct.leaves.map(|leaves| leaves.reason);
                 (*number, reason.unwrap_or(LeaveReason::Lost))
             })
             .collect();
@@ -481,37 +492,26 @@ impl Network {
         let slow = self.slow_joiner().map(|(at, _)| at);
         self.directs
             .values()
-            .flat_map(|one| {
-                let [told, heard] = [one.leaves, one.parting].map(|gone| Some(gone?.0));
-                [one.retry_at(), told, heard]
-            })
+            .flat_map(|one| [one.retry_at(), one.leaves.map(|leaves| leaves.until)])
             .fold(slow, earliest)
     }
 
     pub(super) fn mesh_timeout(&mut self) {
         let now = self.now;
         let due = |at: Timestamp| at <= now;
-        let gone: Vec<(Number, LeaveReason)> = self
-            .directs
-            .iter()
-            .filter_map(|(number, one)| {
-                let (at, reason) = one.leaves?;
-                due(at).then_some((*number, reason))
-            })
-            .collect();
-        for (number, reason) in gone {
-            self.node_gone(number, reason);
-        }
-        // The host does not know of it: its own goodbye was lost, perhaps.
-        let mut stay = Vec::new();
+        let mut over = Vec::new();
         for (number, one) in &mut self.directs {
-            if one.parting.is_some_and(|(at, _)| due(at)) {
-                one.parting = None;
-                stay.push(*number);
+            if let Some(leaves) = one.leaves.take_if(|leaves| due(leaves.until)) {
+                over.push((*number, leaves));
             }
         }
-        for number in stay {
-            self.choose_route(number);
+        for (number, leaves) in over {
+            if leaves.by_host {
+                self.node_gone(number, leaves.reason);
+            } else {
+                // The host does not know of it: its own goodbye was lost, perhaps.
+                self.choose_route(number);
+            }
         }
         let again: Vec<Number> = self
             .directs

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::frames::{Handled, Misbehaved};
 use super::{Network, Role};
-use crate::event::{LinkState, Refusal};
+use crate::event::{LeaveReason, LinkState, Refusal};
 use crate::id::LinkId;
 use crate::link::negotiation::{self, Offer, OfferHello};
 use crate::link::{Link, Stage};
@@ -117,9 +117,10 @@ impl Network {
         let epoch = self.epoch;
         for (other, link) in &mut self.links {
             if *other == id {
+                // Until its next frame it may not know of this, and give the link up.
                 link.stage = Stage::Open {
                     number,
-                    greeted: true,
+                    greeted: false,
                 };
                 link.clock.welcomed(self.now);
                 link.said.clear();
@@ -149,6 +150,17 @@ impl Network {
             self.found(number);
         }
         self.route_anew(number);
+    }
+
+    /// The joiner closed its link without a goodbye, or withdrew its offer. If it was not through with coming
+    /// back over it, it begins again; else it has left.
+    pub(super) fn link_closed(&mut self, id: LinkId, number: Number, reason: LeaveReason) {
+        let link = self.links.get(&id);
+        if link.is_some_and(|link| link.resumes().is_some() && link.greets()) {
+            self.lose_link(id, number, LeaveReason::Lost);
+        } else {
+            self.expel(number, reason, None);
+        }
     }
 
     /// A joiner knows that the way to another begins anew.

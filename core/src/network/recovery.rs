@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 use crate::wire::{Frame, HOST, Number};
 
 /// How long a path that is in doubt has to show that it works, before another one is looked for.
-const DOUBT: Duration = Duration::from_secs(1);
+const DOUBT: Duration = Duration::from_millis(500);
 
 /// A node that is lost and not given up yet.
 #[derive(Clone, Copy, Debug)]

@@ -31,8 +31,8 @@ use crate::rng::Rng;
 use crate::time::{Timestamp, earliest};
 
 /// Servers are asked again when the driver says that the network has changed, but not more often than
-/// this.
-const SETTLE: Duration = Duration::from_secs(1);
+/// this: later then, for what they said before may be true no more.
+const SETTLE: Duration = Duration::from_millis(250);
 
 /// An address of ours that others may be told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,8 @@ pub(super) struct Gather {
     running: bool,
     /// When servers were asked last because the network may have changed.
     asked: Timestamp,
+    /// When they are asked next, because it has changed since.
+    ask_at: Option<Timestamp>,
     /// What others may be told of now.
     locals: Vec<Local>,
 }
@@ -112,6 +114,7 @@ impl Gather {
             relays: Relays::new(rng.fork("relays")),
             running: false,
             asked: Timestamp::ZERO,
+            ask_at: None,
             locals: Vec::new(),
         }
     }
@@ -156,11 +159,17 @@ impl Gather {
 
     /// The network is another behind the same sockets.
     pub(super) fn network_changed(&mut self, now: Timestamp, news: &mut News) {
-        if self.running && now.since(self.asked) >= SETTLE {
-            self.relays.check(now, news);
-            self.ask(now, true, news);
-            self.settle(news);
+        if !self.running {
+            return;
         }
+        let at = self.asked.plus(SETTLE);
+        if at > now {
+            self.ask_at = Some(at);
+            return;
+        }
+        self.relays.check(now, news);
+        self.ask(now, true, news);
+        self.settle(news);
     }
 
     /// Replaces the servers. What stays is not disturbed.
@@ -181,6 +190,7 @@ impl Gather {
         if running {
             self.ask(now, true, news);
         } else {
+            self.ask_at = None;
             self.servers.stop();
             self.bindings.update(now, &[], &[], false);
             self.relays.release(now, news);
@@ -205,6 +215,9 @@ impl Gather {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Timestamp, news: &mut News) {
+        if self.ask_at.take_if(|at| *at <= now).is_some() {
+            self.network_changed(now, news);
+        }
         self.servers.handle_timeout(now, news);
         self.bindings.handle_timeout(now, news);
         let (servers, hosts) = (self.servers.all(), self.hosts.addresses());
@@ -214,6 +227,7 @@ impl Gather {
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
         let servers = earliest(self.bindings.poll_timeout(), self.servers.poll_timeout());
+        let servers = earliest(servers, self.ask_at);
         earliest(servers, self.relays.poll_timeout())
     }
 
@@ -348,6 +362,7 @@ impl Gather {
     /// Asks all servers, the resolver included.
     fn ask(&mut self, now: Timestamp, again: bool, news: &mut News) {
         self.asked = now;
+        self.ask_at = None;
         self.servers.resolve(again, news);
         self.update(now, again, news);
     }

@@ -389,7 +389,7 @@ impl Link {
         self.refused = is_refused.then(|| self.refused.unwrap_or(now));
         if self.window.records() != records {
             self.news.heard = true;
-            self.hear(now, (local, remote));
+            self.hear_data(now, (local, remote), out);
         }
         self.step(now, out);
         received.is_ok()

@@ -17,9 +17,12 @@ use crate::time::Timestamp;
 /// After so many probes without an answer the remote is looked for elsewhere, too.
 const SILENT_PROBES: usize = 2;
 
-/// A pair on which nothing came in for so long may be dead: on one that works str0m's checks come every
-/// 1.5 s, and their answers.
-const SILENCE: Duration = Duration::from_secs(2);
+/// A pair on which nothing came in for so long may be dead, if a check comes in elsewhere. (On one that works
+/// str0m's come every 1.5 s, and their answers: asking in vain now and then costs less than waiting for two.)
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// The same if more than a check comes in elsewhere: the remote does not use that pair any more.
+const LEFT: Duration = Duration::from_millis(250);
 
 impl Link {
     /// Whether it goes through this address, which is borrowed. (Of one of our own it would come back by
@@ -80,6 +83,16 @@ impl Link {
         if self.used() == Some(at) {
             self.used_heard = now;
             self.detour.trust();
+        }
+    }
+
+    /// Data came in there.
+    pub(super) fn hear_data(&mut self, now: Timestamp, at: Ends, out: &mut Outbox) {
+        self.hear(now, at);
+        if self.found && self.used() != Some(at) && now.since(self.used_heard) >= LEFT {
+            self.heard_at = Some(at);
+            self.detour.doubt(now);
+            self.probe_both(now, out);
         }
     }
 

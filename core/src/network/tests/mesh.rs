@@ -322,13 +322,15 @@ fn a_goodbye_that_the_host_does_not_know_of_is_not_waited_for_long() {
 
 #[test]
 fn who_said_goodbye_has_left_when_the_host_goes() {
-    let mut bare = Bare::linked(1);
-    let _ = bare.say_directly(&[Frame::Goodbye(Farewell::Left)]);
-    let _ = bare.update(LinkUpdate::Closed);
-    let left = Event::NodeLeft {
-        node: TWO,
-        reason: LeaveReason::Left,
-    };
-    assert!(bare.joiner.events.contains(&left));
-    bare.joiner.finish();
+    for (why, reason) in [
+        (Farewell::Left, LeaveReason::Left),
+        (Farewell::Kicked, LeaveReason::Kicked),
+    ] {
+        let mut bare = Bare::linked(1);
+        let _ = bare.say_directly(&[Frame::Goodbye(why)]);
+        let _ = bare.update(LinkUpdate::Closed);
+        let left = Event::NodeLeft { node: TWO, reason };
+        assert!(bare.joiner.events.contains(&left));
+        bare.joiner.finish();
+    }
 }

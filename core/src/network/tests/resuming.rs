@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use super::bare::Bare;
 use super::room::{HOST, Room};
 use crate::config::Config;
 use crate::event::{Event, LeaveReason};
 use crate::id::{LinkId, NodeId};
-use crate::io::{LinkFailure, LinkUpdate};
+use crate::io::{LinkCommand, LinkFailure, LinkUpdate, Output};
 use crate::wire::{Body, Farewell, Frame, Hello, Number, Piece, Resume, Resumed, Token, Version};
 
 fn events(room: &Room, node: usize) -> &[Event] {
@@ -167,6 +168,56 @@ fn what_comes_on_such_a_link_before_its_token_ends_it_and_nothing_else() {
         assert_eq!(room.nodes[HOST].network.nodes().count(), 3);
         assert_eq!(room.messages(HOST), vec![]);
     }
+}
+
+#[test]
+fn after_false_alarms_the_host_is_looked_for_once_it_is_suspected() {
+    let opens = |output: &Output| match output {
+        Output::Link { command, .. } => *command == LinkCommand::Open { offerer: true },
+        _ => false,
+    };
+    let mut bare = Bare::welcomed(Config::default(), 1);
+    let mut looked = Vec::new();
+    for _ in 0..4 {
+        let round_trip = Some(Duration::from_millis(20));
+        let _ = bare.update(LinkUpdate::Alive { round_trip });
+        let heard = bare.now;
+        let mut outputs = Vec::new();
+        while !outputs.iter().any(opens) {
+            bare.now = bare.joiner.network.poll_timeout().unwrap();
+            outputs = bare.joiner.wake(bare.now);
+        }
+        looked.push(bare.now.since(heard).as_millis());
+    }
+    assert_eq!(looked, [1_280, 1_280, 2_000, 2_000]);
+    bare.joiner.finish();
+}
+
+#[test]
+fn who_gives_up_before_it_knows_that_it_is_back_keeps_its_place() {
+    let (mut room, _, old, node, number) = three();
+    let secret = token(&room, old);
+    let gone = |room: &Room| {
+        let gone = |event: &&Event| matches!(event, Event::NodeLeft { .. });
+        events(room, HOST).iter().filter(gone).count()
+    };
+    // Its network changes while RESUMED is on its way.
+    for _ in 0..3 {
+        let new = room.offer_again(node, number).unwrap();
+        room.say(new, &[resume(node, number, secret)]);
+        room.tell_host(new, LinkUpdate::Closed);
+        assert_eq!(gone(&room), 0);
+    }
+    let new = room.offer_again(node, number).unwrap();
+    room.say(new, &[resume(node, number, secret)]);
+    let body = Body::Message {
+        sequence: 0,
+        piece: whole(b"here I am"),
+    };
+    room.say(new, &[Frame::Direct(body)]);
+    assert_eq!(gone(&room), 0);
+    room.tell_host(new, LinkUpdate::Closed);
+    assert_eq!(gone(&room), 1, "it knew, and closed it");
 }
 
 #[test]
