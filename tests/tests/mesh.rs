@@ -406,15 +406,22 @@ fn a_node_that_takes_nothing_leaves_by_itself_and_the_others_go_on() {
 
 #[test]
 fn who_is_sent_away_has_left_and_is_nothing_else_before() {
-    // The others hear of it from the host first, from the node first, or from both at about the same time.
-    for (slow, fast) in [(0, 0), (5, 400), (400, 5), (60, 60)] {
+    // The others hear of it from the host first, from the node first, or from both at about the same time;
+    // and the node from them before the host's word comes.
+    for (home, slow, fast) in [
+        (5, 0, 0),
+        (5, 5, 400),
+        (5, 400, 5),
+        (5, 60, 60),
+        (400, 5, 5),
+    ] {
         let mut world = World::new(9);
         let nodes = mesh(&mut world, 4);
         let delay = |millis| Path {
             delay: Duration::from_millis(millis),
             ..Path::default()
         };
-        world.set_path(nodes[0], nodes[1], delay(5));
+        world.set_path(nodes[0], nodes[1], delay(home));
         for other in &nodes[2..] {
             world.set_path(nodes[0], *other, delay(slow));
             world.set_path(nodes[1], *other, delay(fast));
@@ -425,14 +432,18 @@ fn who_is_sent_away_has_left_and_is_nothing_else_before() {
         let gone = world.id(nodes[1]).unwrap();
         world.kick(nodes[0], gone).unwrap();
         world.run_for(Duration::from_secs(5));
-        assert_eq!(ended(&world, nodes[1]), Some(EndReason::Kicked));
+        let end = Event::Ended {
+            reason: EndReason::Kicked,
+        };
+        let heard: Vec<&Event> = world.events(nodes[1]).collect();
+        assert_eq!(heard, [&end], "{home}, {slow} and {fast} ms");
         for other in &nodes[2..] {
             let heard: Vec<&Event> = world.events(*other).collect();
             let left = Event::NodeLeft {
                 node: gone,
                 reason: LeaveReason::Kicked,
             };
-            assert_eq!(heard, [&left], "{slow} and {fast} ms");
+            assert_eq!(heard, [&left], "{home}, {slow} and {fast} ms");
         }
     }
 }

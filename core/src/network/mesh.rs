@@ -375,7 +375,24 @@ impl Network {
                     by_host: true,
                 });
             }
-            None => self.node_gone(number, reason),
+            None => {
+                if matches!(reason, LeaveReason::Kicked) {
+                    self.part_from(number, until);
+                }
+                self.node_gone(number, reason);
+            }
+        }
+    }
+
+    /// Says goodbye to a node that the host has sent away: it may not know yet, and shall not take it for a link
+    /// that broke.
+    fn part_from(&mut self, number: Number, until: Timestamp) {
+        if let Some(id) = self.directs.get(&number).and_then(Direct::link)
+            && let Some(link) = self.links.get_mut(&id)
+            && matches!(link.stage, Stage::Open { .. })
+        {
+            link.close_after(Farewell::Lost, until);
+            self.directs.remove(&number);
         }
     }
 
