@@ -71,10 +71,10 @@ test("host, join by the link, chat, move, leave", async (t) => {
     }
     await sleep(40);
   }
-  await sleep(1_500);
-  const numbers = await first.textContent("#nodes li:nth-child(1) .numbers");
-  assert.match(numbers, /round trip\s*[\d.]+ ms/);
-  assert.match(numbers, /states\s*(1[5-9]|2\d)\/s/, "about 20 states a second");
+  // A busy machine takes a while to come to it.
+  const numbers = () => first.textContent("#nodes li:nth-child(1) .numbers");
+  await until("about 20 states a second", 30_000, async () => /states\s*(1[5-9]|2\d)\/s/.test(await numbers()));
+  assert.match(await numbers(), /round trip\s*[\d.]+ ms/);
   await picture(first, "4-desktop");
   await picture(second, "5-phone");
   await second.evaluate(() => scrollTo(0, document.body.scrollHeight));

@@ -81,7 +81,7 @@
 //! A world does the same whenever it is made from the same seed and treated the same, and what is
 //! drawn for one packet never depends on others: a fault that is left out leaves the rest as it was.
 //! [`World::trace_hash`] is a hash over every input and output of every node, [`first_difference`]
-//! says where two runs part, and [`World::timeline`] shows what happened, line by line. [`search`] runs a
+//! says where two runs part, and [`World::timeline`] shows what happened, line by line. [`search()`] runs a
 //! game's scenario from one seed after the other, and looks into the first failure.
 //!
 //! The laws of the contract (in the [crate's documentation](crate)) are checked all the time, and a

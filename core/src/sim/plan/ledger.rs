@@ -190,8 +190,12 @@ impl Ledger {
         let Some(streams) = self.streams.get_mut(&(node, me)) else {
             return Ok(());
         };
-        // One that was not heard may be of the sender's next time already.
-        let over = streams.iter().position(|stream| stream.is_heard);
+        // One that was not heard may be of the sender's next time already, but not if that is over, too.
+        let heard = streams.iter().position(|stream| stream.is_heard);
+        let over = heard.or(match streams.as_slice() {
+            [only] if !only.is_open => Some(0),
+            _ => None,
+        });
         let Some(over) = over else { return Ok(()) };
         let stream = streams.remove(over);
         let missing = stream.waiting.len();
