@@ -86,7 +86,7 @@ export class Coturn {
     this.#child.stdout.setEncoding("utf8").on("data", keep);
     this.#child.stderr.setEncoding("utf8").on("data", keep);
     const probe = this.#net.probe(t);
-    await until(`coturn listens on ${this.ipv4}\n${this.#log}`, 10_000, () => {
+    await until(`coturn listens on ${this.ipv4}\n${this.#log}`, 40_000, () => {
       if (this.#child.exitCode !== null) throw new Error(`coturn ended:\n${this.#log}`);
       return probe.call("tcp", this.ipv4, 5349);
     });

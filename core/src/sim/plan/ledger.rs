@@ -461,6 +461,16 @@ mod tests {
     }
 
     #[test]
+    fn a_goodbye_does_not_overtake_the_first_word_either() {
+        let mut ledger = pair();
+        let _ = send(&mut ledger, 50);
+        let reason = EndReason::Left;
+        ledger.event(A, &Event::Ended { reason }).unwrap();
+        let held = left(&mut ledger, B, A, LeaveReason::Left);
+        assert_eq!(held.err().map(|broken| broken.law), Some(Law::Delivery));
+    }
+
+    #[test]
     fn a_late_leaving_does_not_concern_the_next_time() {
         let mut ledger = pair();
         joined(&mut ledger, A, B);
