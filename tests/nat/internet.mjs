@@ -15,6 +15,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const PROBE = fileURLToPath(new URL("probe.mjs", import.meta.url));
+const UNTIL_UP = fileURLToPath(new URL("../until-up", import.meta.url));
 
 /** The kinds of site that the matrix is about. */
 export const KINDS = ["open", "firewall", "full cone", "port-restricted", "symmetric", "blocked"];
@@ -106,8 +107,6 @@ const SETTINGS = `
   sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
   sysctl -qw net.ipv6.conf.all.accept_ra=0 net.ipv6.conf.default.accept_ra=0
   ip link set lo up`;
-// An interface is up a while after it was set up: the kernel sees to it later, up to a second.
-const UNTIL_UP = "while ip -br link show up | grep -v '^lo ' | grep -qv ' UP '; do sleep 0.02; done";
 const ROUTER = "sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1";
 const NO_IPV6 = `
   sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1`;
@@ -166,6 +165,11 @@ export class Internet {
     return new Site(this, place, number, kind, options);
   }
 
+  /** A site of each kind, by kind. */
+  sites() {
+    return Object.fromEntries(KINDS.map((kind) => [kind, this.site(kind)]));
+  }
+
   /** Takes everything down. What still runs inside loses its network. */
   remove() {
     for (const { namespace } of this.places) {
@@ -194,7 +198,7 @@ export class Site {
     const wire = `site${number}`;
     if (kind === "open") this.#open(net, wire);
     else this.#behind(net, wire, place("g"), lan ?? `192.168.${number}`);
-    for (const place of [this.gateway, this.node]) place?.run(UNTIL_UP);
+    for (const place of [this.gateway, this.node]) place?.run(`'${UNTIL_UP}'`);
   }
 
   // The node is connected to the internet itself.

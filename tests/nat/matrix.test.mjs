@@ -14,15 +14,13 @@ let internet;
 let url;
 let coturn;
 // By kind: the sites of hosts and of joiners.
-const hosts = {};
-const joiners = {};
+let hosts;
+let joiners;
 
 before(async () => {
   internet = new Internet();
-  for (const kind of KINDS) {
-    hosts[kind] = internet.site(kind);
-    joiners[kind] = internet.site(kind);
-  }
+  hosts = internet.sites();
+  joiners = internet.sites();
   url = await signaling(own, internet);
   const servers = [internet.server(), internet.server()];
   coturn = await Coturn.start(own, internet, servers);

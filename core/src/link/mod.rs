@@ -227,10 +227,10 @@ impl Link {
 
     /// Until when a joiner that was welcomed must have said its hello.
     pub(crate) fn greeting_deadline(&self, patience: Duration) -> Option<Timestamp> {
-        let welcomed = self.clock.welcomed.filter(|_| self.greets());
-        welcomed
-            .filter(|_| self.resumes().is_none())
-            .map(|at| at.plus(patience))
+        // Who has come back is known already.
+        let must = self.greets() && self.resumes().is_none();
+        let welcomed = self.clock.welcomed.filter(|_| must);
+        welcomed.map(|at| at.plus(patience))
     }
 
     /// Whether it is a node's that has yet to say its first word on it.

@@ -37,10 +37,7 @@ pub(crate) fn run(name: &str, setup: &str) {
     assert!(status.success(), "{name} failed in its network namespace");
 }
 
-/// An interface is up a while after it was set up: the kernel sees to it later, on a busy machine much
-/// later.
-const UNTIL_UP: &str =
-    "while ip -br link show up | grep -v '^lo ' | grep -qv ' UP '; do sleep 0.02; done";
+const UNTIL_UP: &str = concat!("'", env!("CARGO_MANIFEST_DIR"), "/../tests/until-up'");
 
 /// Whether the test that asks runs inside [`run`]: in a network that is not the machine's.
 pub(crate) fn ip(arguments: &str) {
