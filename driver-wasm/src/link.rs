@@ -46,6 +46,8 @@ struct Inner {
     takes: Cell<bool>,
     /// Both sides make the channels, each with its number.
     negotiated: Cell<bool>,
+    /// What is for the data channel, while it has to wait.
+    held: RefCell<Option<Vec<Vec<u8>>>>,
     connected: Cell<bool>,
     /// ICE's checks and answers that the browser had counted when it was last asked.
     heard: Cell<(u64, u64)>,
@@ -80,6 +82,7 @@ impl Link {
             ears: OnceCell::new(),
             takes: Cell::new(false),
             negotiated: Cell::new(false),
+            held: RefCell::new(None),
             connected: Cell::new(false),
             heard: Cell::new((0, 0)),
             servers: RefCell::new(Vec::new()),
@@ -133,7 +136,7 @@ impl Link {
 
     fn listen(&mut self) {
         let connection = self.inner.connection.clone();
-        let heard = self.on(|inner, event| {
+        let heard = self.on(|inner, _, event| {
             let event: RtcPeerConnectionIceEvent = event.unchecked_into();
             // None, or an empty one: there are no more.
             if let Some(candidate) = event.candidate() {
@@ -144,31 +147,30 @@ impl Link {
             }
         });
         connection.set_onicecandidate(Some(&heard));
-        let heard = self.on(|inner, event| inner.server_failed(&event));
+        let heard = self.on(|inner, _, event| inner.server_failed(&event));
         let _ = Reflect::set(&connection, &"onicecandidateerror".into(), &heard);
-        let heard = self.on(|inner, _| inner.ice_changed());
+        let heard = self.on(|inner, _, _| inner.ice_changed());
         connection.set_oniceconnectionstatechange(Some(&heard));
-        let heard = self.on(|inner, _| inner.connection_changed());
+        let heard = self.on(|inner, _, _| inner.connection_changed());
         connection.set_onconnectionstatechange(Some(&heard));
-        let heard = self.on(|inner, event| {
+        let heard = self.on(|inner, _, event| {
             let event: RtcDataChannelEvent = event.unchecked_into();
             inner.offered(event.channel());
         });
         connection.set_ondatachannel(Some(&heard));
         let ears = Channel::ALL.map(|kind| Ears {
-            open: self.on(move |inner, _| inner.tell(LinkUpdate::ChannelOpened(kind))),
-            message: self.on(move |inner, event| {
+            open: self.on_channel(kind, |inner, kind, _| inner.opened(kind)),
+            message: self.on_channel(kind, |inner, channel, event| {
                 let data = event.unchecked_into::<MessageEvent>().data();
                 if let Some(payload) = bytes(&data) {
-                    let channel = kind;
                     inner.tell(LinkUpdate::Message { channel, payload });
                 }
             }),
-            low: self.on(move |inner, _| inner.has_left(kind)),
-            close: self.on(|inner, _| inner.channel_closed()),
+            low: self.on_channel(kind, |inner, kind, _| inner.has_left(kind)),
+            close: self.on_channel(kind, |inner, _, _| inner.channel_closed()),
         });
         let _ = self.inner.ears.set(ears);
-        let heard = self.on(|inner, _| inner.report());
+        let heard = self.on(|inner, _, _| inner.report());
         let window = web_sys::window();
         self.looking = window.and_then(|window| {
             window
@@ -178,11 +180,16 @@ impl Link {
     }
 
     /// A function for the browser that does this as long as the link lives.
-    fn on(&mut self, call: impl Fn(&Rc<Inner>, JsValue) + 'static) -> Function {
+    fn on(&mut self, call: fn(&Rc<Inner>, Channel, JsValue)) -> Function {
+        self.on_channel(Channel::Data, call)
+    }
+
+    /// The same, of this channel.
+    fn on_channel(&mut self, kind: Channel, call: fn(&Rc<Inner>, Channel, JsValue)) -> Function {
         let inner = Rc::downgrade(&self.inner);
         let heard = callback(move |event| {
             if let Some(inner) = inner.upgrade() {
-                call(&inner, event);
+                call(&inner, kind, event);
             }
         });
         let function = function(&heard).clone();
@@ -218,7 +225,7 @@ impl Drop for Link {
 
 impl Inner {
     /// Makes both channels as a wattle node at the other side does, too.
-    fn negotiate_channels(&self) {
+    fn negotiate_channels(self: &Rc<Self>) {
         for kind in Channel::ALL {
             self.use_channel(kind, channel(&self.connection, kind, Some(kind.id())));
         }
@@ -238,7 +245,7 @@ impl Inner {
     }
 
     /// The other side made a channel.
-    fn offered(&self, channel: RtcDataChannel) {
+    fn offered(self: &Rc<Self>, channel: RtcDataChannel) {
         let kind = if channel.label() == Channel::State.label() {
             Channel::State
         } else {
@@ -250,7 +257,7 @@ impl Inner {
     }
 
     /// From now on this is the one; of another nothing is heard any more.
-    fn use_channel(&self, kind: Channel, channel: RtcDataChannel) {
+    fn use_channel(self: &Rc<Self>, kind: Channel, channel: RtcDataChannel) {
         let ears = self.ears.get();
         let ears = ears.and_then(|ears| ears.get(usize::from(kind == Channel::State)));
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
@@ -260,7 +267,23 @@ impl Inner {
             listen(&old, None);
         }
         if is_open {
-            self.tell(LinkUpdate::ChannelOpened(kind));
+            self.opened(kind);
+        }
+    }
+
+    /// A channel can be used. If the other side made it, nothing leaves until the browser has answered a question:
+    /// Chromium (156) loses what is sent in the task in which such a channel opens, 1 to 6 times in a hundred.
+    fn opened(self: &Rc<Self>, kind: Channel) {
+        if self.takes.get() && kind == Channel::Data {
+            self.held.borrow_mut().get_or_insert_default();
+            self.ask(|inner, _| inner.release());
+        }
+        self.tell(LinkUpdate::ChannelOpened(kind));
+    }
+
+    fn release(&self) {
+        for message in self.held.take().into_iter().flatten() {
+            self.send_bytes(Channel::Data, &message);
         }
     }
 
@@ -343,11 +366,18 @@ impl Inner {
 
     fn send(&self, kind: Channel, message: &ChannelMessage, scratch: &mut Vec<u8>) {
         message.write_into(scratch);
+        match &mut *self.held.borrow_mut() {
+            Some(held) if kind == Channel::Data => held.push(scratch.clone()),
+            _ => self.send_bytes(kind, scratch),
+        }
+    }
+
+    fn send_bytes(&self, kind: Channel, message: &[u8]) {
         let Some(channel) = self.channel(kind).borrow().clone() else {
             return;
         };
         // It throws when the channel is closed, of which we hear in a moment.
-        if channel.send_with_u8_array(scratch).is_ok() {
+        if channel.send_with_u8_array(message).is_ok() {
             channel.set_buffered_amount_low_threshold(channel.buffered_amount() / 2);
         }
     }
@@ -462,7 +492,7 @@ impl Inner {
         });
     }
 
-    fn ask(self: &Rc<Self>, tell: impl FnOnce(&Rc<Self>, Statistics) + 'static) {
+    fn ask(self: &Rc<Self>, tell: fn(&Rc<Self>, Statistics)) {
         let asked = self.connection.get_stats();
         let inner = Rc::downgrade(self);
         spawn_local(async move {

@@ -42,8 +42,21 @@ const talk = async (ours, theirs) => {
 
 test("a Clayground page joins a page", async (t) => {
   const { signalingUrl, ours, theirs } = await start(t);
+  await ours.page.evaluate(() => {
+    const { send } = RTCDataChannel.prototype;
+    window.sentIn = [];
+    RTCDataChannel.prototype.send = function (message) {
+      window.sentIn.push(window.event?.type ?? "a later task");
+      return send.call(this, message);
+    };
+  });
   await ours.host({ signalingUrl, verbose: true });
   await theirs.call("join", "somebody", ours.code);
+  await theirs.hears("a roster", (frame) => frame.sys === "roster");
+  // What is sent in these, over a channel of the other side, Chromium loses now and then.
+  const sentIn = await ours.page.evaluate("sentIn");
+  assert.equal(sentIn[0], "a later task");
+  assert.deepEqual(sentIn.filter((type) => ["datachannel", "open"].includes(type)), []);
   const offer = await ours.event("diagnostic", { with: { kind: "foreign_offer" } });
   assert.match(offer.signaling_id, /somebody/);
   await ours.event("nodejoined");

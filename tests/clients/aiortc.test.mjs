@@ -79,8 +79,7 @@ test("wattle joiners in the network of an aiortc host", async (t) => {
   await joiner.event("state", { with: { from: nodes[0] } });
   const before = joiner.mark;
   const second = wattle(t, "second", "join", CODE, "--signal", server.url);
-  const { nodes: three } = await second.event("joined", { within: 20_000 });
-  assert.equal(three.length, 3);
+  assert.equal((await second.network(3)).size, 3);
   await joiner.event("node_joined", { after: before });
   clay.command("leave");
   await joiner.event("ended", { within: 15_000 });

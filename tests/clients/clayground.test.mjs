@@ -107,8 +107,7 @@ for (const [stack, { connect }] of Object.entries(STACKS)) {
 
     const before = joiner.mark;
     const second = wattle(t, "second", "join", CODE, "--signal", server.url);
-    const { nodes: three } = await second.event("joined", { within: 15_000 });
-    assert.equal(three.length, 3);
+    assert.equal((await second.network(3)).size, 3);
     await joiner.event("node_joined", { after: before });
     second.command('broadcast {"second":1}');
     clay.relay(await clay.frame("m", (one) => one.d.second));

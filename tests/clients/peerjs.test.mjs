@@ -165,16 +165,18 @@ for (const version of Object.keys(VERSIONS)) {
       const { from, text } = await joiner.event("message");
       assert.deepEqual([from, JSON.parse(text)], [nodes[0], { welcome: true }]);
       await page.frame("a second connection", (one) => one.opened === "clay_state");
-      joiner.command('state {"s":1}');
-      const state = await page.frame("a state", (one) => one.t === "s");
-      assert.deepEqual([state.q, state.on], [1, "state"]);
+      // It is open on one side first: until it is on both, states go the other way.
+      const arrives = async () => {
+        joiner.command('state {"s":1}');
+        return (await page.heard()).some((one) => one.t === "s" && one.on === "state");
+      };
+      await until("a state on it", 10_000, arrives);
       await page.call("show", { s: 2 });
       await joiner.event("state", { with: { from: nodes[0] } });
 
       const before = joiner.mark;
       const second = wattle(t, "second", "join", CODE, "--signal", url);
-      const { nodes: three } = await second.event("joined");
-      assert.equal(three.length, 3);
+      assert.equal((await second.network(3)).size, 3);
       const { node: its } = await joiner.event("node_joined", { after: before });
       second.command('broadcast {"second":1}');
       await page.call("relay", await page.frame("second", (one) => one.d?.second));

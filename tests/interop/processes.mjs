@@ -157,6 +157,17 @@ export class Process {
     );
   }
 
+  /**
+   * Its network, once it has joined and `count` nodes are there. A host that is not wattle's may name the others
+   * after we have joined.
+   */
+  async network(count) {
+    const { nodes } = await this.event("joined");
+    const all = () => new Set([...nodes, ...this.all("node_joined").map(({ node }) => node)]);
+    await until(`${this.#name} is one of ${count}`, 15_000, () => all().size >= count);
+    return all();
+  }
+
   /** Waits for its end; gives the exit status. */
   async exit({ within = 20_000 } = {}) {
     let timer;

@@ -227,7 +227,14 @@ impl Interpreter {
         match frame {
             JsonFrame::Message { from, payload } => {
                 let payload = message.slice_ref(payload.as_bytes());
-                match self.origin(from.as_deref()) {
+                let from = from.as_deref();
+                // The roster may be lost: Chromium loses what a page says in the task in which a channel opens,
+                // once in a hundred times. Whoever the host passes on is there. (Not so of states, which may
+                // come behind the word that their node has left.)
+                if let Some(name) = from.filter(|_| self.origin(from).is_none()) {
+                    self.joins(name);
+                }
+                match self.origin(from) {
                     Some(origin) => self.pass(now, origin, payload),
                     None => self.count_frame(),
                 }

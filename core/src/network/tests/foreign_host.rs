@@ -475,6 +475,34 @@ fn a_late_roster_is_a_roster() {
 }
 
 #[test]
+fn whoever_the_host_passes_on_is_there_though_no_roster_named_it() {
+    let (mut bare, _) = Bare::joined(true, "[]");
+    let dropped = bare.joiner.network.counters.json_dropped;
+    // A state may come behind the word that its node has left.
+    let _ = bare.hears(r#"{"t":"s","q":1,"d":{},"from":"one"}"#);
+    assert_eq!(bare.joiner.network.nodes().count(), 2);
+    let _ = bare.hears(r#"{"t":"m","d":{"n":1},"from":"one"}"#);
+    let one = bare.named("one");
+    assert!(
+        bare.joiner
+            .events
+            .contains(&Event::NodeJoined { node: one })
+    );
+    assert_eq!(bare.texts(), [(one, r#"{"n":1}"#.to_owned())]);
+    // The late roster names it as well.
+    let _ = bare.hears(r#"{"t":"y","sys":"roster","nodes":["one","two"]}"#);
+    assert_eq!(bare.joiner.network.nodes().count(), 4);
+    // The host and we ourselves are nobody else.
+    let us = bare.joiner.network.client.id().to_string();
+    for from in ["", CODE, us.as_str()] {
+        let _ = bare.hears(&format!(r#"{{"t":"m","d":{{}},"from":"{from}"}}"#));
+    }
+    assert_eq!(bare.joiner.network.nodes().count(), 4);
+    assert_eq!(bare.joiner.network.counters.json_dropped, dropped + 4);
+    bare.joiner.finish();
+}
+
+#[test]
 fn an_offer_is_repeated_only_if_the_server_has_kept_no_answer() {
     let offers = |outputs: &[Output]| {
         let said = signaled(outputs);
