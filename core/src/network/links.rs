@@ -56,7 +56,7 @@ impl Network {
                     // Without a channel for them, states take the other.
                     match channel {
                         Channel::Data => {
-                            interpreter.opened(self.now);
+                            interpreter.opened(self.now, &self.config.timeouts);
                             link.channels.opened(Channel::State);
                         }
                         Channel::State => interpreter.has_state = true,
