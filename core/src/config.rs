@@ -179,7 +179,7 @@ impl Config {
             || limits.channel_buffer == 0
             || limits.outputs_per_input < LEAST_OUTPUTS
             || limits.signaling_frame < LEAST_FRAME
-            || limits.description == 0
+            || limits.description < LEAST_DESCRIPTION
             || limits.joins_per_signaling_id == 0
         {
             return Err(ConfigError::Limits);
@@ -271,7 +271,7 @@ pub enum ConfigError {
     #[error(
         "a message is 1 byte to 16 MiB, the window must hold one message and 32 bytes, a piece 1 KiB \
          or more, a channel message 1 to 256 frames, one input at least 1024 outputs, a signaling frame \
-         1 KiB, and no other limit but that of candidates can be 0"
+         8 KiB and a description 4 KiB or more, and no other limit but that of candidates can be 0"
     )]
     Limits,
 }
@@ -373,14 +373,14 @@ pub struct Limits {
     /// How many bytes a node may have on the way to another, not yet taken there (each message
     /// costs its length and 32). Default 512 KiB.
     pub window: u32,
-    /// The largest state payload and the largest piece of a message, in bytes: 1 KiB or more.
-    /// Default 16 KiB.
+    /// The largest state payload and the largest piece of a message, in bytes: 1 KiB or more. To be the same
+    /// at all nodes: a host does not pass on states that are larger than its own. Default 16 KiB.
     pub piece: u16,
     /// How many outputs one input may yield: 1024 or more. Default 4096.
     pub outputs_per_input: u32,
-    /// The largest signaling frame, in bytes: 1 KiB or more. Default 64 KiB.
+    /// The largest signaling frame, in bytes: 8 KiB or more. Default 64 KiB.
     pub signaling_frame: u32,
-    /// The largest session description, in bytes. Default 16 KiB.
+    /// The largest session description, in bytes: 4 KiB or more. Default 16 KiB.
     pub description: u32,
     /// How many candidates of one remote node are used; more are counted and dropped. Default 32.
     pub candidates: u8,
@@ -419,8 +419,12 @@ pub(crate) const LEAST_PIECE: u16 = 1024;
 /// The least that one input may yield: a word and some pieces for each of 64 nodes.
 const LEAST_OUTPUTS: u32 = 1024;
 
-/// The least that a signaling frame holds: no description is shorter with what stands around it.
-const LEAST_FRAME: u32 = 1024;
+/// The least that a description may have: those of nodes and browsers have 500 to 2,000 bytes. With less the
+/// other side would be blamed for its own.
+const LEAST_DESCRIPTION: u32 = 4 * 1024;
+
+/// The least that a signaling frame holds: such a description, and what stands around it.
+const LEAST_FRAME: u32 = 8 * 1024;
 
 /// The most nodes that a network may have.
 pub(crate) const MOST_NODES: u8 = 64;
@@ -447,8 +451,8 @@ mod tests {
         refused(|limits| limits.frames_per_message = 257);
         refused(|limits| limits.channel_buffer = 0);
         refused(|limits| limits.outputs_per_input = 1023);
-        refused(|limits| limits.signaling_frame = 1023);
-        refused(|limits| limits.description = 0);
+        refused(|limits| limits.signaling_frame = 8191);
+        refused(|limits| limits.description = 4095);
         refused(|limits| limits.joins_per_signaling_id = 0);
         assert!(Config::default().with_limits(Limits::default()).is_ok());
     }
