@@ -168,7 +168,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Limits`] if a message would not fit the window, a piece is smaller than 1 KiB,
-    /// or no channel message could ever be sent.
+    /// or nobody could ever join or send with one of them.
     pub fn with_limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
         if limits.message == 0
             || limits.message > 16 * 1024 * 1024
@@ -177,6 +177,10 @@ impl Config {
             || limits.frames_per_message == 0
             || limits.frames_per_message > FRAMES_PER_MESSAGE
             || limits.channel_buffer == 0
+            || limits.outputs_per_input < LEAST_OUTPUTS
+            || limits.signaling_frame < LEAST_FRAME
+            || limits.description < LEAST_DESCRIPTION
+            || limits.joins_per_signaling_id == 0
         {
             return Err(ConfigError::Limits);
         }
@@ -266,7 +270,8 @@ pub enum ConfigError {
     /// A message would not fit the window or is over 16 MiB, or something else is too small to work.
     #[error(
         "a message is 1 byte to 16 MiB, the window must hold one message and 32 bytes, a piece 1 KiB \
-         or more, a channel message at least one frame, and a channel's buffer something"
+         or more, a channel message 1 to 256 frames, one input at least 1024 outputs, a signaling frame \
+         8 KiB and a description 4 KiB or more, and no other limit but that of candidates can be 0"
     )]
     Limits,
 }
@@ -368,21 +373,23 @@ pub struct Limits {
     /// How many bytes a node may have on the way to another, not yet taken there (each message
     /// costs its length and 32). Default 512 KiB.
     pub window: u32,
-    /// The largest state payload and the largest piece of a message, in bytes: 1 KiB or more.
-    /// Default 16 KiB.
+    /// The largest state payload and the largest piece of a message, in bytes: 1 KiB or more. To be the same
+    /// at all nodes: a host does not pass on states that are larger than its own. Default 16 KiB.
     pub piece: u16,
-    /// How many outputs one input may yield. Default 4096.
+    /// How many outputs one input may yield: 1024 or more. Default 4096.
     pub outputs_per_input: u32,
-    /// The largest signaling frame, in bytes. Default 64 KiB.
+    /// The largest signaling frame, in bytes: 8 KiB or more. Default 64 KiB.
     pub signaling_frame: u32,
-    /// The largest session description, in bytes. Default 16 KiB.
+    /// The largest session description, in bytes: 4 KiB or more. Default 16 KiB.
     pub description: u32,
     /// How many candidates of one remote node are used; more are counted and dropped. Default 32.
     pub candidates: u8,
     /// How many frames of ours one channel message may carry: 1 to 256, which is what every node
     /// takes. Default 256.
     pub frames_per_message: u16,
-    /// How many bytes may wait inside a channel before we queue above it. Default 128 KiB.
+    /// How many bytes may wait inside a channel before we queue above it: not more than `piece` times
+    /// `outputs_per_input` / 128, whatever is set, so that one call cannot fill 64 channels with more messages
+    /// than that. Default 128 KiB.
     pub channel_buffer: u32,
     /// How many joins of one signaling id may be under way at once. Default 2.
     pub joins_per_signaling_id: u8,
@@ -409,8 +416,44 @@ impl Default for Limits {
 /// queue some hundred bytes of its own: cut into crumbs, a window of messages would fill gigabytes.
 pub(crate) const LEAST_PIECE: u16 = 1024;
 
+/// The least that one input may yield: a word and some pieces for each of 64 nodes.
+const LEAST_OUTPUTS: u32 = 1024;
+
+/// The least that a description may have: those of nodes and browsers have 500 to 2,000 bytes. With less the
+/// other side would be blamed for its own.
+const LEAST_DESCRIPTION: u32 = 4 * 1024;
+
+/// The least that a signaling frame holds: such a description, and what stands around it.
+const LEAST_FRAME: u32 = 8 * 1024;
+
 /// The most nodes that a network may have.
 pub(crate) const MOST_NODES: u8 = 64;
 
 /// What a message costs of the window besides its length, so that empty messages are bounded too.
 pub(crate) const MESSAGE_COST: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_with_which_nothing_could_work_are_refused() {
+        let refused = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            let config = Config::default().with_limits(limits);
+            assert_eq!(config.err(), Some(ConfigError::Limits), "{limits:?}");
+        };
+        refused(|limits| limits.message = 0);
+        refused(|limits| limits.window = limits.message + 31);
+        refused(|limits| limits.piece = 1023);
+        refused(|limits| limits.frames_per_message = 0);
+        refused(|limits| limits.frames_per_message = 257);
+        refused(|limits| limits.channel_buffer = 0);
+        refused(|limits| limits.outputs_per_input = 1023);
+        refused(|limits| limits.signaling_frame = 8191);
+        refused(|limits| limits.description = 4095);
+        refused(|limits| limits.joins_per_signaling_id = 0);
+        assert!(Config::default().with_limits(Limits::default()).is_ok());
+    }
+}

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::wire::{Frame, Hello, Version};
 
 /// How long channels may take to open on a path that works, before another connection is made
-/// instead: four trips are enough, a loss included.
+/// instead: four trips are enough, a loss included. Half of the time that there is, if that is less.
 const CHANNELS: Duration = Duration::from_secs(2);
 
 impl Network {
@@ -72,7 +72,8 @@ impl Network {
 
     /// Joiner: a path to the host was found, and channels should open soon.
     pub(super) fn expect_channels(&mut self) {
-        let at = self.now.plus(CHANNELS);
+        let patience = CHANNELS.min(self.config.timeouts.datachannel / 2);
+        let at = self.now.plus(patience);
         if self.host_is_foreign()
             && let Role::Joiner(joiner) = &mut self.role
             && !joiner.wants_states

@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::table::Table;
 use super::{Network, Role};
-use crate::config::Probing;
+use crate::config::{MOST_NODES, Probing};
 use crate::error::EndReason;
 use crate::event::{Diagnostic, Event, LeaveReason, LinkState, Side};
 use crate::id::{LinkId, NodeId};
@@ -56,7 +56,7 @@ impl Network {
                     // Without a channel for them, states take the other.
                     match channel {
                         Channel::Data => {
-                            interpreter.opened(self.now);
+                            interpreter.opened(self.now, &self.config.timeouts);
                             link.channels.opened(Channel::State);
                         }
                         Channel::State => interpreter.has_state = true,
@@ -448,11 +448,15 @@ impl Network {
         }
     }
 
-    pub(super) const fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
+        let limits = &self.config.limits;
+        // A broadcast may fill all channels at once (law 6).
+        let pieces = limits.outputs_per_input / (2 * u32::from(MOST_NODES));
+        let most = pieces.saturating_mul(limits.piece.into());
         Bounds {
-            channel_buffer: self.config.limits.channel_buffer,
-            piece: self.config.limits.piece,
-            frames: self.config.limits.frames_per_message,
+            channel_buffer: limits.channel_buffer.min(most),
+            piece: limits.piece,
+            frames: limits.frames_per_message,
         }
     }
 

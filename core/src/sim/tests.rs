@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::draw::{self, Draw, Kind};
 use super::*;
-use crate::config::{Config, Timeouts, Topology};
+use crate::config::{Config, Limits, Timeouts, Topology};
 use crate::event::{Diagnostic, Event, LinkState};
 use crate::io::LinkFailure;
 use crate::time::Timestamp;
@@ -38,6 +38,29 @@ fn star(world: &mut World, config: &Config, count: usize) -> Vec<NodeIndex> {
     let whole = |world: &World| nodes.iter().all(|node| world.nodes(*node).len() == count);
     assert!(world.run_until(20 * SECOND, whole));
     nodes
+}
+
+#[test]
+fn small_pieces_and_wide_channels_do_not_make_one_call_many_outputs() {
+    let small = Limits {
+        piece: 1024,
+        ..Limits::default()
+    };
+    let wide = Limits {
+        channel_buffer: u32::MAX,
+        message: 16 * 1024 * 1024,
+        window: 32 * 1024 * 1024,
+        ..small
+    };
+    for (limits, nodes, length) in [(small, 64, 256 * 1024), (wide, 4, 4 * 1024 * 1024)] {
+        let config = Config::default().with_limits(limits).unwrap();
+        let config = config.with_max_nodes(64).unwrap();
+        let mut world = World::new(1);
+        let all = star(&mut world, &config, nodes);
+        world.broadcast(all[0], vec![1; length]).unwrap();
+        world.run_for(20 * SECOND);
+        assert!(all[1..].iter().all(|node| world.message_count(*node) == 1));
+    }
 }
 
 fn is_state(event: &Event) -> bool {

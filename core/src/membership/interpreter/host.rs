@@ -6,7 +6,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::{Interpreter, Part};
-use crate::config::MOST_NODES;
+use crate::config::{MOST_NODES, Timeouts};
 use crate::id::NodeId;
 use crate::io::Channel;
 use crate::rng::Rng;
@@ -17,7 +17,8 @@ use crate::wire::{Body, Farewell, Frame, HOST, Member, Number, Token, Welcome};
 /// Our own number behind a host of the dialect; the others get higher ones.
 const US: Number = 1;
 
-/// A host need not send a roster to the first who joins it: we are welcome after this.
+/// A host need not send a roster to the first who joins it: we are welcome after this, or half of the time that
+/// there is for channels.
 const ROSTER: Duration = Duration::from_secs(1);
 
 /// Who is there, as the host tells it.
@@ -28,8 +29,8 @@ pub(super) struct Hosting {
     host: NodeId,
     ids: Rng,
     next_number: Number,
-    /// Since when the channel is open.
-    opened: Option<Timestamp>,
+    /// When we are welcome without a word; `None` until the channel is open.
+    roster_by: Option<Timestamp>,
     welcome: bool,
     /// What it said when it did not let us in.
     refused: Option<String>,
@@ -43,7 +44,7 @@ impl Hosting {
             host: id_of(&ids, host_name),
             ids,
             next_number: US.saturating_add(1),
-            opened: None,
+            roster_by: None,
             welcome: false,
             refused: None,
         }
@@ -52,7 +53,7 @@ impl Hosting {
     /// When we are welcome without a word.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let waits = !self.welcome && self.refused.is_none();
-        self.opened.filter(|_| waits).map(|at| at.plus(ROSTER))
+        self.roster_by.filter(|_| waits)
     }
 }
 
@@ -71,9 +72,10 @@ impl Interpreter {
     }
 
     /// The data channel to the host is open.
-    pub(crate) const fn opened(&mut self, now: Timestamp) {
+    pub(crate) fn opened(&mut self, now: Timestamp, timeouts: &Timeouts) {
         if let Part::Host(hosting) = &mut self.part {
-            hosting.opened = Some(now);
+            let patience = ROSTER.min(timeouts.datachannel / 2);
+            hosting.roster_by = Some(now.plus(patience));
         }
     }
 

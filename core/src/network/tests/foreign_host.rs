@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::bare::{Bare, LINK};
 use super::room::{CODE, rng};
-use crate::config::Config;
+use crate::config::{Config, Timeouts};
 use crate::error::{EndReason, SendError};
 use crate::event::{Event, LeaveReason, Refusal};
 use crate::id::{LinkId, NodeId};
@@ -35,7 +35,11 @@ impl Bare {
 
     /// Answered by a host without our marker, and its channel is open.
     fn foreign(native: bool) -> Self {
-        let mut bare = Self::offering(Config::default(), 5);
+        Self::foreign_with(native, Config::default())
+    }
+
+    fn foreign_with(native: bool, config: Config) -> Self {
+        let mut bare = Self::offering(config, 5);
         let connection = bare.connection.clone();
         let outputs = bare.answer_of(&connection, native);
         let made = commands(&outputs, LINK);
@@ -321,6 +325,30 @@ fn who_gets_no_roster_is_welcome_after_a_second_or_with_the_first_word() {
     let mut bare = Bare::foreign(true);
     let _ = bare.hears(r#"{"t":"m","d":{"first":1}}"#);
     assert_eq!(bare.texts().len(), 1);
+}
+
+#[test]
+fn what_a_host_of_the_dialect_is_waited_for_fits_the_time_for_channels() {
+    let hurried = |datachannel| {
+        let timeouts = Timeouts {
+            datachannel,
+            ..Timeouts::default()
+        };
+        Config::default().with_timeouts(timeouts).unwrap()
+    };
+    // The first who joins may get no roster.
+    let config = hurried(Duration::from_millis(800));
+    let mut bare = Bare::foreign_with(true, config);
+    bare.waits(Duration::from_secs(1));
+    assert_eq!(bare.ended(), None);
+    assert_eq!(bare.joiner.network.status(), Status::Joined);
+    // Who opens no channel gets another offer.
+    let mut bare = Bare::offering(hurried(Duration::from_millis(1500)), 5);
+    let first = bare.connection.clone();
+    let _ = bare.answer_of(&first, true);
+    let _ = bare.update(LinkUpdate::Connected);
+    let outputs = bare.waits(Duration::from_secs(1));
+    assert!(commands(&outputs, LinkId(1)).contains(&LinkCommand::CreateOffer));
 }
 
 #[test]
