@@ -376,16 +376,14 @@ impl Network {
                 });
             }
             None => {
-                if matches!(reason, LeaveReason::Kicked) {
-                    self.part_from(number, until);
-                }
+                self.part_from(number, until);
                 self.node_gone(number, reason);
             }
         }
     }
 
-    /// Says goodbye to a node that the host has sent away: it may not know yet, and shall not take it for a link
-    /// that broke.
+    /// Says goodbye to a node that is not in the network any more: it may not know yet, and shall not take it for a
+    /// link that broke.
     fn part_from(&mut self, number: Number, until: Timestamp) {
         if let Some(id) = self.directs.get(&number).and_then(Direct::link)
             && let Some(link) = self.links.get_mut(&id)
