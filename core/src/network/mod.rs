@@ -13,6 +13,7 @@ mod interpreting;
 mod joiner;
 mod links;
 mod mesh;
+mod parting;
 mod readmission;
 mod recovery;
 mod relaying;
