@@ -1,49 +1,12 @@
 // Every kind of site as the host's and as the joiner's: what connects, by which servers.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { Coturn } from "./coturn.mjs";
-import { Internet, KINDS } from "./internet.mjs";
 import { sleep } from "../interop/processes.mjs";
-import { connected, failsInIce, host, ice, joiner, scope, signaling } from "./nodes.mjs";
+import { PARALLEL, coturn, hosts, internet, joiners, matrix, url } from "./matrix.mjs";
+import { connected, failsInIce, host, ice, joiner } from "./nodes.mjs";
 import * as theory from "./theory.mjs";
-
-const own = scope();
-let internet;
-let url;
-let coturn;
-// By kind: the sites of hosts and of joiners.
-let hosts;
-let joiners;
-
-before(async () => {
-  internet = new Internet();
-  hosts = internet.sites();
-  joiners = internet.sites();
-  url = await signaling(own, internet);
-  const servers = [internet.server(), internet.server()];
-  coturn = await Coturn.start(own, internet, servers);
-});
-
-after(async () => {
-  await own.end();
-  internet.remove();
-});
-
-// Most of a cell that cannot connect is waiting.
-const PARALLEL = 12;
-
-/** All 36 cells: a test each, some at a time. */
-const matrix = (name, cell) =>
-  test(name, { concurrency: PARALLEL }, async (t) => {
-    const cells = KINDS.flatMap((one) => KINDS.map((other) => [one, other]));
-    await Promise.all(
-      cells.map(([hosting, joining]) =>
-        t.test(`host ${hosting}, joiner ${joining}`, (each) => cell(each, hosting, joining)),
-      ),
-    );
-  });
 
 /** One cell: a host and a joiner with these servers; both as arguments. */
 const start = async (t, one, other, [hostIce, joinIce]) => {

@@ -1,37 +1,15 @@
 // The matrix with another stack: a Clayground node with libdatachannel at one end, `wattle` at the other.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Process } from "../interop/processes.mjs";
-import { Coturn, CREDENTIAL, USERNAME } from "./coturn.mjs";
-import { Internet, KINDS } from "./internet.mjs";
-import { failsInIce, host, ice, joiner, scope, signaling } from "./nodes.mjs";
+import { CREDENTIAL, USERNAME } from "./coturn.mjs";
+import { coturn, hosts, joiners, matrix, url } from "./matrix.mjs";
+import { failsInIce, host, ice, joiner } from "./nodes.mjs";
 import * as theory from "./theory.mjs";
 
 const NODE = fileURLToPath(new URL("../clients/node.mjs", import.meta.url));
-
-const own = scope();
-let internet;
-let url;
-let coturn;
-// By kind: the sites of hosts and of joiners.
-let hosts;
-let joiners;
-
-before(async () => {
-  internet = new Internet();
-  hosts = internet.sites();
-  joiners = internet.sites();
-  url = await signaling(own, internet);
-  coturn = await Coturn.start(own, internet, [internet.server(), internet.server()]);
-});
-
-after(async () => {
-  await own.end();
-  internet.remove();
-});
 
 let names = 0;
 
@@ -66,20 +44,10 @@ const SERVERS = {
   },
 };
 
-/** All cells that are `wanted`: a test each, some at a time. */
-const matrix = (title, wanted, cell) =>
-  test(title, { concurrency: 12 }, async (t) => {
-    const all = KINDS.flatMap((ours) => KINDS.map((its) => [ours, its]));
-    const cells = all.filter(([ours, its]) => wanted(ours, its));
-    await Promise.all(
-      cells.map(([ours, its]) =>
-        t.test(`wattle ${ours}, Clayground ${its}`, (each) => cell(each, ours, its)),
-      ),
-    );
-  });
+const sides = ["wattle", "Clayground"];
 
 for (const [which, { wattle, clayground: given, connects }] of Object.entries(SERVERS)) {
-  matrix(`a Clayground joiner, with ${which}`, connects, async (t, ours, its) => {
+  const joining = async (t, ours, its) => {
     const { node, code } = await host(t, hosts[ours], url.ipv4, ...wattle());
     const clay = clayground(t, joiners[its], "join", name(), code, given());
     const { node: id } = await node.event("node_joined", { within: 30_000 });
@@ -88,11 +56,11 @@ for (const [which, { wattle, clayground: given, connects }] of Object.entries(SE
     node.command('broadcast {"i":"host"}');
     const { payload } = await clay.event("message");
     assert.deepEqual(payload, { i: "host" });
-  });
+  };
+  matrix(`a Clayground joiner, with ${which}`, joining, { sides, wanted: connects });
 
   // Those that cannot connect, too: a joiner of ours says so.
-  const all = () => true;
-  matrix(`a Clayground host, with ${which}`, all, async (t, ours, its) => {
+  const hosting = async (t, ours, its) => {
     const code = name();
     const clay = clayground(t, hosts[its], "host", code, code, given());
     await clay.event("open", { within: 30_000 });
@@ -107,5 +75,6 @@ for (const [which, { wattle, clayground: given, connects }] of Object.entries(SE
     assert.deepEqual(payload, { i: "joiner" });
     const { text } = await node.event("message");
     assert.deepEqual(JSON.parse(text), { i: "am clay" });
-  });
+  };
+  matrix(`a Clayground host, with ${which}`, hosting, { sides });
 }

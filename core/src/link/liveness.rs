@@ -24,7 +24,7 @@ const ROUND_TRIP: Duration = Duration::from_millis(250);
 /// other side asks as well: sixteen rounds from 1 s to 5 s all fail with p < 10^-13.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Whoever hears us not cannot answer, and takes us for dead: what comes from there is no life for us
+/// Who does not hear us cannot answer, and takes us for dead: what comes from there is no life for us
 /// either after so long without an answer. There is a path, but it leads one way.
 ///
 /// Only where the link itself is asked (as RFC 7675 does, which gives 30 s): the answer to a frame may
@@ -79,7 +79,7 @@ impl RoundTrip {
 
 /// What the silence means now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Silence {
     /// Ask for a sign of life.
     Probe,
     /// There may be another path that works.
@@ -231,26 +231,26 @@ impl Liveness {
     }
 
     /// What is due; to be called until `None`.
-    pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Verdict> {
+    pub(crate) fn check(&mut self, now: Timestamp, timeouts: &Timeouts) -> Option<Silence> {
         let due = |limit| self.judged_at(limit).is_some_and(|at| at <= now);
         let [doubt, suspect, lost] = self.limits(timeouts);
         if !self.in_doubt && due(doubt) {
             self.in_doubt = true;
-            return Some(Verdict::Doubt);
+            return Some(Silence::Doubt);
         }
         if !self.suspect && due(suspect) {
             self.suspect = true;
-            return Some(Verdict::Suspect);
+            return Some(Silence::Suspect);
         }
         if !self.lost && self.suspect && due(lost) {
             self.lost = true;
-            return Some(Verdict::Lost);
+            return Some(Silence::Lost);
         }
         if self.next_probe() <= now {
             self.asked = Some(now);
             self.first_asked.get_or_insert(now);
             self.in_vain.get_or_insert(now);
-            return Some(Verdict::Probe);
+            return Some(Silence::Probe);
         }
         None
     }
@@ -273,16 +273,16 @@ mod tests {
             }
             while let Some(verdict) = liveness.check(now, &timeouts) {
                 match verdict {
-                    Verdict::Probe => {
+                    Silence::Probe => {
                         probes += 1;
                         if heard(now) {
                             let round_trip = Some(Duration::from_millis(50));
                             liveness.heard(now, round_trip, true);
                         }
                     }
-                    Verdict::Doubt => assert_eq!(suspects, 0),
-                    Verdict::Suspect => suspects += 1,
-                    Verdict::Lost => return (probes, suspects, Some(now.as_millis())),
+                    Silence::Doubt => assert_eq!(suspects, 0),
+                    Silence::Suspect => suspects += 1,
+                    Silence::Lost => return (probes, suspects, Some(now.as_millis())),
                 }
             }
         }
@@ -321,7 +321,7 @@ mod tests {
             }
             seen.dedup_by_key(|(verdict, _)| *verdict);
             assert!(
-                seen.starts_with(&[(Verdict::Probe, asked), (Verdict::Doubt, doubted)]),
+                seen.starts_with(&[(Silence::Probe, asked), (Silence::Doubt, doubted)]),
                 "{apart}: {seen:?}"
             );
         }
@@ -336,13 +336,13 @@ mod tests {
             core::iter::from_fn(|| liveness.check(now, &timeouts)).collect::<Vec<_>>()
         };
         // A hidden tab is woken once a minute.
-        assert_eq!(verdicts(60_000), [Verdict::Probe]);
-        assert_eq!(verdicts(60_624), [Verdict::Probe]);
-        assert_eq!(verdicts(60_625), [Verdict::Doubt]);
-        assert_eq!(verdicts(60_999), [Verdict::Probe]);
-        assert_eq!(verdicts(61_000), [Verdict::Suspect]);
-        assert_eq!(verdicts(63_999), [Verdict::Probe]);
-        assert_eq!(verdicts(64_000), [Verdict::Lost]);
+        assert_eq!(verdicts(60_000), [Silence::Probe]);
+        assert_eq!(verdicts(60_624), [Silence::Probe]);
+        assert_eq!(verdicts(60_625), [Silence::Doubt]);
+        assert_eq!(verdicts(60_999), [Silence::Probe]);
+        assert_eq!(verdicts(61_000), [Silence::Suspect]);
+        assert_eq!(verdicts(63_999), [Silence::Probe]);
+        assert_eq!(verdicts(64_000), [Silence::Lost]);
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
         for step in 0..12_000 {
             let now = Timestamp::from_millis(step * 10);
             while let Some(verdict) = liveness.check(now, &timeouts) {
-                if verdict != Verdict::Probe {
+                if verdict != Silence::Probe {
                     seen.push((verdict, now.as_millis()));
                 }
             }
@@ -376,9 +376,9 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (Verdict::Doubt, 97_000),
-                (Verdict::Suspect, 97_000),
-                (Verdict::Lost, 104_000)
+                (Silence::Doubt, 97_000),
+                (Silence::Suspect, 97_000),
+                (Silence::Lost, 104_000)
             ]
         );
     }
@@ -391,7 +391,7 @@ mod tests {
         for step in 0..1500 {
             let now = Timestamp::from_millis(step * 10);
             while let Some(verdict) = liveness.check(now, &timeouts) {
-                if verdict != Verdict::Probe {
+                if verdict != Silence::Probe {
                     seen.push((verdict, now.as_millis()));
                 }
             }
@@ -403,9 +403,9 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (Verdict::Doubt, 6_130),
-                (Verdict::Suspect, 6_500),
-                (Verdict::Lost, 9_500)
+                (Silence::Doubt, 6_130),
+                (Silence::Suspect, 6_500),
+                (Silence::Lost, 9_500)
             ]
         );
         let answer = Some(Duration::from_millis(9));

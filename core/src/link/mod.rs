@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub(crate) use channels::{Bounds, Channels};
-pub(crate) use liveness::{Liveness, RoundTrip, Verdict as Silence};
+pub(crate) use liveness::{Liveness, RoundTrip, Silence};
 
 use crate::config::Timeouts;
 use crate::event::{PhaseTiming, Refusal};
@@ -50,13 +50,14 @@ pub(crate) struct Link {
     pub(crate) notes: Notes,
     /// The node at the other end speaks the JSON dialect.
     pub(crate) interpreter: Option<Box<Interpreter>>,
-    /// What this link is besides a node's.
+    /// What it is for if it is no node's.
     pub(crate) aside: Aside,
 }
 
-/// Links that are no node's.
+/// What a link is for that is no node's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Aside {
+    /// It is a node's, or will be.
     #[default]
     No,
     /// Carries the states of another link, whose node speaks the JSON dialect.

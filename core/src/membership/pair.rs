@@ -108,7 +108,7 @@ pub(crate) enum Delivered {
 }
 
 impl Pair {
-    /// The route to the other node stays the same for as long as both are in the network.
+    /// There is one route to the other node, though it may begin anew over another link.
     pub(crate) fn new(terms: Terms) -> Self {
         Self::make(terms, false)
     }

@@ -1,4 +1,7 @@
 //! [`Node`]: a [`Network`](crate::Network) whose links are str0m connections. Still no I/O.
+//!
+//! Where a comment says "trap 4", the test of that number in `tests/traps.rs` (3: in `clock`) shows what its parts do
+//! otherwise.
 
 mod certificate;
 mod clock;

@@ -166,6 +166,7 @@ impl Network {
         let carries = link.carries_for().is_some();
         let answered = link.clock.timing().signaling.is_some();
         let is_foreign = carries || link.interpreter.is_some();
+        // Before its answer only who has let us in before is known to be no page.
         let knows_repeats = if answered {
             !is_foreign
         } else {

@@ -54,7 +54,7 @@ impl Network {
         let interpreter = Interpreter::of_host(terms, most, limits.piece, us, name, at);
         joiner.host = interpreter.host_id();
         joiner.wants_states = !both_channels;
-        let (first, led) = (joiner.phase < Phase::Ice, joiner.led);
+        let (first, led) = (joiner.phase < Phase::Ice, joiner.offered_second);
         joiner.clock.answered(self.now);
         link.clock.answered(self.now);
         link.interpreter = Some(Box::new(interpreter));
@@ -77,9 +77,9 @@ impl Network {
         if self.host_is_foreign()
             && let Role::Joiner(joiner) = &mut self.role
             && !joiner.wants_states
-            && !joiner.led
+            && !joiner.offered_second
         {
-            joiner.led_at = Some(at);
+            joiner.second_offer_at = Some(at);
         }
     }
 

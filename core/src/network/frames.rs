@@ -11,8 +11,7 @@ use crate::error::EndReason;
 use crate::event::{Event, LeaveReason, Route};
 use crate::id::LinkId;
 use crate::io::Channel;
-use crate::link::Link;
-use crate::link::Stage;
+use crate::link::{Link, Stage};
 use crate::membership::{Delivered, GiveUp};
 use crate::planted::planted;
 use crate::wire::{

@@ -134,8 +134,8 @@ impl Network {
                     self.tell(Event::SignalingRestored);
                 }
                 // Answers of the meantime went nowhere.
-                let joining: Vec<LinkId> = self.links.keys().copied().collect();
-                for link in joining {
+                let links: Vec<LinkId> = self.links.keys().copied().collect();
+                for link in links {
                     self.say_again(link);
                 }
             }

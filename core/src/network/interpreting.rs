@@ -96,7 +96,7 @@ impl Network {
         }
     }
 
-    /// A link that is not a wattle node's broke. `false`: it is one.
+    /// A link broke; `false`: it is a wattle node's, and nothing was done about it.
     pub(super) fn foreign_broke(&mut self, id: LinkId, failure: Option<LinkFailure>) -> bool {
         let Some(link) = self.links.get(&id) else {
             return false;

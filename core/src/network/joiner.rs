@@ -50,11 +50,11 @@ pub(super) struct Joiner {
     pub(super) token: Option<Token>,
     /// The host is a page, which wants another connection for states.
     pub(super) wants_states: bool,
-    /// The host speaks the JSON dialect, and takes both channels on one connection: when another one is
-    /// tried, if none has opened.
-    pub(super) led_at: Option<Timestamp>,
-    /// Another one was tried.
-    pub(super) led: bool,
+    /// The host speaks the JSON dialect, and takes both channels on one connection: when it is offered a second
+    /// one, on which it leads, if no channel has opened.
+    pub(super) second_offer_at: Option<Timestamp>,
+    /// It was.
+    pub(super) offered_second: bool,
     /// In a mesh without its host, where the others go on: how it ends when nobody is left.
     pub(super) without_host: Option<EndReason>,
     pub(super) clock: PhaseClock,
@@ -68,7 +68,7 @@ impl Joiner {
     /// When it wants something next.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let repeat = self.attempt.as_ref().and_then(|attempt| attempt.repeat_at);
-        let phase = earliest(self.deadline, self.led_at);
+        let phase = earliest(self.deadline, self.second_offer_at);
         let way_back = earliest(self.doubt, self.again_at);
         earliest(phase, earliest(repeat, way_back))
     }
@@ -117,8 +117,8 @@ impl Network {
             host: None,
             token: None,
             wants_states: false,
-            led_at: None,
-            led: false,
+            second_offer_at: None,
+            offered_second: false,
             without_host: None,
             clock: PhaseClock::new(self.now),
         }));
@@ -365,8 +365,8 @@ impl Network {
         let Role::Joiner(joiner) = &mut self.role else {
             return;
         };
-        if joiner.led_at.take_if(|at| *at <= now).is_some() {
-            joiner.led = true;
+        if joiner.second_offer_at.take_if(|at| *at <= now).is_some() {
+            joiner.offered_second = true;
             let timeouts = self.config.timeouts;
             let last = joiner.clock.start().plus(timeouts.connect);
             joiner.deadline = Some(now.plus(timeouts.signaling).min(last));

@@ -144,7 +144,7 @@ impl Network {
             Role::Joiner(_) => {
                 self.joiner_connected();
                 if let Role::Joiner(joiner) = &mut self.role {
-                    joiner.led_at = None;
+                    joiner.second_offer_at = None;
                 }
             }
             Role::Idle | Role::Leaving { .. } => {}
@@ -506,7 +506,7 @@ pub(super) const fn end_of(farewell: Farewell) -> EndReason {
     }
 }
 
-/// Why a node left, as the host tells it.
+/// Why a node left, as the host tells it or the node itself.
 pub(super) const fn reason_of(farewell: Farewell) -> LeaveReason {
     match farewell {
         Farewell::Left | Farewell::Closed => LeaveReason::Left,

@@ -11,14 +11,13 @@ use bytes::Bytes;
 use super::frames::{Handled, Misbehaved};
 use super::links::{link_to, reason_of};
 use super::{Network, Role};
-use crate::config::MOST_NODES;
 use crate::error::EndReason;
 use crate::event::{Event, LeaveReason, LinkState, Route};
-use crate::id::{LinkId, NodeId};
+use crate::id::LinkId;
 use crate::io::LinkCommand;
 use crate::link::negotiation::Terms;
 use crate::link::{Link, Stage, Via};
-use crate::membership::{Direct, GiveUp, Leaves, Pair};
+use crate::membership::{Direct, GiveUp, Pair};
 use crate::time::{Timestamp, earliest};
 use crate::wire::{Farewell, Frame, HOST, Number, Signal, Step};
 
@@ -230,28 +229,6 @@ impl Network {
         self.choose_route(number);
     }
 
-    /// A joiner said goodbye on our link to it; its leaving is the host's to tell, while there is one.
-    fn direct_goodbye(&mut self, id: LinkId, reason: LeaveReason) {
-        let number = self.links.get(&id).and_then(Link::direct);
-        let until = self.now.plus(self.config.timeouts.leave);
-        if let Some((number, _)) = number
-            && let Some(direct) = self.directs.get_mut(&number)
-        {
-            direct.leaves.get_or_insert(Leaves {
-                until,
-                reason,
-                by_host: false,
-            });
-        }
-        self.direct_over(id, GiveUp::Theirs, reason);
-        if let Some((number, _)) = number
-            && let Some(direct) = self.directs.get_mut(&number)
-        {
-            // There will be nobody to answer another offer.
-            direct.failed(self.now, false);
-        }
-    }
-
     /// On a link between two joiners.
     pub(super) fn handle_from_peer(&mut self, id: LinkId, number: Number, frame: Frame) -> Handled {
         // What comes tells that the channel is open, whatever the driver has told.
@@ -273,7 +250,7 @@ impl Network {
         match frame {
             Frame::Direct(body) => self.handle_body(number, Route::Direct, body),
             Frame::Goodbye(why) => {
-                // Whom the host has sent away says so itself.
+                // Whom the host has sent away says that, not that it leaves.
                 self.direct_goodbye(id, reason_of(why));
                 Ok(())
             }
@@ -361,128 +338,6 @@ impl Network {
         }
         self.send_again(number, route);
         self.miss_with_host(number);
-    }
-
-    /// The host says that a node left. If our link to it still works, its last words come first.
-    pub(super) fn told_left(&mut self, number: Number, reason: LeaveReason) {
-        let until = self.now.plus(self.config.timeouts.leave);
-        let last_words = reason == LeaveReason::Left && self.goes_directly(number);
-        match self.directs.get_mut(&number).filter(|_| last_words) {
-            Some(direct) => {
-                direct.leaves = Some(Leaves {
-                    until,
-                    reason,
-                    by_host: true,
-                });
-            }
-            None => {
-                if matches!(reason, LeaveReason::Kicked) {
-                    self.part_from(number, until);
-                }
-                self.node_gone(number, reason);
-            }
-        }
-    }
-
-    /// Says goodbye to a node that the host has sent away: it may not know yet, and shall not take it for a link
-    /// that broke.
-    fn part_from(&mut self, number: Number, until: Timestamp) {
-        if let Some(id) = self.directs.get(&number).and_then(Direct::link)
-            && let Some(link) = self.links.get_mut(&id)
-            && matches!(link.stage, Stage::Open { .. })
-        {
-            link.close_after(Farewell::Lost, until);
-            self.directs.remove(&number);
-        }
-    }
-
-    /// Before somebody new comes: nodes whose last words we wait for go now, if they are in the way.
-    pub(super) fn make_place(&mut self, node: NodeId) {
-        let full = self.roster.len() >= usize::from(MOST_NODES);
-        let leaving: Vec<_> = self
-            .directs
-            .iter()
-            .filter_map(|(number, direct)| Some((*number, direct.left()?.reason)))
-            .filter(|(number, _)| full || self.roster.node(*number) == Some(node))
-            .collect();
-        for (number, reason) in leaving {
-            self.node_gone(number, reason);
-        }
-    }
-
-    /// A node is no longer part of the network, as this node sees it.
-    pub(super) fn node_gone(&mut self, number: Number, reason: LeaveReason) {
-        self.away.remove(&number);
-        if let Role::Joiner(joiner) = &mut self.role {
-            joiner.missed_by_host.retain(|other| *other != number);
-        }
-        self.foreign.remove(&number);
-        if let Some(link) = self.directs.remove(&number).and_then(|one| one.link()) {
-            self.close_link(link);
-        }
-        self.pairs.remove(&number);
-        if let Some(node) = self.roster.remove(number) {
-            tracing::info!(%node, reason = reason.name(), "node left");
-            self.tell(Event::NodeLeft { node, reason });
-        }
-        self.end_if_left_alone();
-    }
-
-    /// Without a host, a network of one is over: nobody can come any more.
-    fn end_if_left_alone(&mut self) {
-        if let Role::Joiner(joiner) = &self.role
-            && let Some(end) = joiner.without_host
-            && self.roster.len() <= 1
-        {
-            self.end(end);
-        }
-    }
-
-    /// The host is gone. In a mesh the others keep what they have; else the network is over.
-    pub(super) fn host_gone(&mut self, reason: LeaveReason, end: EndReason) {
-        let Role::Joiner(joiner) = &mut self.role else {
-            return;
-        };
-        if !self.terms.mesh || !joiner.is_welcome() {
-            return self.end(end);
-        }
-        joiner.without_host = Some(end);
-        let link = joiner.link;
-        self.give_up_attempt();
-        self.close_link(link);
-        self.client.close();
-        self.away.remove(&HOST);
-        let Some(host) = self.roster.remove(HOST) else {
-            return;
-        };
-        self.pairs.remove(&HOST);
-        self.round_trips.clear();
-        self.tell(Event::NodeLeft { node: host, reason });
-        self.tell(Event::HostLost { reason });
-        // Who has a link with us, or one in the making, can still be reached.
-        let lost: Vec<(Number, LeaveReason)> = self
-            .directs
-            .iter()
-            .filter(|(_, direct)| direct.link().is_none())
-            .map(|(number, direct)| {
-                let reason = direct.leaves.map(|leaves| leaves.reason);
-                (*number, reason.unwrap_or(LeaveReason::Lost))
-            })
-            .collect();
-        for (number, reason) in lost {
-            self.node_gone(number, reason);
-        }
-        let rest: Vec<Number> = self.directs.keys().copied().collect();
-        for number in rest {
-            self.choose_route(number);
-            // Nothing was said of it as long as the host relayed.
-            let silent = link_to(&mut self.links, number).is_some_and(|link| link.is_silent())
-                && !self.away.contains_key(&number);
-            if let Some(node) = self.roster.node(number).filter(|_| silent) {
-                self.tell(Event::NodeSuspect { node });
-            }
-        }
-        self.end_if_left_alone();
     }
 
     /// Who takes too little: `None` is ourselves, else a node that gives no account of it. The host

@@ -13,6 +13,7 @@ mod interpreting;
 mod joiner;
 mod links;
 mod mesh;
+mod parting;
 mod readmission;
 mod recovery;
 mod relaying;
@@ -419,7 +420,7 @@ impl Network {
         link
     }
 
-    /// A stream of random numbers for the `use_number`-th use of this kind.
+    /// A stream of random numbers for the use of this kind that has this number.
     fn fork(&self, label: &str, number: u64) -> Rng {
         self.rng.fork(&alloc::format!("{label} {number}"))
     }

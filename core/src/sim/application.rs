@@ -8,6 +8,7 @@ use bytes::Bytes;
 use core::fmt::Write as _;
 use core::time::Duration;
 
+use super::change::Change;
 use super::machine::Machine;
 use super::oracle::Reach;
 use super::world::{NodeIndex, World};
@@ -24,6 +25,7 @@ impl World {
     /// Whether a node's application stops taking messages (with
     /// [`Credit::OnRelease`](crate::Credit::OnRelease)).
     pub fn pause_application(&mut self, node: NodeIndex, paused: bool) {
+        self.mark(&Change::PauseApplication { node, paused });
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.paused = paused;
         }
@@ -187,6 +189,7 @@ impl World {
 
     /// As [`Network::leave`](crate::Network::leave).
     pub fn leave(&mut self, node: NodeIndex) {
+        self.mark(&Change::Leave { node });
         let _ = self.call(node, |machine, now| machine.leave(now));
     }
 

@@ -165,38 +165,6 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether the call that it stands for writes the line of the timeline.
-    const fn marks_itself(&self) -> bool {
-        match self {
-            Self::Partition { .. }
-            | Self::PartitionOneWay { .. }
-            | Self::Heal { .. }
-            | Self::Isolate { .. }
-            | Self::Reconnect { .. }
-            | Self::HealAll
-            | Self::Clog { .. }
-            | Self::Unclog { .. }
-            | Self::StopServer
-            | Self::StartServer
-            | Self::Crash { .. }
-            | Self::Restart { .. }
-            | Self::Sleep { .. } => true,
-            Self::DefaultPath(_)
-            | Self::Path { .. }
-            | Self::OneWay { .. }
-            | Self::SignalingFaults(_)
-            | Self::Quirks(_)
-            | Self::Clock { .. }
-            | Self::PauseApplication { .. }
-            | Self::Leave { .. }
-            | Self::Roam { .. }
-            | Self::Rebind { .. }
-            | Self::Reboot { .. }
-            | Self::ChangeOutsideAddress { .. }
-            | Self::BlockUdp { .. } => false,
-        }
-    }
-
     /// Whether this ends or replaces what `earlier` began: of such two neither is left out without the
     /// other, as a trouble that never ends is another one.
     pub(super) fn ends(&self, earlier: &Self) -> bool {
@@ -241,9 +209,6 @@ impl World {
 
     /// Lets a change happen now.
     pub fn apply(&mut self, change: &Change) {
-        if !change.marks_itself() {
-            self.mark(change);
-        }
         match change {
             Change::DefaultPath(path) => self.set_default_path(*path),
             Change::Path { a, b, path } => self.set_path(*a, *b, *path),
@@ -348,7 +313,8 @@ impl World {
         self.edit(from, to, |path| path.clogged = false);
     }
 
-    /// A line of the timeline.
+    /// A line of the timeline: every call that a [`Change`] stands for begins with it, so a change is told
+    /// once, whether it was called or came by [`at`](Self::at).
     pub(super) fn mark(&mut self, change: &Change) {
         self.trace.add_change(self.now, change);
     }
@@ -356,7 +322,7 @@ impl World {
     fn edit(&mut self, from: NodeIndex, to: NodeIndex, edit: impl FnOnce(&mut Path)) {
         let mut path = self.path(from, to);
         edit(&mut path);
-        self.set_one_way(from, to, path);
+        self.set_way(from, to, path);
     }
 
     /// After paths were changed: lets go of what clogs held back, and tells the links.
@@ -384,5 +350,75 @@ impl World {
         for what in core::mem::take(&mut node.held) {
             self.schedule(self.now, what);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::sim::nat::NatConfig;
+
+    #[test]
+    fn every_change_is_one_line_of_the_timeline() {
+        let mut world = World::new(1);
+        let [a, b] = [(); 2].map(|()| world.add_model(Config::default()));
+        let nat = world.add_nat(NatConfig::default());
+        let path = Path::default();
+        world.keep_timeline();
+        let changes = [
+            Change::DefaultPath(path),
+            Change::Path { a, b, path },
+            Change::OneWay {
+                from: a,
+                to: b,
+                path,
+            },
+            Change::Partition { a, b },
+            Change::PartitionOneWay { from: a, to: b },
+            Change::Heal { a, b },
+            Change::Isolate { node: a },
+            Change::Reconnect { node: a },
+            Change::HealAll,
+            Change::Clog { from: a, to: b },
+            Change::Unclog { from: a, to: b },
+            Change::StopServer,
+            Change::StartServer,
+            Change::SignalingFaults(SignalingFaults::default()),
+            Change::Quirks(Quirks::default()),
+            Change::Crash { node: a },
+            Change::Restart { node: a },
+            Change::Leave { node: a },
+            Change::Sleep {
+                node: a,
+                time: Duration::ZERO,
+            },
+            Change::Clock {
+                node: a,
+                clock: Clock::default(),
+            },
+            Change::PauseApplication {
+                node: a,
+                paused: true,
+            },
+            Change::Roam {
+                node: a,
+                place: Place::internet(),
+            },
+            Change::Rebind { nat },
+            Change::Reboot {
+                nat,
+                dark: Duration::ZERO,
+            },
+            Change::ChangeOutsideAddress { nat },
+            Change::BlockUdp { nat, blocked: true },
+        ];
+        for (before, change) in changes.iter().enumerate() {
+            world.apply(change);
+            let told = world.timeline().matches(" !! ").count();
+            assert_eq!(told, before + 1, "{change:?}");
+        }
+        world.roam(b, Place::internet());
+        assert!(world.timeline().contains("!! Roam { node: node-1"));
     }
 }

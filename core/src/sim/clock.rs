@@ -65,6 +65,7 @@ impl Clock {
 impl World {
     /// Sets how a node's clock runs, from now on.
     pub fn set_clock(&mut self, node: NodeIndex, clock: Clock) {
+        self.mark(&Change::Clock { node, clock });
         if let Some(node) = self.nodes.get_mut(node.0) {
             node.clock = clock;
         }

@@ -200,14 +200,16 @@ impl World {
         self.trace.name(node.0)
     }
 
-    /// From now on keeps every input and output as a line of [`timeline`](Self::timeline).
+    /// From now on keeps every input, output, change of the world and note as a line of
+    /// [`timeline`](Self::timeline).
     pub fn keep_timeline(&mut self) {
         self.trace.keep_text(self.trace.entries()..u64::MAX);
     }
 
     /// What happened since [`keep_timeline`](Self::keep_timeline), line by line: the virtual time,
-    /// the node, `<-` for what went into it and `->` for what came out, and what it was. Names of
-    /// nodes stand for their ids, and long payloads are cut.
+    /// the node, `<-` for what went into it and `->` for what came out, and what it was; `!!` before what
+    /// changed in the world ([`Change`](super::Change)), `--` before a [`note`](Self::note). Names of nodes
+    /// stand for their ids, and long payloads are cut.
     #[must_use]
     pub fn timeline(&self) -> &str {
         self.trace.text()

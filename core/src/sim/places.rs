@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use core::time::Duration;
 
+use super::change::Change;
 use super::internet::{Internet, NatIndex, Place};
 use super::nat::NatConfig;
 use super::oracle::{Knowledge, Reach};
@@ -169,6 +170,7 @@ impl World {
     /// Moves a node, as when a phone leaves its home: its old addresses are gone, it gets new ones,
     /// also if it stays in the same LAN. A native node is told at once.
     pub fn roam(&mut self, node: NodeIndex, place: Place) {
+        self.mark(&Change::Roam { node, place });
         let NodeIndex(index) = node;
         if index >= self.nodes.len() {
             return;
@@ -186,6 +188,7 @@ impl World {
 
     /// A box forgets all its mappings; what leaves from now on gets other outside ports.
     pub fn rebind(&mut self, nat: NatIndex) {
+        self.mark(&Change::Rebind { nat });
         let now = self.now;
         if let Some(nat) = self.places.internet.nat_mut(nat) {
             nat.rebind(now);
@@ -197,6 +200,7 @@ impl World {
     /// Ports are then given out as if for the first time: where they are preserved, the same as
     /// before.
     pub fn reboot(&mut self, nat: NatIndex, dark: Duration) {
+        self.mark(&Change::Reboot { nat, dark });
         let until = self.now.plus(dark);
         if let Some(nat) = self.places.internet.nat_mut(nat) {
             nat.reboot(until);
@@ -207,12 +211,14 @@ impl World {
 
     /// A box gets another outside address, as homes do every night; its mappings are gone.
     pub fn change_outside_address(&mut self, nat: NatIndex) {
+        self.mark(&Change::ChangeOutsideAddress { nat });
         let now = self.now;
         self.places.internet.readdress(now, nat);
     }
 
     /// Whether a box stops all UDP, as in some offices; nodes in its LAN still reach each other.
     pub fn block_udp(&mut self, nat: NatIndex, blocked: bool) {
+        self.mark(&Change::BlockUdp { nat, blocked });
         if let Some(nat) = self.places.internet.nat_mut(nat) {
             nat.block(blocked);
         }

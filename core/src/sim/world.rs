@@ -316,18 +316,25 @@ impl World {
 
     /// How paths are that have not been set one by one.
     pub fn set_default_path(&mut self, path: Path) {
+        self.mark(&Change::DefaultPath(path));
         self.default_path = path;
         self.paths_changed();
     }
 
     /// Sets both directions between two nodes.
     pub fn set_path(&mut self, a: NodeIndex, b: NodeIndex, path: Path) {
-        self.set_one_way(a, b, path);
-        self.set_one_way(b, a, path);
+        self.mark(&Change::Path { a, b, path });
+        self.set_way(a, b, path);
+        self.set_way(b, a, path);
     }
 
     /// Sets one direction.
     pub fn set_one_way(&mut self, from: NodeIndex, to: NodeIndex, path: Path) {
+        self.mark(&Change::OneWay { from, to, path });
+        self.set_way(from, to, path);
+    }
+
+    pub(super) fn set_way(&mut self, from: NodeIndex, to: NodeIndex, path: Path) {
         if let Some(way) = self.way(from.0, to.0) {
             way.own = Some(path);
             self.paths_changed();
@@ -335,12 +342,14 @@ impl World {
     }
 
     /// How model links behave from now on.
-    pub const fn set_quirks(&mut self, quirks: Quirks) {
+    pub fn set_quirks(&mut self, quirks: Quirks) {
+        self.mark(&Change::Quirks(quirks));
         self.quirks = quirks;
     }
 
     /// How the connections to signaling servers behave from now on.
-    pub const fn set_signaling_faults(&mut self, faults: SignalingFaults) {
+    pub fn set_signaling_faults(&mut self, faults: SignalingFaults) {
+        self.mark(&Change::SignalingFaults(faults));
         self.signaling_faults = faults;
     }
 

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 
 use super::Number;
-use super::frame::{Farewell, WireError, count};
+use super::coding::{WireError, count};
+use super::frame::Farewell;
 use super::varint::{Reader, put};
 use crate::id::NodeId;
 

@@ -1,6 +1,7 @@
 //! Frames between two nodes; docs/wire.md is their description.
 
 mod bundle;
+mod coding;
 #[cfg(test)]
 mod documented;
 mod frame;
@@ -12,7 +13,8 @@ mod signal;
 mod varint;
 
 pub(crate) use bundle::{Bundle, Outgoing};
-pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, decode, decode_into, pieces};
+pub(crate) use coding::{decode, decode_into};
+pub(crate) use frame::{Ack, Body, Farewell, Frame, Piece, State, pieces};
 pub(crate) use hello::{Hello, Member, Resume, Resumed, Token, Version, Welcome};
 pub(crate) use signal::{Signal, Step};
 

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::frame::WireError;
+use super::coding::WireError;
 use super::varint::{Reader, put};
 
 /// A step of the negotiation of a link between two joiners.

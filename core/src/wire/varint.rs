@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::{Buf as _, Bytes};
 
-use super::frame::WireError;
+use super::coding::WireError;
 
 /// Appends `value` in 7-bit groups, the lowest first.
 pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {

@@ -457,9 +457,12 @@ impl Link {
     }
 
     fn fail(&mut self, failure: LinkFailure) {
-        debug!(%failure, "link failed");
-        self.rtc.disconnect();
-        self.news.failed.get_or_insert(failure);
+        // str0m, which is let go of here, is found dead by every later look at it: that is not another failure.
+        if self.news.failed.is_none() {
+            debug!(%failure, "link failed");
+            self.rtc.disconnect();
+            self.news.failed = Some(failure);
+        }
     }
 
     /// What follows every input.

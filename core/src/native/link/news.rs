@@ -149,6 +149,7 @@ impl Link {
             }
             str0m::Event::ChannelClose(id) => {
                 if self.lines.channel(id).is_some() && !self.news.closed {
+                    // str0m is not let go of: that the link was closed may be its next word, and counts more.
                     self.news.failed.get_or_insert(LinkFailure::Channel);
                 }
             }

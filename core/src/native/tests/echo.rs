@@ -4,12 +4,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use std::println;
 
-use super::world::{L, Plan, R, World};
+use super::world::{L, Plan, R, SECOND, World};
 use crate::io::Channel;
 use crate::native::link::Update;
 use crate::time::Timestamp;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// What a link did in some time.
 #[derive(Debug, Default)]
@@ -32,7 +30,7 @@ fn busy(world: &mut World, time: Duration, interval: Duration, size: usize) -> T
     while world.now < end {
         for side in [L, R] {
             if world.now.since(probed) >= SECOND || world.now == start {
-                world.with(side, |link, now, out| link.probe(now, out));
+                world.probe(side);
             }
             // As much as the network gives a link.
             if size > 0 && world.sides[side].link.inside(Channel::Data) < 64 * 1024 {
@@ -82,7 +80,7 @@ fn back_after(seed: u8, dark: Duration, loss: u64, alone: bool) -> [Duration; 2]
     world.send(L, Channel::Data, &b"in the dark"[..]);
     for _ in 0..dark.as_secs() {
         for side in [L, R] {
-            world.with(side, |link, now, out| link.probe(now, out));
+            world.probe(side);
         }
         world.settle(SECOND);
     }

@@ -7,16 +7,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::println;
 
-use super::world::{L, Parcel, Plan, R, TRIP, World};
+use super::world::{L, Parcel, Plan, R, TRIP, World, address};
 use crate::io::{Channel, LinkFailure};
 use crate::native::link::Update;
 use crate::rng::Rng;
 
 const ROUNDS: usize = 1000;
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
 
 /// Bytes that look like something, now and then like something genuine.
 fn datagram(rng: &mut Rng, genuine: &[Vec<u8>]) -> Vec<u8> {
@@ -250,7 +246,7 @@ fn hostile_candidates_do_not_break_a_link() {
 fn a_peer_with_endless_addresses_is_bounded() {
     let mut world = World::connected(&Plan::default());
     let from = world.wire.len();
-    world.with(L, |link, now, out| link.probe(now, out));
+    world.probe(L);
     let (_, _, request) = world.wire[from].clone();
     // Authentic, and from everywhere.
     for port in 1..=2000 {

@@ -9,4 +9,5 @@ mod doctor;
 mod echo;
 mod hostile;
 mod link;
+mod traps;
 mod world;

@@ -3,7 +3,9 @@
 use super::*;
 use crate::ice::IcePolicy;
 use crate::io::Channel;
+use crate::io::LinkCommand;
 use crate::native::io::Interface;
+use core::net::IpAddr;
 
 #[expect(
     clippy::disallowed_types,

@@ -31,6 +31,24 @@ pub(super) const L: usize = 0;
 pub(super) const R: usize = 1;
 
 pub(super) const TRIP: Duration = Duration::from_millis(50);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A ClientHello in the clear: record type 22, handshake type 1 behind the 13 bytes of its header.
+pub(super) fn is_client_hello(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&22) && datagram.get(13) == Some(&1)
+}
+
+pub(super) fn is_last(update: &Update) -> bool {
+    update.is_last()
+}
+
+pub(super) fn is_alive(update: &Update) -> bool {
+    matches!(update, Update::Alive { .. })
+}
 
 pub(super) struct Side {
     pub(super) link: Link,
@@ -233,6 +251,10 @@ impl World {
         let parts = alloc::vec![payload.slice(..middle), payload.slice(middle..)];
         let message = ChannelMessage::new(parts);
         self.with(side, |link, now, out| link.send(now, channel, message, out));
+    }
+
+    pub(super) fn probe(&mut self, side: usize) {
+        self.with(side, |link, now, out| link.probe(now, out));
     }
 
     /// New sockets on a side.

@@ -159,8 +159,9 @@ impl Run<'_> {
                 cut,
                 ..Path::default()
             };
+            // Without a line for each pair, which would be most of what a failure shows.
             self.world
-                .set_one_way(NodeIndex(a.into()), NodeIndex(b.into()), path);
+                .set_way(NodeIndex(a.into()), NodeIndex(b.into()), path);
         }
         // Boxes stay what they are, and blocked if they are; the oracle knows. But they are there.
         for nat in (0..self.plan.nats.len()).map(NatIndex) {

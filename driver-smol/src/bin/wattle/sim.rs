@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Sim) -> ExitCode {
     }
 }
 
-/// What is drawn for a seed. Worlds of model nodes replay exactly, so these are the usual ones.
+/// What is drawn for a seed. Worlds of model nodes are fast, so these are the usual ones.
 fn options(args: &Sim, seed: u64) -> Options {
     let usual = if seed.is_multiple_of(2) {
         Family::Star

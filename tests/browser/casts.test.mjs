@@ -1,4 +1,4 @@
-// The scripts that run on all drivers: here with pages of both browsers, alone, mixed, and with processes.
+// The scripts that run on all drivers, in every cast of pages of both browsers and processes.
 
 import { after, describe, test } from "node:test";
 
