@@ -18,15 +18,24 @@ export const program = (name) => {
 
 export const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** A port that nothing listens on. */
-export const freePort = () =>
-  new Promise((done, failed) => {
-    const server = createServer().once("error", failed);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
+/** Whether this port of 127.0.0.1 can be listened on. */
+const isFree = (port) =>
+  new Promise((done) => {
+    const server = createServer().once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
   });
+
+// Below those that the system gives to whoever does not choose, and apart from those of the other test files.
+let nextPort = process.pid * 16;
+
+/** A port that nothing listens on, and that nobody else takes meanwhile. */
+export const freePort = async () => {
+  for (;;) {
+    const port = 10_000 + (nextPort % 22_000);
+    nextPort += 1;
+    if (await isFree(port)) return port;
+  }
+};
 
 /** Whether something listens on this port of 127.0.0.1. */
 export const isListening = (port) =>
@@ -108,6 +117,16 @@ export class Process {
   /** Sends a command, such as `broadcast hello`. */
   command(text) {
     this.#child.stdin.write(`${text}\n`);
+  }
+
+  /** Shows a state until all `others` have had it from `from`, which is us: one alone may be lost. */
+  async state(text, from, ...others) {
+    const has = (one) => one.all("state").some((each) => each.from === from && each.text === text);
+    await until(`the state ${text} of ${this.#name}`, 20_000, () => {
+      const arrived = others.every(has);
+      if (!arrived) this.command(`state ${text}`);
+      return arrived;
+    });
   }
 
   /** How many events there were so far; for `event` with `after`. */
