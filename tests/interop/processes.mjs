@@ -54,6 +54,13 @@ export const until = async (what, milliseconds, condition) => {
   }
 };
 
+/** Does something again and again until it has `arrived`: a state may be lost on its way. */
+export const again = (what, act, arrived) =>
+  until(what, 20_000, async () => {
+    if (await arrived()) return true;
+    await act();
+  });
+
 /** A process of a program with `wattle`'s JSON interface: commands go in, events come out. */
 export class Process {
   events = [];
@@ -106,6 +113,7 @@ export class Process {
     for (const look of this.#waiting) look();
   }
 
+  get errors() { return this.#errors; } // TEMP
   get pid() {
     return this.#child.pid;
   }
@@ -119,14 +127,16 @@ export class Process {
     this.#child.stdin.write(`${text}\n`);
   }
 
-  /** Shows a state until all `others` have had it from `from`, which is us: one alone may be lost. */
-  async state(text, from, ...others) {
+  /** Shows a state until all `others` have had it from `from`, which is our id. */
+  state(text, from, ...others) {
     const has = (one) => one.all("state").some((each) => each.from === from && each.text === text);
-    await until(`the state ${text} of ${this.#name}`, 20_000, () => {
-      const arrived = others.every(has);
-      if (!arrived) this.command(`state ${text}`);
-      return arrived;
-    });
+    const show = () => this.command(`state ${text}`);
+    return again(`the state ${text} of ${this.#name}`, show, () => others.every(has));
+  }
+
+  /** Whether it has had a state of this node. */
+  hasStateOf(id) {
+    return this.all("state").some(({ from }) => from === id);
   }
 
   /** How many events there were so far; for `event` with `after`. */
@@ -174,6 +184,17 @@ export class Process {
     return new Error(
       `${this.#name}: no ${wanted} ${when}; it said:\n  ${seen}\nstderr:\n${this.#errors}`,
     );
+  }
+
+  /**
+   * Its network, once it has joined and `count` nodes are there. A host that is not wattle's may name the others
+   * after we have joined.
+   */
+  async network(count) {
+    const { nodes } = await this.event("joined");
+    const all = () => new Set([...nodes, ...this.all("node_joined").map(({ node }) => node)]);
+    await until(`${this.#name} is one of ${count}`, 15_000, () => all().size >= count);
+    return all();
   }
 
   /** Waits for its end; gives the exit status. */
