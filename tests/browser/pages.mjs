@@ -197,7 +197,7 @@ export class Page {
   }
 
   /** As `Process.event` of the tests with real processes. */
-  async event(name, { with: members = {}, after = 0, within = 20_000 } = {}) {
+  async event(name, { with: members = {}, after = 0, within = 40_000 } = {}) {
     const matches = (each) =>
       each.event === name &&
       Object.entries(members).every(

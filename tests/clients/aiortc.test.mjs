@@ -66,7 +66,7 @@ test("wattle joiners in the network of an aiortc host", async (t) => {
   const clay = aiortc(t, server.url, CODE, "host");
   await clay.event("registered");
   const joiner = wattle(t, "joiner", "join", CODE, "--signal", server.url);
-  const { nodes } = await joiner.event("joined", { within: 20_000 });
+  const { nodes } = await joiner.event("joined");
   assert.equal(nodes.length, 2);
   joiner.command('broadcast {"hello":1}');
   await frame(clay, "m", (one) => one.d.hello === 1);

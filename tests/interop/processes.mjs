@@ -153,7 +153,7 @@ export class Process {
    * The first event of this name, with these members, after the mark `after`; waits for it at most
    * `within` milliseconds.
    */
-  async event(name, { with: members = {}, after = 0, within = 20_000 } = {}) {
+  async event(name, { with: members = {}, after = 0, within = 40_000 } = {}) {
     const matches = (each) =>
       each.event === name &&
       Object.entries(members).every(([key, value]) => each[key] === value);
@@ -198,7 +198,7 @@ export class Process {
   }
 
   /** Waits for its end; gives the exit status. */
-  async exit({ within = 20_000 } = {}) {
+  async exit({ within = 40_000 } = {}) {
     let timer;
     const late = new Promise((_, failed) => {
       timer = setTimeout(
@@ -216,7 +216,7 @@ export class Process {
   }
 
   /** Waits for a failed end: an error of this kind, and exit status 1. */
-  async failsWith(kind, { within = 20_000 } = {}) {
+  async failsWith(kind, { within = 40_000 } = {}) {
     const error = await this.event("error", { within });
     assert.equal(error.kind, kind, `${this.#name}: ${JSON.stringify(error)}`);
     assert.ok(error.message.length > 0, "an error says something to a person, too");
@@ -314,6 +314,6 @@ export const host = async (t, ...args) => {
 /** A joiner that has joined; `id` is its own node id, `nodes` is the roster at that time. */
 export const join = async (t, name, code, ...args) => {
   const node = new Wattle(t, name, "join", code, ...args);
-  const joined = await node.event("joined", { within: 20_000 });
+  const joined = await node.event("joined");
   return { node, id: joined.node, nodes: joined.nodes, timing: joined.timing };
 };

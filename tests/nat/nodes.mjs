@@ -33,7 +33,7 @@ export const ice = (...servers) =>
 export const host = async (t, site, url, ...args) => {
   const name = `host (${site.kind})`;
   const node = new Node(t, name, site.node, "host", "--signal", url, ...args);
-  const { code, node: id } = await node.event("network_created", { within: 20_000 });
+  const { code, node: id } = await node.event("network_created");
   return { node, code, id };
 };
 
