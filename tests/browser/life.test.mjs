@@ -96,7 +96,8 @@ test("a hidden tab with slow timers loses nobody", async (t) => {
   });
   await sleep(35_000);
   const after = page.events.slice(mark);
-  assert.deepEqual(after.filter((each) => /^node(suspect|lost|left)$/.test(each.event)), []);
+  // (Nor suspects anybody, which only a test in virtual time can say: here the machine may be busy.)
+  assert.deepEqual(after.filter((each) => /^node(lost|left)$/.test(each.event)), []);
   assert.deepEqual(first.all("node_lost", "node_left"), []);
 });
 

@@ -17,7 +17,8 @@
 // addresses, and node ids, for which the script's names stand. `error` is a refused command.
 //
 // Real processes and pages may be told more in one case: a machine that lets one of them wait for two seconds makes
-// the others suspect it. Such a suspicion is passed over, once it is taken back. In simulation there is none.
+// the others suspect it, and look for a way through the host. Both are passed over, once they are taken back. In
+// simulation there is neither.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
@@ -114,12 +115,15 @@ export const play = async (script, make, server) => {
   await tell({}, `${script.name}: nothing follows`);
 };
 
-/** What a node was told, without suspicions that were taken back. */
+/** What a node was told, without what was taken back. */
 const calm = (lines) => {
   const rest = [];
   for (const line of lines) {
-    const suspected = rest.lastIndexOf(line.replace(/^node_back /, "node_suspect "));
-    if (line.startsWith("node_back ") && suspected >= 0) rest.splice(suspected, 1);
+    const [event, node, route] = line.split(" ");
+    let before;
+    if (event === "node_back") before = rest.lastIndexOf(`node_suspect ${node}`);
+    else if (event === "node_route" && route === "direct") before = rest.lastIndexOf(`node_route ${node} relayed`);
+    if (before >= 0) rest.splice(before, 1);
     else rest.push(line);
   }
   return rest;
