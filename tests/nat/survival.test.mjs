@@ -155,7 +155,9 @@ test("an idle link outlives a NAT with a short memory", async (t) => {
   await connected(first, second);
   await sleep(20_000);
   for (const node of [first.node, second]) {
-    assert.deepEqual(node.all("node_suspect", "node_lost", "node_left", "error", "ended"), []);
+    assert.deepEqual(node.all("node_lost", "node_left", "error", "ended"), []);
+    // A busy machine may keep one of them silent for once; a NAT that forgets does so every 6 s.
+    assert.ok(node.all("node_suspect").length <= 1, JSON.stringify(node.all("node_suspect")));
   }
   // A host that has waited can still be joined: its binding at the STUN server is alive, too.
   const late = joiner(t, internet.site("port-restricted"), first.code, url, ...stun());
