@@ -9,9 +9,9 @@ use mdns_sd::{HostnameResolutionEvent, IfKind, ServiceDaemon};
 use smol::Timer;
 use smol::future::or;
 
-/// How long an answer may take. On a LAN it takes a few milliseconds; a question that got lost is
-/// asked again after one second.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// How long an answer may take. On a LAN it takes a few milliseconds, and a second or two on a busy machine; a question
+/// that got lost is asked again after one second and after three.
+const DEADLINE: Duration = Duration::from_secs(4);
 
 /// Looks up names on all interfaces, or on that of one address.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::outbox::{self, Outbox, Outgoing};
 use crate::{port, tcp, tls, websocket};
 
 /// How long a stream may take to open, TLS included; tests do not wait for so long.
-const OPEN: Duration = Duration::from_millis(if cfg!(test) { 700 } else { 6000 });
+const OPEN: Duration = Duration::from_secs(6);
 
 /// How long what was sent may take to leave before the other side counts as stuck: UDP would lose
 /// it, and a stream that holds up the newest for the sake of the oldest is worse than none.

@@ -351,9 +351,12 @@ mod tests {
 
     #[test]
     fn nothing_listens_at_a_closed_port() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        // Taken, so that nobody else listens there.
+        let unheard =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        unheard.bind(&any.into()).unwrap();
+        let port = unheard.local_addr().unwrap().as_socket().unwrap().port();
         let url = format!("ws://127.0.0.1:{port}/peerjs?key=peerjs");
         let result = smol::block_on(connect(&url, &[], 1024));
         assert_eq!(result.err(), Some(SignalingFailure::ConnectionRefused));

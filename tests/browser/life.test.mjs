@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { PeerServer, host, join, sleep, until } from "../interop/processes.mjs";
-import { Page, browse, serve, signaling } from "./pages.mjs";
+import { Page, browse, freeze, serve, signaling } from "./pages.mjs";
 
 /** A native host, with a page and a native joiner in its network. */
 const three = async (t, ...args) => {
@@ -16,29 +16,20 @@ const three = async (t, ...args) => {
   return { url, origin, browser, first, code, page, native };
 };
 
-/** As a debugger does it: nothing of the page runs, and the browser's own parts go on. */
-const freeze = async ({ page }) => {
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("Debugger.enable");
-  await devtools.send("Debugger.pause");
-  return () => devtools.send("Debugger.resume");
-};
-
 test("a page that is closed has left, and says so", async (t) => {
   const { first, page, native } = await three(t);
-  const before = Date.now();
   await page.page.close({ runBeforeUnload: false });
   for (const node of [first, native.node]) {
+    // Without a goodbye it would be lost, seconds later.
     const left = await node.event("node_left", { with: { node: page.id } });
     assert.equal(left.reason, "left", "it said goodbye");
-    assert.ok(left.at - before < 2_000, `heard after ${left.at - before} ms`);
   }
 });
 
 test("a page that goes elsewhere has left, and says so", async (t) => {
   const { first, page } = await three(t);
   await page.page.goto("about:blank");
-  await first.event("node_left", { with: { node: page.id, reason: "left" }, within: 2_000 });
+  await first.event("node_left", { with: { node: page.id, reason: "left" } });
 });
 
 test("a page that hosts and is closed closes its network", async (t) => {
@@ -49,22 +40,26 @@ test("a page that hosts and is closed closes its network", async (t) => {
   const other = await Page.open(t, browser, origin, "joiner");
   await other.join(page.code, { signalingUrl: url });
   await page.close();
-  await node.event("ended", { with: { reason: "host_closed" }, within: 2_000 });
-  await other.event("ended", { with: { reason: "host_closed" }, within: 2_000 });
+  await node.event("ended", { with: { reason: "host_closed" } });
+  await other.event("ended", { with: { reason: "host_closed" } });
 });
 
 test("a tab that is frozen for a while is back, and nothing is missing", async (t) => {
   const { first, page, native } = await three(t);
   await page.page.evaluate(() => {
-    window.ticks = 0;
-    setInterval(() => (window.ticks += 1), 100);
+    window.longest = 0;
+    let before = performance.now();
+    setInterval(() => {
+      const now = performance.now();
+      window.longest = Math.max(window.longest, now - before);
+      before = now;
+    }, 100);
   });
   const thaw = await freeze(page);
   first.command("broadcast while you slept");
   await sleep(8_000);
   await thaw();
-  const ticks = await page.page.evaluate(() => window.ticks);
-  assert.ok(ticks < 20, `it was frozen: ${ticks} ticks`);
+  await until("it was frozen", 10_000, () => page.page.evaluate(() => window.longest > 7_000));
   await page.event("message", { with: { text: "while you slept" } });
   await page.call("broadcast", "good morning");
   await first.event("message", { with: { from: page.id, text: '"good morning"' } });
@@ -77,13 +72,13 @@ test("a tab that stays frozen has to go when others wait for it", async (t) => {
   const { first, page, native } = await three(t);
   const thaw = await freeze(page);
   const isFull = () => first.all("error").some(({ kind }) => kind === "full");
-  await until("the frozen page's window is full", 10_000, () => {
+  await until("the frozen page's window is full", 30_000, () => {
     if (!isFull()) first.command(`broadcast ${"x".repeat(100_000)}`);
     return isFull();
   });
   const left = { node: page.id, reason: "too_slow" };
   // It cannot say that it takes nothing, so it has four times as long as one that does.
-  await first.event("node_left", { with: left, within: 25_000 });
+  await first.event("node_left", { with: left, within: 40_000 });
   await native.node.event("node_left", { with: left });
   first.command("broadcast on we go");
   await native.node.event("message", { with: { text: "on we go" } });
@@ -101,7 +96,8 @@ test("a hidden tab with slow timers loses nobody", async (t) => {
   });
   await sleep(35_000);
   const after = page.events.slice(mark);
-  assert.deepEqual(after.filter((each) => /^node(suspect|lost|left)$/.test(each.event)), []);
+  // (Nor suspects anybody, which only a test in virtual time can say: here the machine may be busy.)
+  assert.deepEqual(after.filter((each) => /^node(lost|left)$/.test(each.event)), []);
   assert.deepEqual(first.all("node_lost", "node_left"), []);
 });
 
@@ -124,7 +120,7 @@ test("the signaling server goes and comes back: links live on", async (t) => {
 test("the other side is killed: lost, then left", async (t) => {
   const { first, page, native } = await three(t);
   native.node.kill();
-  await page.event("nodeleft", { with: { node: native.id, reason: "lost" }, within: 15_000 });
+  await page.event("nodeleft", { with: { node: native.id, reason: "lost" }, within: 30_000 });
   first.kill();
   await page.event("ended", { with: { reason: "host_lost" }, within: 30_000 });
 });

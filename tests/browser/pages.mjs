@@ -63,7 +63,7 @@ export const signaling = async (t) => {
   const port = await freePort();
   const args = ["serve", "--listen", `127.0.0.1:${port}`, "--json"];
   new Process(t, "wattle serve", program("WATTLE"), args);
-  await until("wattle serve listens", 10_000, () => isListening(port));
+  await until("wattle serve listens", 30_000, () => isListening(port));
   return `ws://127.0.0.1:${port}/peerjs`;
 };
 
@@ -87,6 +87,17 @@ export const browse = async (t, hiding = "shown") => {
   });
   t.after(() => browser.close());
   return browser;
+};
+
+/**
+ * Freezes a page of Chromium as a debugger does it: nothing of the page runs, and the browser's own parts go on.
+ * Gives what thaws it.
+ */
+export const freeze = async ({ page }) => {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Debugger.enable");
+  await devtools.send("Debugger.pause");
+  return () => devtools.send("Debugger.resume");
 };
 
 /** A page with a node in it. */
@@ -186,7 +197,7 @@ export class Page {
   }
 
   /** As `Process.event` of the tests with real processes. */
-  async event(name, { with: members = {}, after = 0, within = 10_000 } = {}) {
+  async event(name, { with: members = {}, after = 0, within = 40_000 } = {}) {
     const matches = (each) =>
       each.event === name &&
       Object.entries(members).every(

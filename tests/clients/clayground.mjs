@@ -13,11 +13,11 @@ class Heard {
     for (const look of this.#waiting) look();
   }
 
-  /** The first that matches; fails after 15 s. */
+  /** The first that matches; fails after 20 s. */
   find(what, matches) {
     return new Promise((done, failed) => {
       const late = () => failed(new Error(`no ${what}; it heard\n${this.#text()}`));
-      const timer = setTimeout(late, 15_000);
+      const timer = setTimeout(late, 20_000);
       const look = () => {
         const found = this.all.find(matches);
         if (!found) return;

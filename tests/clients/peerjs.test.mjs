@@ -9,7 +9,7 @@ import test from "node:test";
 
 import { chromium } from "playwright-core";
 
-import { freePort, isListening, PeerServer, Process, program, until } from "../interop/processes.mjs";
+import { PeerServer, Process, again, freePort, isListening, program, until } from "../interop/processes.mjs";
 
 const here = new URL(".", import.meta.url);
 const CODE = "ABCDEF";
@@ -27,7 +27,7 @@ const SERVERS = {
   "wattle serve": async (t) => {
     const port = await freePort();
     new Process(t, "serve", program("WATTLE"), ["serve", "--listen", `127.0.0.1:${port}`, "--json"]);
-    await until("it listens", 10_000, () => isListening(port));
+    await until("it listens", 30_000, () => isListening(port));
     return { port, url: `ws://127.0.0.1:${port}/peerjs` };
   },
 };
@@ -82,7 +82,7 @@ class Page {
     let found;
     const look = async () => (found = (await this.heard()).find(matches));
     try {
-      await until(what, 15_000, look);
+      await until(what, 20_000, look);
     } catch (error) {
       throw new Error(`${error.message}; it heard ${JSON.stringify(await this.heard())}`);
     }
@@ -111,8 +111,8 @@ for (const version of Object.keys(VERSIONS)) {
       const roster = await page.frame("a roster", (one) => one.sys === "roster");
       assert.deepEqual(roster.nodes, [node]);
       const others = (one) => one.node !== node && one.event === "node_joined";
-      await until("it is in", 10_000, () => host.events.slice(before).some(others));
-      const { node: its } = host.events.find(others);
+      await until("it is in", 20_000, () => host.events.slice(before).some(others));
+      const { node: its } = host.events.slice(before).find(others);
       await joiner.event("node_joined", { with: { node: its } });
 
       await page.call("say", { hello: "é", x: 1.5 });
@@ -120,17 +120,19 @@ for (const version of Object.keys(VERSIONS)) {
         const { text } = await one.event("message", { with: { from: its } });
         assert.deepEqual(JSON.parse(text), { hello: "é", x: 1.5 });
       }
-      await page.call("show", { n: 1 });
-      for (const one of [host, joiner]) await one.event("state", { with: { from: its } });
+      const shows = () => page.call("show", { n: 1 });
+      await again("its state", shows, () => [host, joiner].every((one) => one.hasStateOf(its)));
       host.command('broadcast {"of":"host"}');
       joiner.command('broadcast {"of":"joiner"}');
       const first = await page.frame("host", (one) => one.t === "m" && one.d.of === "host");
       assert.equal(first.from, undefined);
       const second = await page.frame("joiner", (one) => one.t === "m" && one.d.of === "joiner");
       assert.equal(second.from, node);
-      joiner.command('state {"s":1}');
-      const state = await page.frame("a state", (one) => one.t === "s");
-      assert.deepEqual([state.q, state.from, state.on], [1, node, "state"]);
+      const isState = (one) => one.t === "s";
+      await again("a state", () => joiner.command('state {"s":1}'), async () => (await page.heard()).some(isState));
+      const state = await page.frame("a state", isState);
+      assert.deepEqual([state.from, state.on], [node, "state"]);
+      assert.ok(state.q >= 1, `${state.q}`);
       joiner.command(`broadcast {"long":"${"x".repeat(60_000)}"}`);
       const long = await page.frame("a long one", (one) => one.d?.long);
       assert.equal(long.d.long.length, 60_000);
@@ -146,7 +148,7 @@ for (const version of Object.keys(VERSIONS)) {
       assert.equal(no.r, "Network full");
 
       await page.close();
-      await host.event("node_left", { with: { node: its }, within: 15_000 });
+      await host.event("node_left", { with: { node: its } });
       await joiner.event("node_left", { with: { node: its } });
     });
 
@@ -171,8 +173,7 @@ for (const version of Object.keys(VERSIONS)) {
         return (await page.heard()).some((one) => one.t === "s" && one.on === "state");
       };
       await until("a state on it", 10_000, arrives);
-      await page.call("show", { s: 2 });
-      await joiner.event("state", { with: { from: nodes[0] } });
+      await again("its state", () => page.call("show", { s: 2 }), () => joiner.hasStateOf(nodes[0]));
 
       const before = joiner.mark;
       const second = wattle(t, "second", "join", CODE, "--signal", url);
@@ -184,7 +185,7 @@ for (const version of Object.keys(VERSIONS)) {
       second.command("leave");
 
       await page.call("leave");
-      const ended = await joiner.event("ended", { within: 15_000 });
+      const ended = await joiner.event("ended");
       assert.equal(ended.reason, "host_closed");
     });
   }
@@ -240,7 +241,7 @@ for (const [moment, breaks] of Object.entries(MOMENTS)) {
     const page = await Page.open(browser, sitePort, port);
     await page.call("host", CODE);
     const joiner = wattle(t, "joiner", "join", CODE, "--signal", way.url);
-    await joiner.event("joined", { within: 15_000 });
+    await joiner.event("joined");
     assert.equal(way.broken(), 1);
     joiner.command('broadcast {"hello":1}');
     await page.frame("hello", (one) => one.d?.hello === 1);

@@ -48,9 +48,9 @@ for (const way of Object.keys(WAYS)) {
     two.command(`send ${ids[0]} only for you`);
     await one.event("message", { with: { from: ids[1], text: "only for you" } });
 
-    one.command("state first");
+    await one.state("first", ids[0], two);
     const first = await two.event("state", { with: { from: ids[0], text: "first" } });
-    one.command("state second");
+    await one.state("second", ids[0], two);
     const second = await two.event("state", { with: { from: ids[0], text: "second" } });
     assert.ok(second.seq > first.seq, "a later state has a later sequence number");
 

@@ -18,15 +18,24 @@ export const program = (name) => {
 
 export const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** A port that nothing listens on. */
-export const freePort = () =>
-  new Promise((done, failed) => {
-    const server = createServer().once("error", failed);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
+/** Whether this port of 127.0.0.1 can be listened on. */
+const isFree = (port) =>
+  new Promise((done) => {
+    const server = createServer().once("error", () => done(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => done(true)));
   });
+
+// Below those that the system gives to whoever does not choose, and apart from those of the other test files.
+let nextPort = process.pid * 16;
+
+/** A port that nothing listens on, and that nobody else takes meanwhile. */
+export const freePort = async () => {
+  for (;;) {
+    const port = 10_000 + (nextPort % 22_000);
+    nextPort += 1;
+    if (await isFree(port)) return port;
+  }
+};
 
 /** Whether something listens on this port of 127.0.0.1. */
 export const isListening = (port) =>
@@ -44,6 +53,13 @@ export const until = async (what, milliseconds, condition) => {
     await sleep(50);
   }
 };
+
+/** Does something again and again until it has `arrived`: a state may be lost on its way. */
+export const again = (what, act, arrived) =>
+  until(what, 20_000, async () => {
+    if (await arrived()) return true;
+    await act();
+  });
 
 /** A process of a program with `wattle`'s JSON interface: commands go in, events come out. */
 export class Process {
@@ -97,6 +113,7 @@ export class Process {
     for (const look of this.#waiting) look();
   }
 
+  get errors() { return this.#errors; } // TEMP
   get pid() {
     return this.#child.pid;
   }
@@ -108,6 +125,18 @@ export class Process {
   /** Sends a command, such as `broadcast hello`. */
   command(text) {
     this.#child.stdin.write(`${text}\n`);
+  }
+
+  /** Shows a state until all `others` have had it from `from`, which is our id. */
+  state(text, from, ...others) {
+    const has = (one) => one.all("state").some((each) => each.from === from && each.text === text);
+    const show = () => this.command(`state ${text}`);
+    return again(`the state ${text} of ${this.#name}`, show, () => others.every(has));
+  }
+
+  /** Whether it has had a state of this node. */
+  hasStateOf(id) {
+    return this.all("state").some(({ from }) => from === id);
   }
 
   /** How many events there were so far; for `event` with `after`. */
@@ -124,7 +153,7 @@ export class Process {
    * The first event of this name, with these members, after the mark `after`; waits for it at most
    * `within` milliseconds.
    */
-  async event(name, { with: members = {}, after = 0, within = 20_000 } = {}) {
+  async event(name, { with: members = {}, after = 0, within = 40_000 } = {}) {
     const matches = (each) =>
       each.event === name &&
       Object.entries(members).every(([key, value]) => each[key] === value);
@@ -169,7 +198,7 @@ export class Process {
   }
 
   /** Waits for its end; gives the exit status. */
-  async exit({ within = 20_000 } = {}) {
+  async exit({ within = 40_000 } = {}) {
     let timer;
     const late = new Promise((_, failed) => {
       timer = setTimeout(
@@ -187,7 +216,7 @@ export class Process {
   }
 
   /** Waits for a failed end: an error of this kind, and exit status 1. */
-  async failsWith(kind, { within = 20_000 } = {}) {
+  async failsWith(kind, { within = 40_000 } = {}) {
     const error = await this.event("error", { within });
     assert.equal(error.kind, kind, `${this.#name}: ${JSON.stringify(error)}`);
     assert.ok(error.message.length > 0, "an error says something to a person, too");
@@ -285,6 +314,6 @@ export const host = async (t, ...args) => {
 /** A joiner that has joined; `id` is its own node id, `nodes` is the roster at that time. */
 export const join = async (t, name, code, ...args) => {
   const node = new Wattle(t, name, "join", code, ...args);
-  const joined = await node.event("joined", { within: 20_000 });
+  const joined = await node.event("joined");
   return { node, id: joined.node, nodes: joined.nodes, timing: joined.timing };
 };

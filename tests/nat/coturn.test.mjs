@@ -46,13 +46,32 @@ const logs = (coturn, pattern, times = 1) =>
     return found >= times;
   });
 
-/** Messages of each to the other for so long, all of which arrive once and in order. */
-const talk = ({ first, second, t }, milliseconds) => {
-  const end = Date.now() + milliseconds;
-  const how = { count: 100_000, perSecond: 50, until: () => Date.now() > end };
+/** Messages of each to the other until `isEnough`, all of which arrive once and in order. */
+const talk = ({ first, second, t }, isEnough) => {
+  const how = { count: 100_000, perSecond: 50, until: isEnough };
   return telling(t, { first, second }, () =>
     Promise.all([numbers(first, second, how), numbers(second, first, how)]),
   );
+};
+
+/** They talk while something happens, and 5 s longer. */
+const talkDuring = async (nodes, meanwhile) => {
+  let done = false;
+  const talking = talk(nodes, () => done);
+  talking.catch(() => {});
+  try {
+    await meanwhile();
+    await sleep(5000);
+  } finally {
+    done = true;
+  }
+  await talking;
+};
+
+/** Whether so many milliseconds have passed since this was called. */
+const passed = (milliseconds) => {
+  const end = Date.now() + milliseconds;
+  return () => Date.now() > end;
 };
 
 const nobodyLeft = ({ first, second }) => {
@@ -88,7 +107,7 @@ describe("coturn", { concurrency: 6 }, () => {
     it(`a link through a relay over ${transport}`, async (t) => {
       const coturn = await start(t, []);
       const nodes = await link(t, ice(coturn.turn(transport)));
-      await talk(nodes, 1000);
+      await talk(nodes, passed(1000));
       assert.match(coturn.log, SIDES[transport]);
       const { verdict } = await nodes.second.event("connect_report");
       assert.equal(verdict, "connected_by_relay");
@@ -106,7 +125,7 @@ describe("coturn", { concurrency: 6 }, () => {
     it(name, async (t) => {
       const coturn = await start(t, ["--max-allocate-lifetime=6"]);
       const nodes = await link(t, ice(coturn.turn(transport)));
-      await talk(nodes, 15_000);
+      await talk(nodes, passed(15_000));
       nobodyLeft(nodes);
       await logs(coturn, "refreshed, realm=<[^>]*>, username=<[^>]*>, lifetime=6", 4);
     });
@@ -128,7 +147,7 @@ describe("coturn", { concurrency: 6 }, () => {
     const other = await start(t, []);
     const coturn = await start(t, [`--alternate-server=${other.ipv4}:3478`]);
     const nodes = await link(t, ice(coturn.turn("udp")));
-    await talk(nodes, 1000);
+    await talk(nodes, passed(1000));
     nobodyLeft(nodes);
     await logs(other, "ALLOCATE processed, success", 2);
   });
@@ -172,13 +191,14 @@ describe("coturn", { concurrency: 6 }, () => {
     const name = `a server that is killed and comes back while in use, over ${transport}`;
     it(name, async (t) => {
       const coturn = await start(t, []);
-      const nodes = await link(t, ice(coturn.turn(transport)));
-      const talking = talk(nodes, 20_000);
-      await sleep(1000);
-      await coturn.stop();
-      await sleep(4000);
-      await coturn.restart(t);
-      await talking;
+      // It may take its time to start.
+      const nodes = await link(t, [...ice(coturn.turn(transport)), "--grace", "60"]);
+      await talkDuring(nodes, async () => {
+        await sleep(1000);
+        await coturn.stop();
+        await sleep(4000);
+        await coturn.restart(t);
+      });
       nobodyLeft(nodes);
     });
   }
@@ -208,17 +228,18 @@ describe("coturn", { concurrency: 6 }, () => {
   const replaced = async (t, transport, meanwhile) => {
     const options = ["--use-auth-secret", `--static-auth-secret=${SECRET}`];
     const coturn = await start(t, [...options, "--max-allocate-lifetime=6"], null);
-    const early = dated(8);
-    const nodes = await link(t, ice(coturn.turn(transport, early.credential, early.username)));
-    const talking = talk(nodes, 20_000);
-    await sleep(3000);
+    const [early, end] = [dated(20), Date.now() + 20_000];
+    const servers = ice(coturn.turn(transport, early.credential, early.username));
+    const nodes = await link(t, [...servers, "--grace", "60"]);
     const late = dated(600);
-    for (const node of [nodes.first, nodes.second]) {
-      node.command(`ice ${coturn.turn(transport, late.credential, late.username)}`);
-    }
-    await sleep(7000);
-    await meanwhile?.(coturn);
-    await talking;
+    await talkDuring(nodes, async () => {
+      await sleep(1000);
+      for (const node of [nodes.first, nodes.second]) {
+        node.command(`ice ${coturn.turn(transport, late.credential, late.username)}`);
+      }
+      await until("they have run out", 30_000, () => Date.now() > end + 1000);
+      await meanwhile?.(coturn);
+    });
     for (const node of [nodes.first, nodes.second]) {
       assert.deepEqual(node.all("node_left", "ended"), []);
     }
@@ -245,7 +266,8 @@ describe("coturn", { concurrency: 6 }, () => {
       const { coturn, late } = await replaced(t, transport, restart);
       const log = coturn.log.slice(before);
       const taken = [...log.matchAll(/ALLOCATE processed, success/g)].length;
-      assert.equal(taken, 2, log);
+      // coturn logs one that is asked for again on a busy machine again.
+      assert.ok(taken >= 2, log);
       await logs(coturn, `username=<${late.username}>`, 2);
     });
   }

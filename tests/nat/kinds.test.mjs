@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 
 import { Coturn } from "./coturn.mjs";
 import { Internet, KINDS } from "./internet.mjs";
+import { until } from "../interop/processes.mjs";
 
 let internet;
 let servers;
@@ -38,20 +39,24 @@ const split = (address) => {
   return [address.slice(0, at).replace(/[[\]]/g, ""), Number(address.slice(at + 1))];
 };
 
+/** How long to wait for what must not come, and for what must, in milliseconds. */
+const [SHORT, LONG] = [300, 20_000];
+
 /** Asks both servers from one socket, and names the mapping. */
-const mappingOf = async (node, own) => {
+const mappingOf = async (node, own, kind) => {
   const port = await node.call("bind", "s", own);
   const [first, second] = servers.map((server) => (own.includes(":") ? server.ipv6 : server.ipv4));
-  const one = await node.call("mapped", "s", first, 3478);
-  const two = await node.call("mapped", "s", second, 3478);
+  const within = kind === "blocked" ? SHORT : LONG;
+  const one = await node.call("mapped", "s", first, 3478, within);
+  const two = await node.call("mapped", "s", second, 3478, within);
   let mapping = one === two ? "one for all" : "one each";
   if (!one && !two) mapping = "no answer";
   else if (one === two && split(one)[1] === port && split(one)[0] === own) mapping = "none";
   return { mapping, one, two };
 };
 
-/** Who gets through to a public address whose node has just asked `asked`. */
-const letsIn = async (t, node, address, asked, other) => {
+/** Who gets through to a public address whose node has just asked `asked`; `expected` is waited for. */
+const letsIn = async (t, node, address, asked, other, expected) => {
   const [to, port] = split(address);
   const middle = internet.net.probe(t);
   const [askedAddress, askedPort] = asked;
@@ -63,7 +68,7 @@ const letsIn = async (t, node, address, asked, other) => {
   for (const [who, from, fromPort] of senders) {
     await middle.call("bind", who, from, fromPort);
     await middle.call("send", who, who, to, port);
-    if (await node.call("receive", "s", who, 150)) return who;
+    if (await node.call("receive", "s", who, who === expected ? LONG : SHORT)) return who;
   }
   return "nobody";
 };
@@ -72,7 +77,7 @@ for (const kind of KINDS) {
   test(`a site of kind '${kind}'`, async (t) => {
     const site = internet.site(kind);
     const node = site.node.probe(t);
-    const { mapping, one, two } = await mappingOf(node, site.address);
+    const { mapping, one, two } = await mappingOf(node, site.address, kind);
     assert.equal(mapping, EXPECTED[kind].mapping, `${one} and ${two}`);
     if (one) assert.equal(split(one)[0], site.public);
 
@@ -82,11 +87,11 @@ for (const kind of KINDS) {
     const middle = internet.net.probe(t);
     const askedPort = await middle.call("bind", "asked", asked);
     await node.call("send", "s", "hello", asked, askedPort);
-    const seen = await middle.call("receive", "asked", "hello", 300);
+    const seen = await middle.call("receive", "asked", "hello", kind === "blocked" ? SHORT : LONG);
     if (kind === "blocked") {
       assert.equal(seen, null, "no UDP leaves");
       const port = await internet.net.probe(t).call("listen", asked);
-      assert.equal(await node.call("tcp", asked, port), true, "TCP does");
+      await until("TCP leaves", LONG, () => node.call("tcp", asked, port));
       return;
     }
     assert.ok(seen, "UDP leaves");
@@ -94,7 +99,7 @@ for (const kind of KINDS) {
 
     // The sender of "the address and port that was asked" must be the socket that was asked.
     await middle.call("close", "asked");
-    const lets = await letsIn(t, node, seen, [asked, askedPort], other);
+    const lets = await letsIn(t, node, seen, [asked, askedPort], other, EXPECTED[kind].lets);
     assert.equal(lets, EXPECTED[kind].lets);
   });
 }
@@ -103,7 +108,7 @@ for (const kind of KINDS) {
   test(`IPv6 of a site of kind '${kind}'`, async (t) => {
     const site = internet.site(kind, { ipv6: true });
     const node = site.node.probe(t);
-    const { mapping, one } = await mappingOf(node, site.ipv6);
+    const { mapping, one } = await mappingOf(node, site.ipv6, kind);
     assert.equal(mapping, kind === "blocked" ? "no answer" : "none", `${one}`);
     if (kind === "blocked") return;
     const { ipv6: asked } = internet.server();
@@ -111,11 +116,11 @@ for (const kind of KINDS) {
     const middle = internet.net.probe(t);
     const askedPort = await middle.call("bind", "asked", asked);
     await node.call("send", "s", "hello", asked, askedPort);
-    const seen = await middle.call("receive", "asked", "hello", 300);
+    const seen = await middle.call("receive", "asked", "hello", LONG);
     assert.ok(seen, "UDP leaves");
     await middle.call("close", "asked");
-    const lets = await letsIn(t, node, one, [asked, askedPort], other);
     const expected = kind === "open" ? "anybody" : "the address and port that was asked";
+    const lets = await letsIn(t, node, one, [asked, askedPort], other, expected);
     assert.equal(lets, expected);
   });
 }
@@ -130,12 +135,12 @@ for (const kind of ["full cone", "port-restricted"]) {
     const { ipv4: peer } = internet.server();
     const peerPort = await middle.call("bind", "peer", peer);
     await middle.call("send", "peer", "early", address, port);
-    const arrived = await node.call("receive", "s", "early", 150);
+    const arrived = await node.call("receive", "s", "early", kind === "full cone" ? LONG : SHORT);
     assert.equal(arrived !== null, kind === "full cone");
     await node.call("send", "s", "out", peer, peerPort);
-    assert.equal(await middle.call("receive", "peer", "out", 300), one);
+    assert.equal(await middle.call("receive", "peer", "out", LONG), one);
     await middle.call("send", "peer", "back", address, port);
-    assert.ok(await node.call("receive", "s", "back", 300));
+    assert.ok(await node.call("receive", "s", "back", LONG));
   });
 }
 
@@ -146,7 +151,7 @@ test("a NAT that is rebound maps to another port, and still to one for all", asy
   for (const _time of ["once", "again"]) {
     site.rebind();
     const seen = [];
-    for (const { ipv4 } of servers) seen.push(await node.call("mapped", "s", ipv4, 3478));
+    for (const { ipv4 } of servers) seen.push(await node.call("mapped", "s", ipv4, 3478, LONG));
     assert.equal(seen[0], seen[1]);
     assert.notEqual(seen[0], before);
     assert.equal(split(seen[0])[0], site.public);
@@ -154,7 +159,7 @@ test("a NAT that is rebound maps to another port, and still to one for all", asy
     const middle = internet.net.probe(t);
     await middle.call("bind", "old", servers[0].ipv4);
     await middle.call("send", "old", "late", ...split(before));
-    assert.equal(await node.call("receive", "s", "late", 100), null);
+    assert.equal(await node.call("receive", "s", "late", SHORT), null);
   }
 });
 
@@ -176,7 +181,7 @@ test("two sites with the same private addresses", async (t) => {
   const { one: second } = await mappingOf(other, b.address);
   assert.notEqual(first, second);
   await one.call("send", "s", "across", ...split(second));
-  assert.equal(await other.call("receive", "s", "across", 300), first);
+  assert.equal(await other.call("receive", "s", "across", LONG), first);
 });
 
 test("nothing leaves the sandbox", async (t) => {

@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { sleep } from "../interop/processes.mjs";
 import { PARALLEL, coturn, hosts, internet, joiners, matrix, url } from "./matrix.mjs";
-import { connected, failsInIce, host, ice, joiner } from "./nodes.mjs";
+import { connected, failsInIce, host, ice, joiner, until } from "./nodes.mjs";
 import * as theory from "./theory.mjs";
 
 /** One cell: a host and a joiner with these servers; both as arguments. */
@@ -174,15 +173,23 @@ test("IPv6", { concurrency: PARALLEL }, async (t) => {
       const [first, second] = await start(each, ...sites, turn());
       // The relay may be found first: then the direct path is tried 5 s later.
       await connected(first, second);
-      await sleep(8000);
       sites[1].count();
-      for (let number = 0; number < 20; number += 1) {
+      let number = 0;
+      const say = async () => {
+        number += 1;
         second.command(`broadcast ${number}`);
-        await sleep(50);
-      }
-      await first.node.event("message", { with: { text: "19" } });
-      const { packets } = sites[1].counted().out6;
-      assert.ok(packets >= 20, `${packets} packets of 20 messages went by IPv6`);
+        await first.node.event("message", { with: { text: `${number}` } });
+      };
+      const packets = () => sites[1].counted().out6.packets;
+      // One by one, so that each has a packet of its own.
+      await until("20 messages in a row go by IPv6", 30_000, async () => {
+        for (let row = 0; row < 20; row += 1) {
+          const before = packets();
+          await say();
+          if (packets() === before) return false;
+        }
+        return true;
+      });
     }),
   ]);
 });

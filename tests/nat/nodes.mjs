@@ -33,7 +33,7 @@ export const ice = (...servers) =>
 export const host = async (t, site, url, ...args) => {
   const name = `host (${site.kind})`;
   const node = new Node(t, name, site.node, "host", "--signal", url, ...args);
-  const { code, node: id } = await node.event("network_created", { within: 20_000 });
+  const { code, node: id } = await node.event("network_created");
   return { node, code, id };
 };
 
@@ -41,7 +41,7 @@ export const joiner = (t, site, code, url, ...args) =>
   new Node(t, `joiner (${site.kind})`, site.node, "join", code, "--signal", url, ...args);
 
 /** Waits until the joiner is in, and each has had a message of the other. */
-export const connected = async (hosting, joining, { within = 30_000 } = {}) => {
+export const connected = async (hosting, joining, { within = 60_000 } = {}) => {
   const joined = await joining.event("joined", { within });
   await hosting.node.event("node_joined", { with: { node: joined.node } });
   hosting.node.command("broadcast there");
@@ -52,7 +52,7 @@ export const connected = async (hosting, joining, { within = 30_000 } = {}) => {
 };
 
 /** Waits until the joiner has given up, in the ice phase; gives its error. */
-export const failsInIce = async (joining, { within = 40_000 } = {}) => {
+export const failsInIce = async (joining, { within = 60_000 } = {}) => {
   const error = await joining.event("error", { within });
   const phases = joining.all("phase").map((each) => each.phase);
   assert.equal(phases.at(-1), "ice", `${JSON.stringify(error)} after ${phases}`);

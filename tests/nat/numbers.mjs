@@ -6,25 +6,27 @@ import { sleep } from "../interop/processes.mjs";
 
 /**
  * Broadcasts `count` numbered messages from one process, so many a second, to one other; `until`
- * may end it before. Waits until all have arrived. Gives when each arrived, by number.
+ * may end it before. Waits until all have arrived. Gives when each was sent and when it arrived, by number.
  *
  * At most `ahead` are under way, as an application would do that wants to know what arrives.
  */
 export const numbers = async (
   from,
   to,
-  { count, perSecond, until = () => false, ahead = 5000, within = 30_000 },
+  { count, perSecond, until = () => false, ahead = 5000, within = 60_000 },
 ) => {
   const TICK = 10;
   // Of these two alone, however many such runs there are in a process.
   const mark = `${(runs += 1)}#`;
   const after = to.mark;
   const start = Date.now();
+  const times = [];
   let sent = 0;
   while (sent < count && !until()) {
     const due = Math.min(count, Math.ceil(((Date.now() - start) * perSecond) / 1000));
     while (sent < due && sent - arrivals(to, after, mark).length < ahead) {
       from.command(`broadcast ${mark}${sent}`);
+      times.push(Date.now());
       sent += 1;
     }
     await sleep(TICK);
@@ -38,7 +40,7 @@ export const numbers = async (
   const shown = got.slice(Math.max(0, wrong - 3), wrong + 3).map((each) => each.text);
   assert.equal(wrong, -1, `message ${wrong} is not the next one: ${shown}`);
   assert.equal(got.length, sent, `${got.length} of ${sent} messages arrived`);
-  return got.map((each) => each.at);
+  return { sent: times, arrived: got.map((each) => each.at) };
 };
 
 let runs = 0;

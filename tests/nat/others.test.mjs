@@ -50,7 +50,7 @@ for (const [which, { wattle, clayground: given, connects }] of Object.entries(SE
   const joining = async (t, ours, its) => {
     const { node, code } = await host(t, hosts[ours], url.ipv4, ...wattle());
     const clay = clayground(t, joiners[its], "join", name(), code, given());
-    const { node: id } = await node.event("node_joined", { within: 30_000 });
+    const { node: id } = await node.event("node_joined", { within: 60_000 });
     const { text } = await node.event("message", { with: { from: id } });
     assert.deepEqual(JSON.parse(text), { i: "am clay" });
     node.command('broadcast {"i":"host"}');
@@ -63,13 +63,13 @@ for (const [which, { wattle, clayground: given, connects }] of Object.entries(SE
   const hosting = async (t, ours, its) => {
     const code = name();
     const clay = clayground(t, hosts[its], "host", code, code, given());
-    await clay.event("open", { within: 30_000 });
+    await clay.event("open", { within: 60_000 });
     const node = joiner(t, joiners[ours], code, url.ipv4, ...wattle());
     if (!connects(ours, its)) {
       await failsInIce(node);
       return;
     }
-    await node.event("joined", { within: 30_000 });
+    await node.event("joined", { within: 60_000 });
     node.command('broadcast {"i":"joiner"}');
     const { payload } = await clay.event("message");
     assert.deepEqual(payload, { i: "joiner" });

@@ -60,14 +60,14 @@ const commands = {
       });
     }),
 
-  /** The address that a STUN server sees this socket at; null if it does not answer. */
-  mapped: async (name, address, port) => {
+  /** The address that a STUN server sees this socket at; null if it does not answer within so many milliseconds. */
+  mapped: async (name, address, port, within) => {
     const { bound, received } = socket(name);
     const transaction = randomBytes(12);
     const request = Buffer.concat([Buffer.from([0, 1, 0, 0]), COOKIE, transaction]);
     const isAnswer = ({ bytes }) =>
       bytes.length >= 20 && bytes.readUInt16BE(0) === 0x0101 && bytes.subarray(8, 20).equals(transaction);
-    for (let attempt = 0; attempt < 3; attempt += 1) {
+    for (const end = Date.now() + within; Date.now() < end; ) {
       bound.send(request, port, address);
       for (let wait = 0; wait < 30; wait += 1) {
         await sleep(10);
@@ -103,7 +103,8 @@ const commands = {
 
   /**
    * What ICE does, in its simplest form: sends to all these addresses, answers whoever sends, and
-   * sends there, too. Whether an answer came within so many milliseconds.
+   * sends there, too. Whether an answer came within so many milliseconds. It goes on for the other side's
+   * sake until the socket is closed.
    */
   punch: async (name, key, addresses, within) => {
     const { bound, received } = socket(name);
@@ -118,7 +119,7 @@ const commands = {
     };
     let answered = false;
     let seen = 0;
-    for (const end = Date.now() + within; Date.now() < end; await sleep(50)) {
+    const round = () => {
       for (; seen < received.length; seen += 1) {
         const text = received[seen].bytes.toString();
         if (text === answer) answered = true;
@@ -127,7 +128,10 @@ const commands = {
         send(answer, received[seen].from);
       }
       for (const target of targets) send(ask, target);
-    }
+    };
+    const rounds = setInterval(round, 50);
+    bound.once("close", () => clearInterval(rounds));
+    for (const end = Date.now() + within; !answered && Date.now() < end; ) await sleep(50);
     return answered;
   },
 

@@ -35,22 +35,26 @@ const start = (t, seconds) => {
 const childrenOf = (pid) =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
 
+// In these tests alone, of all that run on this machine.
+const own = 5000 + process.pid * 10;
+
 for (const [number, signal] of ["SIGINT", "SIGTERM", "SIGKILL"].entries()) {
   test(`nothing stays after ${signal}`, async (t) => {
-    const seconds = 5000 + number;
+    const seconds = own + number;
     const child = start(t, seconds);
-    await until("both sleep", 5000, () => sleepers(seconds).length === 2);
+    await until("both sleep", 20_000, () => sleepers(seconds).length === 2);
     if (signal === "SIGKILL") child.kill(signal);
     // As a terminal and `timeout` do: all of the group, here the children of the one started.
     else for (const pid of [child.pid, ...childrenOf(child.pid)]) process.kill(pid, signal);
-    await until("none is left", 5000, () => sleepers(seconds).length === 0);
+    await until("none is left", 20_000, () => sleepers(seconds).length === 0);
   });
 }
 
 test("two at once have the same names and do not clash", async (t) => {
-  start(t, 6000);
-  start(t, 6001);
-  await until("all sleep", 5000, () => sleepers(6000).length + sleepers(6001).length === 4);
+  const [one, other] = [own + 8, own + 9];
+  start(t, one);
+  start(t, other);
+  await until("all sleep", 20_000, () => sleepers(one).length + sleepers(other).length === 4);
 });
 
 test("it ends as its command does", async (t) => {

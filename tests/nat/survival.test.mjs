@@ -28,8 +28,9 @@ after(async () => {
 
 const COUNT = 10_000;
 
-// What a person notices: so soon after the path is back, messages flow.
-const SOON = 2000;
+// So soon after the path is back messages flow, which in virtual time is asserted to the millisecond, and so much
+// longer a busy machine may take. (SCTP left to itself would be silent for as long as the darkness was.)
+const [SOON, BUSY] = [2000, 5000];
 
 /**
  * Two nodes at these sites talk both ways for `seconds`; in the middle of it `trouble` happens, which
@@ -53,15 +54,15 @@ const survives = async (t, { sites, servers, seconds, trouble, isDark = false, a
     await trouble();
     const back = Date.now();
     const [toJoiner, toHost] = await all;
-    for (const [name, at] of Object.entries({ "to the joiner": toJoiner, "to the host": toHost })) {
-      // Reading what came before takes its time, too.
-      const during = at.filter((time) => time > begin + 500 && time < back).length;
-      if (isDark) assert.equal(during, 0, `${name}: ${during} messages arrived in the dark`);
+    const ways = { "to the joiner": toJoiner, "to the host": toHost };
+    for (const [name, { sent, arrived: at }] of Object.entries(ways)) {
+      const during = at.filter((time, n) => sent[n] > begin && time < back).length;
+      if (isDark) assert.equal(during, 0, `${name}: ${during} messages passed in the dark`);
       // The longest that nothing arrived since the path is back: it may break once more.
       const pauses = at.map((time, n) => time - Math.max(back, at[n - 1] ?? time));
       const longest = Math.max(...pauses);
       t.diagnostic(`${name}: the longest pause since the path is back: ${longest} ms`);
-      assert.ok(longest <= SOON, `${name}: a pause of ${longest} ms since the path is back`);
+      assert.ok(longest <= SOON + BUSY, `${name}: a pause of ${longest} ms since the path is back`);
     }
     for (const node of [first.node, second]) {
       assert.deepEqual(node.all("node_left", "host_lost", "error", "ended"), []);
@@ -154,7 +155,9 @@ test("an idle link outlives a NAT with a short memory", async (t) => {
   await connected(first, second);
   await sleep(20_000);
   for (const node of [first.node, second]) {
-    assert.deepEqual(node.all("node_suspect", "node_lost", "node_left", "error", "ended"), []);
+    assert.deepEqual(node.all("node_lost", "node_left", "error", "ended"), []);
+    // A busy machine may keep one of them silent for once; a NAT that forgets does so every 6 s.
+    assert.ok(node.all("node_suspect").length <= 1, JSON.stringify(node.all("node_suspect")));
   }
   // A host that has waited can still be joined: its binding at the STUN server is alive, too.
   const late = joiner(t, internet.site("port-restricted"), first.code, url, ...stun());

@@ -30,13 +30,16 @@ after(async () => {
   internet.remove();
 });
 
+/** How long to wait for what must not come, and for what must, in milliseconds. */
+const [SHORT, LONG] = [1_500, 20_000];
+
 /** A new socket there, and the addresses that it knows it by. */
 const socket = async ({ site, probe }, name, withStun) => {
   const port = await probe.call("bind", name, site.address);
   const addresses = [`${site.address}:${port}`];
   if (!withStun) return addresses;
   for (const { ipv4 } of coturn.addresses) {
-    const mapped = await probe.call("mapped", name, ipv4, 3478);
+    const mapped = await probe.call("mapped", name, ipv4, 3478, site.kind === "blocked" ? SHORT : LONG);
     if (mapped) addresses.push(mapped);
   }
   return addresses;
@@ -53,10 +56,12 @@ for (const [what, table, withStun] of [
         const name = `${what}: ${one}, ${other}`;
         const ends = [sides[0][one], sides[1][other]];
         const [a, b] = await Promise.all(ends.map((end) => socket(end, name, withStun)));
+        const within = table[one][other] ? LONG : SHORT;
         const [to, fro] = await Promise.all([
-          ends[0].probe.call("punch", name, name, b, 1500),
-          ends[1].probe.call("punch", name, name, a, 1500),
+          ends[0].probe.call("punch", name, name, b, within),
+          ends[1].probe.call("punch", name, name, a, within),
         ]);
+        for (const { probe } of ends) await probe.call("close", name);
         assert.equal(to, fro, `${name}: both or none`);
         return [name, to];
       }),

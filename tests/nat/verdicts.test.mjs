@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 
 import { Coturn, CREDENTIAL, USERNAME } from "./coturn.mjs";
 import { Internet } from "./internet.mjs";
-import { Node, connected, host, ice, joiner, scope, signaling } from "./nodes.mjs";
+import { Node, connected, host, ice, joiner, scope, signaling, until } from "./nodes.mjs";
 
 const own = scope();
 let internet;
@@ -26,7 +26,7 @@ const sites = (...kinds) => kinds.map((kind) => internet.site(kind));
 
 /** The report of a joiner that does not get in. */
 const reportOf = async (joining, verdict) => {
-  const report = await joining.event("connect_report", { within: 40_000 });
+  const report = await joining.event("connect_report", { within: 60_000 });
   assert.equal(report.verdict, verdict, JSON.stringify(report, null, 1));
   await joining.event("ended");
   // A failure always comes with advice.
@@ -104,7 +104,7 @@ describe("verdicts", { concurrency: 6 }, () => {
       ...["host", "--signal", url, ...ice(turn(coturn.ipv4))],
     );
     await holder.event("network_created");
-    await new Promise((done) => setTimeout(done, 1000));
+    await until("it has it", 20_000, () => coturn.log.includes("ALLOCATE processed, success"));
     const first = await host(t, one, url, ...ice(coturn.stun));
     await reportOf(joiner(t, other, first.code, url, ...ice(turn(coturn.ipv4))), "turn_refused");
   });

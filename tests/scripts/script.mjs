@@ -15,6 +15,10 @@
 //
 // Events have the words of the command's JSON lines, without what differs between one run and another: times,
 // addresses, and node ids, for which the script's names stand. `error` is a refused command.
+//
+// Real processes and pages may be told more in one case: a machine that lets one of them wait for two seconds makes
+// the others suspect it, and look for a way through the host. Both are passed over, once they are taken back. In
+// simulation there is neither.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
@@ -46,7 +50,7 @@ const read = (text) => {
 };
 
 /** Longer than anything takes that a step leads to. */
-const STEP = 20_000;
+const STEP = 60_000;
 
 /**
  * Runs a script. `make` makes a node of a name: it has `events`, all so far and as `wattle` writes them, its
@@ -70,7 +74,7 @@ export const play = async (script, make, server) => {
   const told = () => {
     const all = {};
     for (const [name, { events }] of nodes) {
-      const lines = events.slice(taken.get(name)).map((event) => asLine(event, named)).filter(Boolean);
+      const lines = calm(events.slice(taken.get(name)).map((event) => asLine(event, named)).filter(Boolean));
       if (lines.length > 0) all[name] = lines;
     }
     return all;
@@ -82,6 +86,12 @@ export const play = async (script, make, server) => {
     } catch {
       return false;
     }
+  };
+  /** Waits until the nodes were told this, and no more. */
+  const tell = async (expected, what) => {
+    const end = Date.now() + STEP;
+    while (!agree(told(), expected) && Date.now() < end) await sleep(20);
+    assert.deepEqual(told(), expected, what);
   };
 
   for (const { line, doing, node: name, verb, rest, leadsTo } of script.steps) {
@@ -98,13 +108,25 @@ export const play = async (script, make, server) => {
     } else {
       await node(name)[verb](verb === "kick" ? node(rest).ids.at(-1) : rest);
     }
-    const end = Date.now() + STEP;
-    while (!agree(told(), leadsTo) && Date.now() < end) await sleep(20);
-    assert.deepEqual(told(), leadsTo, `${script.name}:${line}: ${doing}`);
+    await tell(leadsTo, `${script.name}:${line}: ${doing}`);
     for (const [name, { events }] of nodes) taken.set(name, events.length);
   }
   await sleep(1_000);
-  assert.deepEqual(told(), {}, `${script.name}: nothing follows`);
+  await tell({}, `${script.name}: nothing follows`);
+};
+
+/** What a node was told, without what was taken back. */
+const calm = (lines) => {
+  const rest = [];
+  for (const line of lines) {
+    const [event, node, route] = line.split(" ");
+    let before;
+    if (event === "node_back") before = rest.lastIndexOf(`node_suspect ${node}`);
+    else if (event === "node_route" && route === "direct") before = rest.lastIndexOf(`node_route ${node} relayed`);
+    if (before >= 0) rest.splice(before, 1);
+    else rest.push(line);
+  }
+  return rest;
 };
 
 /** An event without what differs; nothing for those that are no part of a script. */

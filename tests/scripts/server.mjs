@@ -22,7 +22,7 @@ export class Server {
   async start() {
     const args = ["serve", "--listen", `127.0.0.1:${this.#port}`, "--json"];
     this.#process = new Process(this.#t, "wattle serve", program("WATTLE"), args);
-    await until("wattle serve listens", 10_000, () => isListening(this.#port));
+    await until("wattle serve listens", 30_000, () => isListening(this.#port));
   }
 
   stop() {

@@ -10,8 +10,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use wattle_core::sim::{
-    Dependence, Knowledge, NatConfig, NodeIndex, Path, Place, PortChoice, Reach, TurnConfig,
-    TurnFault, World,
+    Dependence, Knowledge, NatConfig, NodeIndex, Path, Place, PortChoice, Reach, StunConfig,
+    TurnConfig, TurnFault, World,
 };
 use wattle_core::{
     CandidateKind, Config, ConnectReport, EndReason, Event, IcePolicy, IceServer, LeaveReason,
@@ -722,4 +722,39 @@ fn new_name_after_a_restart(lifetime: Duration) -> Duration {
     assert_eq!(world.turn_allocations(server), 2);
     talk(&mut world, &nodes);
     waited
+}
+
+/// What servers cost whoever joins: datagrams until it is in. (`tests/nat/figures.test.mjs` shows the same with
+/// real servers, on a machine that may be busy.)
+#[test]
+fn servers_cost_few_datagrams() {
+    let datagrams = |ask: &dyn Fn(&mut World) -> Vec<IceServer>| {
+        let mut world = World::new(3);
+        let servers = ask(&mut world);
+        let config = || Config::default().with_ice_servers(servers.clone());
+        let home = world.add_nat(NatConfig::default());
+        let host = native(&mut world, config(), Place::internet());
+        let joiner = native(&mut world, config(), home.into());
+        assert!(joins(&mut world, host, joiner));
+        world.datagram_count(joiner)
+    };
+    let stuns = |world: &mut World| -> Vec<IceServer> {
+        let servers = [(); 2].map(|()| world.add_stun_server(StunConfig::default()));
+        servers
+            .iter()
+            .map(|server| IceServer::stun(&format!("stun:{}", server[0])).unwrap())
+            .collect()
+    };
+    let none = datagrams(&|_| Vec::new());
+    let stun = datagrams(&stuns);
+    let both = datagrams(&|world| {
+        let mut servers = stuns(world);
+        let relay = world.add_turn_server(TurnConfig::default());
+        servers.push(turn(relay[0], "secret"));
+        servers
+    });
+    println!("{none} without servers, {stun} with STUN, {both} with TURN as well");
+    // One request to each server, and one more check for each candidate that comes of it.
+    assert!(stun <= none + 8, "{stun} with STUN, {none} without");
+    assert!(both <= stun + 20, "{both} with TURN, {stun} without");
 }

@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::Waker;
 
 #[test]
-fn changes_reach_the_core_within_a_second() {
+fn changes_reach_the_core() {
     namespace::run(
         "interfaces::changes::inside",
         // Without the addresses that interfaces give themselves, which come seconds later.
@@ -32,11 +32,11 @@ impl Told {
     }
 
     /// Waits until the core has been told such interfaces.
-    fn until(&mut self, limit: Duration, wanted: impl Fn(&[String]) -> bool) {
+    fn until(&mut self, wanted: impl Fn(&[String]) -> bool) {
         let told = async { while !self.followed().await.changed || !wanted(&self.ips()) {} };
         let late = async {
-            Timer::after(limit).await;
-            panic!("nothing like it was told in {limit:?}");
+            Timer::after(Duration::from_secs(30)).await;
+            panic!("nothing like it was told");
         };
         smol::block_on(smol::future::or(told, late));
     }
@@ -79,16 +79,15 @@ fn inside() {
     };
     told.sockets.reconcile(&addresses(None, false));
     assert_eq!(told.ips(), ["10.79.0.1", "10.79.1.1"]);
-    let begun = Instant::now();
     assert!(matches!(poll_once(&mut told.watch), Poll::Pending));
     assert_eq!(told.count_in(SECOND * 3), (0, 0), "nothing has happened");
 
     let has = |ip: &'static str| move |ips: &[String]| ips.iter().any(|other| other == ip);
     let lacks = |ip: &'static str| move |ips: &[String]| ips.iter().all(|other| other != ip);
     namespace::ip("addr add 10.79.0.2/24 dev lan0");
-    told.until(SECOND, has("10.79.0.2"));
+    told.until(has("10.79.0.2"));
     namespace::ip("addr del 10.79.0.1/24 dev lan0");
-    told.until(SECOND, lacks("10.79.0.1"));
+    told.until(lacks("10.79.0.1"));
 
     // The same address again: another network, for all we know.
     namespace::ip("addr flush dev far0");
@@ -101,7 +100,7 @@ fn inside() {
 
     // An IPv6 address cannot be bound before the system has made sure that nobody else has it.
     namespace::ip("addr add 2001:db8::5/64 dev lan0");
-    told.until(SECOND * 4, has("2001:db8::5"));
+    told.until(has("2001:db8::5"));
 
     // A datagram that has nowhere to go holds nothing up.
     let from = told.sockets.interfaces();
@@ -116,15 +115,12 @@ fn inside() {
 
     // An interface that goes takes its addresses along; one that is only down keeps them.
     namespace::ip("link set far0 down");
-    told.until(SECOND * 2, |ips| lacks("10.79.1.1")(ips));
+    told.until(|ips| lacks("10.79.1.1")(ips));
     namespace::ip("link set far0 up");
     // The kernel may take a second to say that it is up.
-    told.until(SECOND * 4, has("10.79.1.1"));
+    told.until(has("10.79.1.1"));
     namespace::ip("link del lan0");
-    told.until(SECOND, |ips| {
-        ips.iter().all(|ip| ip.starts_with("127.") || ip == "::1")
-    });
-    assert!(begun.elapsed() < SECOND * 30);
+    told.until(|ips| ips.iter().all(|ip| ip.starts_with("127.") || ip == "::1"));
 }
 
 fn poll_once(watch: &mut Watch) -> Poll<Look> {

@@ -66,10 +66,8 @@ fn answer(socket: &UdpSocket, name: &str, ip: Ipv4Addr, lose: u32) {
     }
 }
 
-fn resolve(mdns: &Mdns, name: &str) -> (Vec<IpAddr>, Duration) {
-    let begun = Instant::now();
-    let found = smol::block_on(mdns.resolve(name));
-    (found, begun.elapsed())
+fn resolve(mdns: &Mdns, name: &str) -> Vec<IpAddr> {
+    smol::block_on(mdns.resolve(name))
 }
 
 #[test]
@@ -85,21 +83,18 @@ fn inside() {
     std::thread::spawn(move || answer(&socket, OTHER, other_address, 1));
 
     let mdns = Mdns::new(None);
-    let (found, took) = resolve(&mdns, NAME);
-    assert_eq!(found, [IpAddr::from(address)]);
-    assert!(took < DEADLINE, "{took:?}");
-    let (found, took) = resolve(&mdns, OTHER);
+    assert_eq!(resolve(&mdns, NAME), [IpAddr::from(address)]);
+    let found = resolve(&mdns, OTHER);
     assert_eq!(found, [IpAddr::from(other_address)], "asked again");
-    assert!(took < DEADLINE, "{took:?}");
 
-    let (found, took) = resolve(&mdns, &OTHER.replace("0000", "1111"));
+    let begun = Instant::now();
+    let found = resolve(&mdns, &OTHER.replace("0000", "1111"));
     assert!(found.is_empty(), "nobody has this name");
-    assert!(took >= DEADLINE && took < DEADLINE * 2, "{took:?}");
+    assert!(begun.elapsed() >= DEADLINE, "{:?}", begun.elapsed());
 
     // On the wrong interface nobody answers, on the right one somebody does.
-    let (found, _) = resolve(&Mdns::new(Some(first.into())), NAME);
-    assert!(found.is_empty());
-    let (found, _) = resolve(&Mdns::new(Some(second.into())), NAME);
+    assert!(resolve(&Mdns::new(Some(first.into())), NAME).is_empty());
+    let found = resolve(&Mdns::new(Some(second.into())), NAME);
     assert_eq!(found, [IpAddr::from(address)]);
 
     assert!(mdns.daemon.lock().unwrap().upgrade().is_none());

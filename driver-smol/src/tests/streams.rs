@@ -75,7 +75,7 @@ fn with<F: Future<Output = ()>>(
 ) {
     let executor = Arc::clone(&test.executor);
     let late = async {
-        Timer::after(Duration::from_secs(20)).await;
+        Timer::after(Duration::from_secs(40)).await;
         panic!("too late");
     };
     let server = async {
@@ -127,7 +127,7 @@ fn bytes_go_both_ways_and_what_was_sent_leaves_before_the_end() {
         test.send(b"words");
         assert_eq!(test.streams.command(ID, StreamCommand::Close), None);
         let Test { streams, inbox, .. } = test;
-        streams.finish(Duration::from_secs(5)).await;
+        streams.finish(Duration::from_secs(20)).await;
         assert_eq!(heard.recv().await.unwrap(), (local, b"last words".to_vec()));
         while let Ok(news) = inbox.try_recv() {
             assert!(matches!(news.what, What::Closed), "{news:?}");
@@ -167,12 +167,12 @@ fn a_port_of_its_own_is_for_one_server_and_survives_errors() {
             server.send_to(answer, local).unwrap();
             assert_eq!(test.bytes(1).await, answer);
         }
-        // Nobody listens there for a while.
-        drop(server);
+        // For a while nobody listens there to us, but to another port, which keeps this one.
+        server.connect(beside).unwrap();
         test.send(b"lost");
         Timer::after(Duration::from_millis(50)).await;
-        let server = std::net::UdpSocket::bind(remote).unwrap();
-        server.send_to(b"back", local).unwrap();
+        server.connect(local).unwrap();
+        server.send(b"back").unwrap();
         assert_eq!(test.bytes(4).await, b"back");
         test.send(b"last words");
         assert_eq!(test.streams.command(ID, StreamCommand::Close), None);
@@ -243,8 +243,11 @@ fn a_server_that_hangs_up_is_told() {
 
 #[test]
 fn where_nobody_listens_it_is_refused() {
-    let (listener, address) = smol::block_on(listener());
-    drop(listener);
+    // Taken, so that nobody else listens there.
+    let unheard = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    unheard.bind(&any.into()).unwrap();
+    let address = unheard.local_addr().unwrap().as_socket().unwrap();
     with(Test::new(&[]), async {}, |mut test| async move {
         test.open(address, None);
         assert_eq!(test.failure().await, StreamFailure::Refused);
@@ -278,7 +281,7 @@ fn messages_over_the_limit_are_dropped_whole() {
         go.send(()).await.unwrap();
         test.streams.command(ID, StreamCommand::Close);
         let Test { streams, .. } = test;
-        streams.finish(Duration::from_secs(5)).await;
+        streams.finish(Duration::from_secs(20)).await;
         assert_eq!(heard.recv().await.unwrap().len(), kept * 1000);
     });
 }
