@@ -179,7 +179,8 @@ impl Link {
         });
     }
 
-    /// A function for the browser that does this as long as the link lives.
+    /// A function for the browser that does this as long as the link lives. (All are of one type: each type is
+    /// some code in the module.)
     fn on(&mut self, call: fn(&Rc<Inner>, Channel, JsValue)) -> Function {
         self.on_channel(Channel::Data, call)
     }

@@ -113,7 +113,6 @@ export class Process {
     for (const look of this.#waiting) look();
   }
 
-  get errors() { return this.#errors; } // TEMP
   get pid() {
     return this.#child.pid;
   }
