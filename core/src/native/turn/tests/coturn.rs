@@ -117,15 +117,18 @@ fn run(options: &[String], directory: &PathBuf) -> Child {
         .expect("coturn is installed (Debian: coturn)")
 }
 
-/// A port that is free for UDP and TCP. It is below those that the system gives to whoever does not choose, and each
-/// is given once.
+/// A port that is free for UDP and TCP, as is the next: a coturn takes that, too, and shares it with another coturn
+/// without a word. They are below those that the system gives to whoever does not choose, and each is given once.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| {
+        let udp = UdpSocket::bind(("127.0.0.1", port));
+        udp.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok()
+    };
     loop {
         let slot = std::process::id().wrapping_mul(16) + NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(10_000 + slot % 22_000).unwrap();
-        let udp = UdpSocket::bind(("127.0.0.1", port));
-        if udp.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let port = u16::try_from(10_000 + slot % 11_000 * 2).unwrap();
+        if is_free(port) && is_free(port + 1) {
             return port;
         }
     }
